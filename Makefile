@@ -1,0 +1,57 @@
+# `make demo` and `make test` need nothing but Linux, Python 3.11 and a package registry.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SERVICES := common lexical vector memory orchestrator standalone
+EDITABLE := $(foreach service,$(SERVICES),-e services/$(service))
+SOURCES := services tests tools benchmarks
+
+.PHONY: help demo test check api format lock clean bench-quality bench-speed
+
+help: ## Show what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.run: requirements.lock $(foreach service,$(SERVICES),services/$(service)/pyproject.toml)
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(EDITABLE)
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements-dev.lock
+	touch $@
+
+demo: $(VENV)/.run ## Set up, start everything, index 17,472 films, let simulated users teach it (DEMO_EXIT=1: end then)
+	$(BIN)/honeyguide demo $(if $(DEMO_EXIT),--exit)
+
+test: $(VENV)/.dev ## Run all tests, against real services
+	$(BIN)/pytest
+
+check: $(VENV)/.dev ## Lint, types, import contracts, protos, generated code, deployment manifests
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy services/common/src services/lexical/src services/vector/src services/memory/src \
+	  services/orchestrator/src services/standalone/src tools
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against protos/baseline.binpb
+	$(BIN)/python tools/generate_api.py --check
+	$(BIN)/python tools/check_deploy.py
+
+api: $(VENV)/.dev ## Generate honeyguide.api from protos/
+	$(BIN)/python tools/generate_api.py
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+  --no-annotate $(foreach name,honeyguide $(foreach service,$(SERVICES),honeyguide-$(service)),--no-emit-package $(name))
+
+lock: ## Renew the lock files (needs uv)
+	$(LOCK) requirements.in -o requirements.lock
+	$(LOCK) --group dev requirements.in -o requirements-dev.lock
+
+clean: ## Remove everything that was made
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Shared parts of Honeyguide: the generated API, server, client, settings, errors and telemetry."""

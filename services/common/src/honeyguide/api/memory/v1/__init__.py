@@ -1,0 +1,1 @@
+"""Generated from protos/ by `make api`; do not edit."""

@@ -1,0 +1,88 @@
+"""Candidates as columns, and the way from and to the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from honeyguide.api.retrieval.v1 import retriever_pb2 as pb
+
+Floats = npt.NDArray[np.float32]
+
+POPULARITY = "popularity"
+CREATED_DAY = "created_day"
+Q2E = "q2e"
+Q2E_ACTIONS = "q2e_actions"
+RECENCY = "recency"
+TREND = "trend"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What one strategy returned, best first; entry i of every column belongs to candidate i.
+
+    `scores` are the strategy's own, higher is better. `features` are float32 columns by name; the well-known names are
+    the constants of this module. `total_matched` is 0 where the strategy does not know it.
+    """
+
+    document_ids: Sequence[str]
+    scores: Floats
+    types: Sequence[str]
+    features: Mapping[str, Floats] = field(default_factory=dict)
+    total_matched: int = 0
+
+    def __len__(self) -> int:
+        return len(self.document_ids)
+
+
+NO_CANDIDATES = Candidates((), np.empty(0, np.float32), ())
+
+
+def candidates_to_proto(strategy: str, candidates: Candidates) -> pb.StrategyCandidates:
+    """Writes one strategy's candidates as columns; the status is OK."""
+    codes: dict[str, int] = {}
+    type_indexes = bytes(codes.setdefault(type, len(codes)) for type in candidates.types)
+    message = pb.StrategyCandidates(
+        strategy=strategy,
+        status=pb.STRATEGY_STATUS_OK,
+        document_ids=candidates.document_ids,
+        scores=np.asarray(candidates.scores, "<f4").tobytes(),
+        types=list(codes),
+        type_indexes=type_indexes,
+        total_matched=candidates.total_matched,
+    )
+    if candidates.features and len(candidates):
+        message.feature_names.extend(candidates.features)
+        message.features = np.stack(list(candidates.features.values()), axis=1).astype("<f4").tobytes()
+    return message
+
+
+def candidates_from_proto(message: pb.StrategyCandidates) -> Candidates:
+    """Reads one strategy's candidates.
+
+    Raises:
+        ValueError: if columns differ in length.
+    """
+    n = len(message.document_ids)
+    scores = np.frombuffer(message.scores, "<f4")
+    names = list(message.feature_names)
+    matrix = np.frombuffer(message.features, "<f4")
+    if len(scores) != n or (message.type_indexes and len(message.type_indexes) != n) or matrix.size != n * len(names):
+        raise ValueError(
+            f"{message.strategy}: {n} ids, {len(scores)} scores, {len(message.type_indexes)} types and {matrix.size} "
+            f"feature values for {len(names)} names do not fit together"
+        )
+    matrix = matrix.reshape(n, len(names))
+    types = message.types
+    if message.type_indexes and (not types or max(message.type_indexes) >= len(types)):
+        raise ValueError(f"{message.strategy}: a type index is beyond the {len(types)} types named")
+    return Candidates(
+        document_ids=list(message.document_ids),
+        scores=scores,
+        types=[types[i] for i in message.type_indexes] if message.type_indexes else [""] * n,
+        features={name: matrix[:, i] for i, name in enumerate(names)},
+        total_matched=message.total_matched,
+    )

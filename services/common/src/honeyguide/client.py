@@ -1,0 +1,144 @@
+"""How one part calls another: over a gRPC channel, or the same servicer directly in the same process.
+
+Both give an object with the generated stub's methods as plain async functions, and both raise `HoneyguideError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from typing import Any, TypeVar, cast
+
+import grpc
+from grpc_status import rpc_status
+
+from honeyguide.config import CommonSettings
+from honeyguide.errors import DeadlineExceeded, HoneyguideError, Unavailable, from_status
+
+Stub = TypeVar("Stub")
+
+
+def open_channel(address: str, settings: CommonSettings) -> grpc.aio.Channel:
+    """A channel to one service; `address` is host:port, or any gRPC target with round robin over its addresses."""
+    options = [
+        ("grpc.max_receive_message_length", settings.message_bytes_max),
+        ("grpc.max_send_message_length", settings.message_bytes_max),
+        ("grpc.lb_policy_name", "round_robin"),
+        ("grpc.keepalive_time_ms", 30_000),
+    ]
+    if settings.tls_ca or settings.tls_certificate:
+        credentials = grpc.ssl_channel_credentials(
+            settings.tls_ca.read_bytes() if settings.tls_ca else None,
+            settings.tls_key.read_bytes() if settings.tls_key else None,
+            settings.tls_certificate.read_bytes() if settings.tls_certificate else None,
+        )
+        return grpc.aio.secure_channel(address, credentials, options)
+    return grpc.aio.insecure_channel(address, options)
+
+
+def over_channel(channel: grpc.aio.Channel, stub_type: Callable[[grpc.aio.Channel], Stub], token: str | None) -> Stub:
+    """The stub's methods over a channel, raising `HoneyguideError` and carrying the token."""
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    return cast(Stub, _RemoteStub(stub_type(channel), metadata))
+
+
+def in_process(servicer: Any) -> Any:
+    """The stub's methods as direct calls of a servicer in this process; no bytes are made of the messages.
+
+    The caller must not change a message after it was sent, nor one it received.
+    """
+    return _LocalStub(servicer)
+
+
+class _RemoteStub:
+    def __init__(self, stub: Any, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._stub = stub
+        self._metadata = metadata
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._stub, name)
+        metadata = self._metadata
+        if isinstance(method, grpc.aio.UnaryUnaryMultiCallable):
+
+            async def unary(request: Any, timeout: float | None = None) -> Any:
+                try:
+                    return await method(request, timeout=timeout, metadata=metadata)
+                except grpc.aio.AioRpcError as error:
+                    raise _read(error) from None
+
+            call: Any = unary
+        else:
+
+            async def stream(requests: Any, timeout: float | None = None) -> AsyncIterator[Any]:
+                running = method(requests, timeout=timeout, metadata=metadata)
+                try:
+                    async for response in running:
+                        yield response
+                except grpc.aio.AioRpcError as error:
+                    raise _read(error) from None
+                finally:
+                    running.cancel()
+
+            call = stream
+        setattr(self, name, call)
+        return call
+
+
+def _read(error: grpc.aio.AioRpcError) -> HoneyguideError:
+    try:
+        status = rpc_status.from_call(cast(Any, error))
+    except ValueError:
+        status = None
+    return from_status(error.code(), error.details() or error.code().name, status.details if status else ())
+
+
+class _LocalContext:
+    """As much of a servicer's context as Honeyguide's servicers use."""
+
+    def __init__(self, deadline: float | None) -> None:
+        self._deadline = deadline
+
+    def time_remaining(self) -> float | None:
+        if self._deadline is None:
+            return None
+        return max(0.0, self._deadline - asyncio.get_running_loop().time())
+
+
+class _LocalStub:
+    def __init__(self, servicer: Any) -> None:
+        self._servicer = servicer
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._servicer, name)
+
+        def call(request: Any, timeout: float | None = None) -> Any:
+            deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+            context = _LocalContext(deadline)
+            if isinstance(request, AsyncIterable | Iterable) and not hasattr(request, "SerializeToString"):
+                return method(_as_async(request), context)
+            outcome = method(request, context)
+            return outcome if hasattr(outcome, "__aiter__") else _bounded(outcome, timeout, name)
+
+        setattr(self, name, call)
+        return call
+
+
+async def _bounded(outcome: Any, timeout: float | None, name: str) -> Any:
+    try:
+        async with asyncio.timeout(timeout):
+            return await outcome
+    except TimeoutError:
+        raise DeadlineExceeded(f"{name} took longer than {timeout} s") from None
+    except HoneyguideError:
+        raise
+    except OSError as error:
+        raise Unavailable(str(error)) from error
+
+
+async def _as_async(requests: Any) -> AsyncIterator[Any]:
+    if isinstance(requests, AsyncIterable):
+        async for request in requests:
+            yield request
+    else:
+        for request in requests:
+            yield request

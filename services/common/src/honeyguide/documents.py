@@ -1,0 +1,487 @@
+"""Documents, filters and contexts as the domain knows them, and the way from and to the wire."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from honeyguide.api.retrieval.v1 import document_pb2 as pb
+from honeyguide.errors import InvalidArgument
+from honeyguide.text import fold, has_forbidden_characters
+
+Value = str | float | bool | datetime
+
+ID_BYTES_MAX = 512
+TITLE_CHARS_MAX = 2_000
+TEXT_CHARS_MAX = 1_000_000
+TYPE_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+ATTRIBUTES_MAX = 10_000
+ATTRIBUTE_NAME_CHARS_MAX = 128
+ATTRIBUTE_VALUES_MAX = 1_000
+ATTRIBUTE_VALUE_CHARS_MAX = 32_768
+RELATED_MAX = 1_000
+FILTER_VALUES_MAX = 1_000
+FILTER_EXCLUDED_MAX = 10_000
+CONTEXT_ATTRIBUTES_MAX = 32
+CONTEXT_CHARS_MAX = 256
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One searchable entity; see `honeyguide.retrieval.v1.Document` for the meaning of each part.
+
+    `created_at_s` is seconds since 1970-01-01 UTC, None = unknown. `embedding` is float32 of any length, or None.
+    """
+
+    id: str
+    type: str
+    title: str = ""
+    text: str = ""
+    attributes: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    popularity: float = 0.0
+    created_at_s: float | None = None
+    related: tuple[str, ...] = ()
+    embedding: npt.NDArray[np.float32] | None = None
+
+    @property
+    def created_day(self) -> float:
+        """Days since 1970-01-01, 0 = unknown."""
+        return 0.0 if self.created_at_s is None else self.created_at_s / DAY_S
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition on one attribute: one of `any_of`, or inside [`low`, `high`] where either may be open.
+
+    Texts in `any_of` are folded; times are seconds since 1970-01-01.
+    """
+
+    attribute: str
+    any_of: frozenset[str | float | bool] | None = None
+    low: float = -math.inf
+    high: float = math.inf
+
+    def matches(self, values: Iterable[Value]) -> bool:
+        """True if at least one of the values satisfies the condition."""
+        if self.any_of is not None:
+            return any(comparable(value) in self.any_of for value in values)
+        for value in values:
+            number = comparable(value)
+            if isinstance(number, float) and self.low <= number <= self.high:
+                return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a document must satisfy to be returned; an empty part always holds."""
+
+    types: frozenset[str] = frozenset()
+    conditions: tuple[Condition, ...] = ()
+    excluded_ids: frozenset[str] = frozenset()
+
+    def matches(self, id: str, type: str, attributes: Mapping[str, tuple[Value, ...]]) -> bool:
+        """True if a document with this id, type and attributes may be returned."""
+        return (
+            (not self.types or type in self.types)
+            and id not in self.excluded_ids
+            and all(condition.matches(attributes.get(condition.attribute, ())) for condition in self.conditions)
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.types or self.conditions or self.excluded_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who searches, where and when. `time_s` is seconds since 1970-01-01."""
+
+    time_s: float
+    user_id: str = ""
+    session_id: str = ""
+    segment: str = ""
+    locale: str = ""
+    device: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+def comparable(value: Value) -> str | float | bool:
+    """The form in which values are compared: folded text, float, bool, or seconds since 1970-01-01."""
+    if isinstance(value, str):
+        return fold(value).strip()
+    if isinstance(value, datetime):
+        return value.timestamp()
+    return value if isinstance(value, bool) else float(value)
+
+
+# ---------------------------------------------------------------------------------------------- from and to the wire
+
+
+def document_from_proto(message: pb.Document) -> Document:
+    """Reads and checks a document.
+
+    Raises:
+        InvalidArgument: naming the first field that is wrong.
+    """
+    check_id("id", message.id)
+    if not TYPE_PATTERN.fullmatch(message.type):
+        raise InvalidArgument("type", f"{message.type[:80]!r} is not 1 to 64 characters of a-z, 0-9, _ and -")
+    check_text("title", message.title, TITLE_CHARS_MAX)
+    check_text("text", message.text, TEXT_CHARS_MAX)
+    if not math.isfinite(message.popularity) or message.popularity < 0:
+        raise InvalidArgument("popularity", f"{message.popularity} is not a finite number of 0 or more")
+    if len(message.related) > RELATED_MAX:
+        raise InvalidArgument("related", f"{len(message.related)} ids; at most {RELATED_MAX:,} are allowed")
+    for related_id in message.related:
+        check_id("related", related_id)
+    if len(message.attributes) > ATTRIBUTES_MAX:
+        raise InvalidArgument(
+            "attributes", f"{len(message.attributes)} of them; at most {ATTRIBUTES_MAX:,} are allowed"
+        )
+    if len(message.embedding) % 4:
+        raise InvalidArgument("embedding", f"{len(message.embedding)} bytes are not a whole number of float32")
+    embedding = np.frombuffer(message.embedding, dtype="<f4") if message.embedding else None
+    if embedding is not None and not (np.isfinite(embedding).all() and embedding.any()):
+        raise InvalidArgument("embedding", "holds numbers that are not finite, or only zeros")
+    created_at_s = None
+    if message.HasField("created_at"):
+        created_at_s = time_from_proto("created_at", message.created_at)
+    return Document(
+        id=message.id,
+        type=message.type,
+        title=message.title,
+        text=message.text,
+        attributes={name: _values_from_proto(name, values) for name, values in message.attributes.items()},
+        popularity=message.popularity,
+        created_at_s=created_at_s,
+        related=tuple(message.related),
+        embedding=embedding,
+    )
+
+
+def document_to_proto(document: Document) -> pb.Document:
+    """Writes a document."""
+    message = pb.Document(
+        id=document.id,
+        type=document.type,
+        title=document.title,
+        text=document.text,
+        popularity=document.popularity,
+        related=document.related,
+    )
+    for name, values in document.attributes.items():
+        message.attributes[name].values.extend(value_to_proto(value) for value in values)
+    if document.created_at_s is not None:
+        message.created_at.CopyFrom(time_to_proto(document.created_at_s))
+    if document.embedding is not None:
+        message.embedding = document.embedding.astype("<f4").tobytes()
+    return message
+
+
+def document_from_json(line: str) -> pb.Document:
+    """Reads one line of JSON Lines into a message that `document_from_proto` then checks.
+
+    Known keys are id, type, title, text, attributes, popularity, created_at, related and embedding. Attribute values
+    are a string, number, boolean or a list of them; a string that is an ISO 8601 date or time stays a string unless
+    the catalogue's configuration calls the attribute a time.
+
+    Raises:
+        InvalidArgument: naming the first field that is wrong.
+    """
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument("line", f"is not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise InvalidArgument("line", f"is a JSON {type(record).__name__}; one object is wanted")
+    unknown = sorted(set(record) - _JSON_KEYS)
+    if unknown:
+        raise InvalidArgument(unknown[0], f"is not a known key; known are {', '.join(sorted(_JSON_KEYS))}")
+    message = pb.Document()
+    for key in ("id", "type", "title", "text"):
+        value = record.get(key)
+        if value is not None:
+            if not isinstance(value, str):
+                raise InvalidArgument(key, f"is a JSON {type(value).__name__}; a string is wanted")
+            if has_forbidden_characters(value):
+                raise InvalidArgument(key, "holds control characters or lone surrogates")
+            setattr(message, key, value)
+    popularity = record.get("popularity") or 0.0
+    if isinstance(popularity, bool) or not isinstance(popularity, int | float):
+        raise InvalidArgument("popularity", f"is a JSON {type(popularity).__name__}; a number is wanted")
+    message.popularity = _finite("popularity", popularity)
+    if record.get("created_at") is not None:
+        message.created_at.CopyFrom(time_to_proto(parse_time("created_at", record["created_at"])))
+    related = record.get("related") or []
+    if not isinstance(related, list) or not all(
+        isinstance(r, str) and not has_forbidden_characters(r) for r in related
+    ):
+        raise InvalidArgument("related", "is not a list of ids (strings)")
+    message.related.extend(related)
+    attributes = record.get("attributes") or {}
+    if not isinstance(attributes, dict):
+        raise InvalidArgument("attributes", f"is a JSON {type(attributes).__name__}; an object is wanted")
+    for name, raw in attributes.items():
+        if has_forbidden_characters(name):
+            raise InvalidArgument("attributes", "a name holds control characters or lone surrogates")
+        for value in raw if isinstance(raw, list) else [raw]:
+            if value is not None:
+                message.attributes[name].values.append(_value_from_json(f"attributes.{name}", value))
+    embedding = record.get("embedding")
+    if embedding is not None:
+        if not isinstance(embedding, list) or not all(
+            isinstance(x, int | float) and not isinstance(x, bool) for x in embedding
+        ):
+            raise InvalidArgument("embedding", "is not a list of numbers")
+        message.embedding = np.asarray(embedding, dtype="<f4").tobytes()
+    return message
+
+
+_JSON_KEYS = {"id", "type", "title", "text", "attributes", "popularity", "created_at", "related", "embedding"}
+
+
+def filter_from_proto(message: pb.Filter, path: str = "filter") -> Filter:
+    """Reads and checks a filter.
+
+    Raises:
+        InvalidArgument: naming the first field that is wrong.
+    """
+    for name in message.types:
+        if not TYPE_PATTERN.fullmatch(name):
+            raise InvalidArgument(f"{path}.types", f"{name[:80]!r} is not 1 to 64 characters of a-z, 0-9, _ and -")
+    if len(message.excluded_document_ids) > FILTER_EXCLUDED_MAX:
+        count = len(message.excluded_document_ids)
+        raise InvalidArgument(f"{path}.excluded_document_ids", f"{count:,} ids; at most {FILTER_EXCLUDED_MAX:,}")
+    conditions = tuple(
+        condition_from_proto(condition, f"{path}.attributes[{i}]") for i, condition in enumerate(message.attributes)
+    )
+    return Filter(frozenset(message.types), conditions, frozenset(message.excluded_document_ids))
+
+
+def filter_to_proto(filter: Filter) -> pb.Filter:
+    """Writes a filter."""
+    return pb.Filter(
+        types=sorted(filter.types),
+        attributes=[condition_to_proto(condition) for condition in filter.conditions],
+        excluded_document_ids=sorted(filter.excluded_ids),
+    )
+
+
+def condition_from_proto(message: pb.AttributeCondition, path: str) -> Condition:
+    """Reads and checks a condition on an attribute.
+
+    Raises:
+        InvalidArgument: naming the first field that is wrong.
+    """
+    if not 1 <= len(message.attribute) <= ATTRIBUTE_NAME_CHARS_MAX:
+        raise InvalidArgument(f"{path}.attribute", f"is not a name of 1 to {ATTRIBUTE_NAME_CHARS_MAX} characters")
+    kind = message.WhichOneof("condition")
+    if kind == "equals":
+        value = value_from_proto(f"{path}.equals", message.equals)
+        return Condition(message.attribute, frozenset([comparable(value)]))
+    if kind == "any_of":
+        if not 1 <= len(message.any_of.values) <= FILTER_VALUES_MAX:
+            raise InvalidArgument(f"{path}.any_of", f"needs 1 to {FILTER_VALUES_MAX:,} values")
+        values = (value_from_proto(f"{path}.any_of", value) for value in message.any_of.values)
+        return Condition(message.attribute, frozenset(comparable(value) for value in values))
+    if kind == "range":
+        low, high = -math.inf, math.inf
+        if message.range.HasField("min"):
+            low = _bound(f"{path}.range.min", message.range.min)
+        if message.range.HasField("max"):
+            high = _bound(f"{path}.range.max", message.range.max)
+        if low > high:
+            raise InvalidArgument(f"{path}.range", f"its minimum {low:g} is above its maximum {high:g}")
+        return Condition(message.attribute, None, low, high)
+    raise InvalidArgument(path, "needs one of equals, any_of and range")
+
+
+def condition_to_proto(condition: Condition) -> pb.AttributeCondition:
+    """Writes a condition on an attribute."""
+    message = pb.AttributeCondition(attribute=condition.attribute)
+    if condition.any_of is not None:
+        values = [value_to_proto(value) for value in sorted(condition.any_of, key=str)]
+        if len(values) == 1:
+            message.equals.CopyFrom(values[0])
+        else:
+            message.any_of.values.extend(values)
+    else:
+        message.range.SetInParent()
+        if condition.low > -math.inf:
+            message.range.min.number = condition.low
+        if condition.high < math.inf:
+            message.range.max.number = condition.high
+    return message
+
+
+def context_from_proto(message: pb.Context, now_s: float, path: str = "context") -> Context:
+    """Reads and checks a context; one without a time is of now.
+
+    Raises:
+        InvalidArgument: naming the first field that is wrong.
+    """
+    for name in ("user_id", "session_id", "segment", "locale", "device"):
+        check_text(f"{path}.{name}", getattr(message, name), CONTEXT_CHARS_MAX)
+    if len(message.attributes) > CONTEXT_ATTRIBUTES_MAX:
+        raise InvalidArgument(f"{path}.attributes", f"at most {CONTEXT_ATTRIBUTES_MAX} are allowed")
+    for name, value in message.attributes.items():
+        check_text(f"{path}.attributes", name, CONTEXT_CHARS_MAX)
+        check_text(f"{path}.attributes.{name}", value, CONTEXT_CHARS_MAX)
+    return Context(
+        time_s=time_from_proto(f"{path}.time", message.time) if message.HasField("time") else now_s,
+        user_id=message.user_id,
+        session_id=message.session_id,
+        segment=message.segment,
+        locale=message.locale,
+        device=message.device,
+        attributes=dict(message.attributes),
+    )
+
+
+def context_to_proto(context: Context) -> pb.Context:
+    """Writes a context."""
+    return pb.Context(
+        user_id=context.user_id,
+        session_id=context.session_id,
+        segment=context.segment,
+        locale=context.locale,
+        device=context.device,
+        attributes=dict(context.attributes),
+        time=time_to_proto(context.time_s),
+    )
+
+
+def value_from_proto(path: str, message: pb.Value) -> Value:
+    """Reads and checks one value.
+
+    Raises:
+        InvalidArgument: naming the path.
+    """
+    kind = message.WhichOneof("kind")
+    if kind == "text":
+        check_text(path, message.text, ATTRIBUTE_VALUE_CHARS_MAX)
+        return message.text
+    if kind == "number":
+        return _finite(path, message.number)
+    if kind == "flag":
+        return message.flag
+    if kind == "time":
+        return datetime.fromtimestamp(time_from_proto(path, message.time), UTC)
+    raise InvalidArgument(path, "needs one of text, number, flag and time")
+
+
+def value_to_proto(value: Value) -> pb.Value:
+    """Writes one value."""
+    if isinstance(value, str):
+        return pb.Value(text=value)
+    if isinstance(value, bool):
+        return pb.Value(flag=value)
+    if isinstance(value, datetime):
+        return pb.Value(time=time_to_proto(value.timestamp()))
+    return pb.Value(number=value)
+
+
+TIME_MIN_S = datetime(1, 1, 1, tzinfo=UTC).timestamp()
+TIME_MAX_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+
+
+def time_from_proto(path: str, message: Timestamp) -> float:
+    """Seconds since 1970-01-01.
+
+    Raises:
+        InvalidArgument: if it lies outside the years 1 to 9999.
+    """
+    if not (TIME_MIN_S <= message.seconds <= TIME_MAX_S and 0 <= message.nanos < 1_000_000_000):
+        raise InvalidArgument(path, f"{message.seconds} s {message.nanos} ns is not a time in the years 1 to 9999")
+    return message.seconds + message.nanos / 1e9
+
+
+def time_to_proto(time_s: float) -> Timestamp:
+    """A timestamp, to the microsecond."""
+    micros = round(time_s * 1e6)
+    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1_000)
+
+
+def parse_time(path: str, raw: Any) -> float:
+    """Seconds since 1970-01-01, from an ISO 8601 string (UTC unless it says otherwise) or a number of seconds.
+
+    Raises:
+        InvalidArgument: naming the path.
+    """
+    try:
+        if isinstance(raw, str):
+            moment = datetime.fromisoformat(raw.strip())
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        if isinstance(raw, int | float) and not isinstance(raw, bool) and TIME_MIN_S <= raw <= TIME_MAX_S:
+            return float(raw)
+    except ValueError:
+        pass
+    raise InvalidArgument(path, f"{str(raw)[:80]!r} is not an ISO 8601 time or a number of seconds since 1970-01-01")
+
+
+def check_id(path: str, id: str) -> None:
+    """Raises InvalidArgument unless this can be a document's id."""
+    if not 1 <= len(id.encode(errors="surrogatepass")) <= ID_BYTES_MAX:
+        raise InvalidArgument(path, f"is {len(id.encode(errors='surrogatepass'))} bytes long; 1 to 512 are allowed")
+    if has_forbidden_characters(id) or any(c in "\t\r\n" for c in id):
+        raise InvalidArgument(path, "holds control characters")
+
+
+def check_text(path: str, text: str, chars_max: int) -> None:
+    """Raises InvalidArgument if a text is too long or holds characters that no text may hold."""
+    if len(text) > chars_max:
+        raise InvalidArgument(path, f"is {len(text):,} characters long; at most {chars_max:,} are allowed")
+    if has_forbidden_characters(text):
+        raise InvalidArgument(path, "holds control characters or lone surrogates")
+
+
+def _values_from_proto(name: str, message: pb.Values) -> tuple[Value, ...]:
+    if not 1 <= len(name) <= ATTRIBUTE_NAME_CHARS_MAX:
+        raise InvalidArgument(
+            "attributes", f"{name[:80]!r} is not a name of 1 to {ATTRIBUTE_NAME_CHARS_MAX} characters"
+        )
+    check_text("attributes", name, ATTRIBUTE_NAME_CHARS_MAX)
+    if len(message.values) > ATTRIBUTE_VALUES_MAX:
+        raise InvalidArgument(f"attributes.{name}", f"has {len(message.values):,} values; at most 1,000 are allowed")
+    return tuple(value_from_proto(f"attributes.{name}", value) for value in message.values)
+
+
+def _value_from_json(path: str, raw: Any) -> pb.Value:
+    if isinstance(raw, bool):
+        return pb.Value(flag=raw)
+    if isinstance(raw, int | float):
+        return pb.Value(number=_finite(path, raw))
+    if isinstance(raw, str):
+        if has_forbidden_characters(raw):
+            raise InvalidArgument(path, "holds control characters or lone surrogates")
+        return pb.Value(text=raw)
+    raise InvalidArgument(
+        path, f"is a JSON {type(raw).__name__}; a string, number, boolean or a list of them is wanted"
+    )
+
+
+def _bound(path: str, message: pb.Value) -> float:
+    bound = comparable(value_from_proto(path, message))
+    if not isinstance(bound, float):
+        raise InvalidArgument(path, "is neither a number nor a time")
+    return bound
+
+
+def _finite(path: str, number: float) -> float:
+    try:
+        finite = float(number)
+    except OverflowError:
+        finite = math.inf
+    if not math.isfinite(finite):
+        raise InvalidArgument(path, f"{str(number)[:40]} is not a finite number")
+    return finite

@@ -1,0 +1,111 @@
+"""A durable journal of the catalogue, one row a document: what an index is rebuilt and caught up from.
+
+A write is durable when it returns: it survives the death of the process at once, and of the machine within SQLite's
+write-ahead log (`synchronous=NORMAL`). Every change takes the next sequence number, so that an index which remembers
+the number it was saved at reads only what came after.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One document's last change: its number, its id, and what it is now (None = deleted)."""
+
+    sequence: int
+    document_id: str
+    payload: bytes | None
+
+
+class Journal:
+    """The journal in one SQLite file. Safe to call from several threads; one process owns a file at a time."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS documents"
+            " (id TEXT PRIMARY KEY, sequence INTEGER NOT NULL, payload BLOB) WITHOUT ROWID"
+        )
+        self._database.execute("CREATE UNIQUE INDEX IF NOT EXISTS by_sequence ON documents (sequence)")
+        self._database.execute("CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
+        row = self._database.execute("SELECT max(sequence) FROM documents").fetchone()
+        self._sequence: int = row[0] or 0
+
+    @property
+    def sequence(self) -> int:
+        """Number of the newest change; 0 = none yet."""
+        return self._sequence
+
+    def write(self, changes: Iterable[tuple[str, bytes | None]]) -> int:
+        """Writes documents (or None for a deletion) in one transaction; returns the newest number."""
+        with self._lock:
+            numbered = [(id, self._sequence + 1 + i, payload) for i, (id, payload) in enumerate(changes)]
+            if numbered:
+                self._database.execute("BEGIN IMMEDIATE")
+                try:
+                    self._database.executemany(
+                        "INSERT INTO documents VALUES (?, ?, ?)"
+                        " ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, payload = excluded.payload",
+                        numbered,
+                    )
+                    self._database.execute("COMMIT")
+                except BaseException:
+                    self._database.execute("ROLLBACK")
+                    raise
+                self._sequence = numbered[-1][1]
+            return self._sequence
+
+    def fetch(self, document_ids: Sequence[str]) -> dict[str, bytes]:
+        """Payloads of those documents that there are."""
+        found: dict[str, bytes] = {}
+        with self._lock:
+            for begin in range(0, len(document_ids), 500):
+                ids = document_ids[begin : begin + 500]
+                marks = ",".join("?" * len(ids))
+                found.update(
+                    self._database.execute(
+                        f"SELECT id, payload FROM documents WHERE id IN ({marks}) AND payload IS NOT NULL", ids
+                    )
+                )
+        return found
+
+    def since(self, sequence: int, batch: int = 1_000) -> Iterator[Change]:
+        """Changes after a number, in their order. Deleted documents come too."""
+        while True:
+            with self._lock:
+                rows = self._database.execute(
+                    "SELECT sequence, id, payload FROM documents WHERE sequence > ? ORDER BY sequence LIMIT ?",
+                    (sequence, batch),
+                ).fetchall()
+            if not rows:
+                return
+            for row in rows:
+                yield Change(*row)
+            sequence = rows[-1][0]
+
+    def setting(self, name: str) -> bytes | None:
+        """A stored setting, or None."""
+        with self._lock:
+            row = self._database.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def store_setting(self, name: str, value: bytes) -> None:
+        """Stores a setting durably."""
+        with self._lock:
+            self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+
+    def close(self) -> None:
+        """Closes the file."""
+        with self._lock:
+            self._database.close()

@@ -1,0 +1,35 @@
+"""How text is brought to the form under which queries and names are compared."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_WORD = re.compile(r"[^\W_]+", re.UNICODE)
+
+
+def normalize(text: str) -> str:
+    """Case-folds, drops accents and punctuation, and separates words by single blanks.
+
+    "Beyoncé -  HALO!" becomes "beyonce halo". Letters that are not accents keep their form, so scripts without
+    case or accents pass through.
+    """
+    return " ".join(words(text))
+
+
+def words(text: str) -> list[str]:
+    """The normalised words of a text, in order."""
+    return _WORD.findall(fold(text))
+
+
+def fold(text: str) -> str:
+    """Case-folds and drops combining accents, leaving everything else where it is."""
+    if text.isascii():
+        return text.lower()
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return unicodedata.normalize("NFC", "".join(c for c in decomposed if not unicodedata.combining(c)))
+
+
+def has_forbidden_characters(text: str) -> bool:
+    """True if a text holds NUL or other control characters (tab and line ends aside) or lone surrogates."""
+    return any((c < " " and c not in "\t\n\r") or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in text)

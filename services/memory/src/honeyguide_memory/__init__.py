@@ -1,0 +1,1 @@
+"""What people chose before, for Honeyguide, on Redis."""

@@ -1,0 +1,1 @@
+"""Decides, fans out, merges, ranks and learns, for Honeyguide."""

@@ -1,0 +1,1 @@
+"""All of Honeyguide on one machine: supervisor, in-process engine, command line and demo."""

@@ -1,0 +1,1 @@
+"""Vector retrieval for Honeyguide: an ONNX sentence encoder and an HNSW index."""
