@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import grpc
 from grpc_status import rpc_status
 
 from honeyguide.config import CommonSettings
 from honeyguide.errors import DeadlineExceeded, HoneyguideError, Unavailable, from_status
+from honeyguide.server import Registration
 
 Stub = TypeVar("Stub")
 
@@ -142,3 +143,49 @@ async def _as_async(requests: Any) -> AsyncIterator[Any]:
     else:
         for request in requests:
             yield request
+
+
+class Connection(Protocol):
+    """A way to one service: gives the stub of any gRPC service that it serves."""
+
+    def stub(self, stub_type: Callable[[grpc.aio.Channel], Stub]) -> Stub:
+        """An object with the stub's methods as async functions (see the module's text)."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the connection."""
+        ...
+
+
+class RemoteConnection:
+    """A service reached over a gRPC channel of its own."""
+
+    def __init__(self, address: str, settings: CommonSettings) -> None:
+        self.address = address
+        self._channel = open_channel(address, settings)
+        self._token = settings.token.get_secret_value() if settings.token else None
+
+    def stub(self, stub_type: Callable[[grpc.aio.Channel], Stub]) -> Stub:
+        """See `Connection`."""
+        return over_channel(self._channel, stub_type, self._token)
+
+    async def close(self) -> None:
+        """See `Connection`."""
+        await self._channel.close()
+
+
+class LocalConnection:
+    """A service composed into this process."""
+
+    def __init__(self, registrations: Iterable[Registration]) -> None:
+        self._servicers = {
+            registration.name.rpartition(".")[2]: registration.servicer for registration in registrations
+        }
+
+    def stub(self, stub_type: Callable[[grpc.aio.Channel], Stub]) -> Stub:
+        """See `Connection`."""
+        name = getattr(stub_type, "__name__", "").removesuffix("Stub")
+        return cast(Stub, in_process(self._servicers[name]))
+
+    async def close(self) -> None:
+        """See `Connection`; whoever opened the service closes it."""
