@@ -64,7 +64,7 @@ def candidates_from_proto(message: pb.StrategyCandidates) -> Candidates:
     """Reads one strategy's candidates.
 
     Raises:
-        ValueError: if columns differ in length.
+        ValueError: if columns differ in length, an id comes twice, or a number is not finite.
     """
     n = len(message.document_ids)
     scores = np.frombuffer(message.scores, "<f4")
@@ -75,6 +75,10 @@ def candidates_from_proto(message: pb.StrategyCandidates) -> Candidates:
             f"{message.strategy}: {n} ids, {len(scores)} scores, {len(message.type_indexes)} types and {matrix.size} "
             f"feature values for {len(names)} names do not fit together"
         )
+    if len(set(message.document_ids)) != n:
+        raise ValueError(f"{message.strategy}: a document comes twice")
+    if not (np.isfinite(scores).all() and np.isfinite(matrix).all()):
+        raise ValueError(f"{message.strategy}: a score or feature is not finite")
     matrix = matrix.reshape(n, len(names))
     types = message.types
     if message.type_indexes and (not types or max(message.type_indexes) >= len(types)):

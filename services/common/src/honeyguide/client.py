@@ -6,6 +6,7 @@ Both give an object with the generated stub's methods as plain async functions, 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import Any, Protocol, TypeVar, cast
 
@@ -13,19 +14,31 @@ import grpc
 from grpc_status import rpc_status
 
 from honeyguide.config import CommonSettings
-from honeyguide.errors import DeadlineExceeded, HoneyguideError, Unavailable, from_status
+from honeyguide.errors import HoneyguideError, as_honeyguide_error, from_status
 from honeyguide.server import Registration
 
 Stub = TypeVar("Stub")
 
+SERVICE_CONFIG = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+
 
 def open_channel(address: str, settings: CommonSettings) -> grpc.aio.Channel:
-    """A channel to one service; `address` is host:port, or any gRPC target with round robin over its addresses."""
+    """A channel to one service.
+
+    `address` is host:port, or any gRPC target, such as `dns:///host:port` or `ipv4:10.0.0.1:50051,10.0.0.2:50051`, with
+    round robin over those of its addresses that report themselves healthy. A server that has no health service counts
+    as healthy.
+    """
     options = [
         ("grpc.max_receive_message_length", settings.message_bytes_max),
         ("grpc.max_send_message_length", settings.message_bytes_max),
-        ("grpc.lb_policy_name", "round_robin"),
+        ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
         ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        # gRPC's own backoff, 1 s growing to 120 s, would leave a service unused long after its restart.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
     ]
     if settings.tls_ca or settings.tls_certificate:
         credentials = grpc.ssl_channel_credentials(
@@ -100,6 +113,7 @@ class _LocalContext:
         self._deadline = deadline
 
     def time_remaining(self) -> float | None:
+        """Seconds left, None = no deadline."""
         if self._deadline is None:
             return None
         return max(0.0, self._deadline - asyncio.get_running_loop().time())
@@ -114,26 +128,36 @@ class _LocalStub:
 
         def call(request: Any, timeout: float | None = None) -> Any:
             deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
-            context = _LocalContext(deadline)
             if isinstance(request, AsyncIterable | Iterable) and not hasattr(request, "SerializeToString"):
-                return method(_as_async(request), context)
-            outcome = method(request, context)
-            return outcome if hasattr(outcome, "__aiter__") else _bounded(outcome, timeout, name)
+                request = _as_async(request)
+            outcome = method(request, _LocalContext(deadline))
+            return _each(outcome, deadline, name) if hasattr(outcome, "__aiter__") else _only(outcome, deadline, name)
 
         setattr(self, name, call)
         return call
 
 
-async def _bounded(outcome: Any, timeout: float | None, name: str) -> Any:
+async def _only(outcome: Any, deadline: float | None, name: str) -> Any:
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout_at(deadline):
             return await outcome
-    except TimeoutError:
-        raise DeadlineExceeded(f"{name} took longer than {timeout} s") from None
-    except HoneyguideError:
-        raise
-    except OSError as error:
-        raise Unavailable(str(error)) from error
+    except Exception as error:
+        raise as_honeyguide_error(error, name) from error
+
+
+async def _each(outcome: Any, deadline: float | None, name: str) -> AsyncIterator[Any]:
+    try:
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    response = await anext(outcome)
+            except StopAsyncIteration:
+                return
+            except Exception as error:
+                raise as_honeyguide_error(error, name) from error
+            yield response
+    finally:
+        await outcome.aclose()
 
 
 async def _as_async(requests: Any) -> AsyncIterator[Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 
 class CommonSettings(BaseSettings):
@@ -25,6 +25,14 @@ class CommonSettings(BaseSettings):
     tls_ca: Path | None = Field(None, description="PEM file with the authorities trusted for peers")
     tls_client_required: bool = Field(False, description="true: clients must show a certificate signed by tls_ca")
     trace: bool = Field(False, description="true: OpenTelemetry spans, sent as OTEL_EXPORTER_OTLP_ENDPOINT says")
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("TLS_CERTIFICATE and TLS_KEY go together: one of them is not set")
+        if self.tls_client_required and not (self.tls_ca and self.tls_certificate):
+            raise ValueError("TLS_CLIENT_REQUIRED needs TLS_CERTIFICATE, TLS_KEY and TLS_CA")
+        return self
 
 
 class ServerSettings(BaseSettings):
@@ -48,5 +56,11 @@ def load(settings: type[S], **overrides: object) -> S:
         prefix = settings.model_config.get("env_prefix", "")
         for problem in error.errors():
             name = "_".join(str(part) for part in problem["loc"])
-            print(f"{prefix}{name.upper()}: {problem['msg']}, not {problem['input']!r}", file=sys.stderr)
+            # Without a name the input is all settings, secrets among them.
+            given = f", not {problem['input']!r}" if name else ""
+            variable = name.upper() if name.upper().startswith("HONEYGUIDE_") else prefix + name.upper()
+            print(f"{variable}: {problem['msg']}{given}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except SettingsError as error:
+        print(f"{settings.__name__}: {error}", file=sys.stderr)
         raise SystemExit(2) from None

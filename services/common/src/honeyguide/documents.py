@@ -33,6 +33,7 @@ FILTER_VALUES_MAX = 1_000
 FILTER_EXCLUDED_MAX = 10_000
 CONTEXT_ATTRIBUTES_MAX = 32
 CONTEXT_CHARS_MAX = 256
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 DAY_S = 86_400.0
 
 
@@ -63,7 +64,8 @@ class Document:
 class Condition:
     """A condition on one attribute: one of `any_of`, or inside [`low`, `high`] where either may be open.
 
-    Texts in `any_of` are folded; times are seconds since 1970-01-01.
+    Texts in `any_of` are folded; times are seconds since 1970-01-01. A flag equals the number 1 or 0, but lies in no
+    range.
     """
 
     attribute: str
@@ -216,19 +218,19 @@ def document_from_json(line: str) -> pb.Document:
             if has_forbidden_characters(value):
                 raise InvalidArgument(key, "holds control characters or lone surrogates")
             setattr(message, key, value)
-    popularity = record.get("popularity") or 0.0
+    popularity = 0.0 if record.get("popularity") is None else record["popularity"]
     if isinstance(popularity, bool) or not isinstance(popularity, int | float):
         raise InvalidArgument("popularity", f"is a JSON {type(popularity).__name__}; a number is wanted")
     message.popularity = _finite("popularity", popularity)
     if record.get("created_at") is not None:
         message.created_at.CopyFrom(time_to_proto(parse_time("created_at", record["created_at"])))
-    related = record.get("related") or []
+    related = [] if record.get("related") is None else record["related"]
     if not isinstance(related, list) or not all(
         isinstance(r, str) and not has_forbidden_characters(r) for r in related
     ):
         raise InvalidArgument("related", "is not a list of ids (strings)")
     message.related.extend(related)
-    attributes = record.get("attributes") or {}
+    attributes = {} if record.get("attributes") is None else record["attributes"]
     if not isinstance(attributes, dict):
         raise InvalidArgument("attributes", f"is a JSON {type(attributes).__name__}; an object is wanted")
     for name, raw in attributes.items():
@@ -243,7 +245,10 @@ def document_from_json(line: str) -> pb.Document:
             isinstance(x, int | float) and not isinstance(x, bool) for x in embedding
         ):
             raise InvalidArgument("embedding", "is not a list of numbers")
-        message.embedding = np.asarray(embedding, dtype="<f4").tobytes()
+        numbers = np.array([_finite("embedding", x) for x in embedding])
+        if (abs(numbers) > FLOAT32_MAX).any():
+            raise InvalidArgument("embedding", "holds numbers that are beyond float32")
+        message.embedding = numbers.astype("<f4").tobytes()
     return message
 
 

@@ -11,10 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
+import structlog
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+log = structlog.get_logger("honeyguide.errors")
+
 DOMAIN = "honeyguide"
+
+# gRPC takes 8 KiB of metadata; the details travel there in base64, and the message once more, percent-encoded.
+VIOLATIONS_MAX = 6
+FIELD_BYTES_MAX = 100
+DESCRIPTION_BYTES_MAX = 400
+MESSAGE_BYTES_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +112,33 @@ BY_CODE: dict[grpc.StatusCode, type[HoneyguideError]] = {
 }
 
 
+def as_honeyguide_error(error: Exception, where: str) -> HoneyguideError:
+    """Any exception as one of this tree. An unexpected one is logged with its traceback, and says only its kind."""
+    if isinstance(error, HoneyguideError):
+        return error
+    if isinstance(error, TimeoutError):
+        return DeadlineExceeded(f"{where} did not finish in time")
+    if isinstance(error, ConnectionError):
+        return Unavailable(f"{where}: {error}")
+    log.error("call failed", where=where, exc_info=error)
+    return HoneyguideError(f"{type(error).__name__} in {where}; the service's log says more")
+
+
 def to_status(error: HoneyguideError) -> status_pb2.Status:
-    """Writes an error as `google.rpc.Status` with its details."""
+    """Writes an error as `google.rpc.Status` with its details, cut to what fits into a call's trailing metadata."""
     details = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)]
     packed = []
     if isinstance(error, InvalidArgument):
         bad_request = error_details_pb2.BadRequest()
-        for violation in error.violations:
-            bad_request.field_violations.add(field=violation.field, description=violation.description)
+        for violation in error.violations[:VIOLATIONS_MAX]:
+            bad_request.field_violations.add(
+                field=_cut(violation.field, FIELD_BYTES_MAX),
+                description=_cut(violation.description, DESCRIPTION_BYTES_MAX),
+            )
         packed.append(_pack(bad_request))
     packed.extend(_pack(detail) for detail in details)
     code = code_pb2.Code.Value(error.code.name)
-    return status_pb2.Status(code=code, message=error.message, details=packed)
+    return status_pb2.Status(code=code, message=_cut(error.message, MESSAGE_BYTES_MAX), details=packed)
 
 
 def from_status(code: grpc.StatusCode, message: str, details: Sequence[any_pb2.Any] = ()) -> HoneyguideError:
@@ -133,3 +157,11 @@ def _pack(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -
     packed = any_pb2.Any()
     packed.Pack(message)
     return packed
+
+
+def _cut(text: str, bytes_max: int) -> str:
+    """At most so many bytes of UTF-8; what can't be UTF-8 becomes a question mark."""
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= bytes_max:
+        return encoded.decode()
+    return encoded[: bytes_max - 3].decode(errors="ignore") + "…"

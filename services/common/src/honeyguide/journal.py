@@ -61,7 +61,8 @@ class Journal:
                     )
                     self._database.execute("COMMIT")
                 except BaseException:
-                    self._database.execute("ROLLBACK")
+                    if self._database.in_transaction:  # a full disk makes SQLite roll back by itself
+                        self._database.execute("ROLLBACK")
                     raise
                 self._sequence = numbered[-1][1]
             return self._sequence

@@ -10,6 +10,7 @@ from honeyguide.documents import (
     Condition,
     Context,
     Filter,
+    check_text,
     condition_from_proto,
     condition_to_proto,
     context_from_proto,
@@ -17,6 +18,10 @@ from honeyguide.documents import (
     filter_from_proto,
     filter_to_proto,
 )
+from honeyguide.errors import InvalidArgument
+
+QUERY_CHARS_MAX = 2_000
+TASTE_MAX = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,7 @@ def query_from_proto(message: retriever_pb2.RetrieveRequest, now_s: float) -> Re
     Raises:
         InvalidArgument: naming the first field that is wrong.
     """
+    check_text("query", message.query, QUERY_CHARS_MAX)
     return RetrievalQuery(
         query=message.query,
         understanding=understanding_from_proto(message.understanding),
@@ -123,7 +129,15 @@ def query_to_proto(query: RetrievalQuery) -> retriever_pb2.RetrieveRequest:
 
 
 def taste_from_proto(message: retriever_pb2.Taste) -> Taste:
-    """Reads what was acted on."""
+    """Reads what was acted on.
+
+    Raises:
+        InvalidArgument: more than TASTE_MAX documents on one side.
+    """
+    for name in ("session_document_ids", "user_document_ids"):
+        count = len(getattr(message, name))
+        if count > TASTE_MAX:
+            raise InvalidArgument(f"taste.{name}", f"{count:,} ids; at most {TASTE_MAX} are allowed")
     return Taste(tuple(message.session_document_ids), tuple(message.user_document_ids))
 
 

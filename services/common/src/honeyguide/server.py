@@ -7,21 +7,23 @@ import hmac
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import structlog
 import uvloop
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 from prometheus_client import start_http_server
 
 from honeyguide.config import CommonSettings, ServerSettings
-from honeyguide.errors import HoneyguideError, Unauthenticated, to_status
+from honeyguide.errors import FailedPrecondition, HoneyguideError, Unauthenticated, as_honeyguide_error, to_status
+from honeyguide.health import HealthServicer
 from honeyguide.telemetry import CALL_SECONDS, CALLS, CALLS_RUNNING, configure_logging, configure_tracing
 
 log = structlog.get_logger("honeyguide.server")
@@ -77,59 +79,68 @@ class _Guard(grpc.aio.ServerInterceptor):
 
     def _unary(self, serve: Any, method: str, allowed: bool) -> Any:
         async def unary(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            begin = time.perf_counter()
-            CALLS_RUNNING.labels(self._service).inc()
-            code = "OK"
-            try:
-                if not allowed:
-                    raise Unauthenticated("authorization: a valid bearer token is needed")
-                return await serve(request, context)
-            except Exception as error:
-                code = await _abort(context, error, method)
-            finally:
-                self._measure(method, code, begin)
+            with self._measured(method) as outcome:
+                try:
+                    if not allowed:
+                        raise Unauthenticated("authorization: a valid bearer token is needed")
+                    return await serve(request, context)
+                except Exception as error:
+                    await _abort(context, error, method, outcome)
 
         return unary
 
     def _stream(self, serve: Any, method: str, allowed: bool) -> Any:
         async def stream(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-            begin = time.perf_counter()
-            CALLS_RUNNING.labels(self._service).inc()
-            code = "OK"
-            try:
-                if not allowed:
-                    raise Unauthenticated("authorization: a valid bearer token is needed")
-                async for response in serve(request, context):
-                    yield response
-            except Exception as error:
-                code = await _abort(context, error, method)
-            finally:
-                self._measure(method, code, begin)
+            with self._measured(method) as outcome:
+                try:
+                    if not allowed:
+                        raise Unauthenticated("authorization: a valid bearer token is needed")
+                    async for response in serve(request, context):
+                        yield response
+                except Exception as error:
+                    await _abort(context, error, method, outcome)
 
         return stream
 
-    def _measure(self, method: str, code: str, begin: float) -> None:
-        CALLS_RUNNING.labels(self._service).dec()
-        CALLS.labels(self._service, method, code).inc()
-        CALL_SECONDS.labels(self._service, method).observe(time.perf_counter() - begin)
+    @contextmanager
+    def _measured(self, method: str) -> Iterator[_Outcome]:
+        begin = time.perf_counter()
+        running = CALLS_RUNNING.labels(self._service)
+        running.inc()
+        outcome = _Outcome()
+        try:
+            yield outcome
+        except (asyncio.CancelledError, GeneratorExit):  # the caller gave up, or its deadline passed
+            outcome.code = grpc.StatusCode.CANCELLED
+            raise
+        finally:
+            running.dec()
+            CALLS.labels(self._service, method, outcome.code.name).inc()
+            CALL_SECONDS.labels(self._service, method).observe(time.perf_counter() - begin)
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception, method: str) -> str:
+@dataclass(slots=True)
+class _Outcome:
+    code: grpc.StatusCode = grpc.StatusCode.OK
+
+
+async def _abort(
+    context: grpc.aio.ServicerContext[Any, Any], error: Exception, method: str, outcome: _Outcome
+) -> NoReturn:
     if isinstance(error, grpc.aio.AbortError):
+        outcome.code = grpc.StatusCode.UNKNOWN
         raise error
-    if not isinstance(error, HoneyguideError):
-        log.exception("call failed", method=method)
-        error = HoneyguideError(f"{type(error).__name__} in {method}; the service's log says more")
-    status = rpc_status.to_status(to_status(error))
-    context.set_trailing_metadata(status.trailing_metadata)
-    context.set_code(status.code)
-    context.set_details(status.details)
-    await context.abort(status.code, status.details, status.trailing_metadata)
-    return error.code.name
+    known = as_honeyguide_error(error, method)
+    outcome.code = known.code
+    await context.abort_with_status(rpc_status.to_status(to_status(known)))
 
 
 class Server:
-    """A gRPC server for a set of servicers."""
+    """A gRPC server for a set of servicers; `port` is the one it listens on.
+
+    Raises:
+        FailedPrecondition: the address is taken, or a TLS file can't be read.
+    """
 
     def __init__(
         self,
@@ -152,37 +163,41 @@ class Server:
         )
         for registration in registrations:
             registration.add(registration.servicer, self._grpc)
-        self._names = [registration.name for registration in registrations]
-        self._health = health.aio.HealthServicer()
+        names = [registration.name for registration in registrations]
+        self._health = HealthServicer(names)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        names = [*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection(names, self._grpc)
+        reflection.enable_server_reflection([*names, HEALTH, reflection.SERVICE_NAME], self._grpc)
         self.port = self._listen(settings)
 
     def _listen(self, settings: ServerSettings) -> int:
         address = f"{settings.host}:{settings.port}"
         try:
-            if self._common.tls_certificate and self._common.tls_key:
-                credentials = grpc.ssl_server_credentials(
-                    [(self._common.tls_key.read_bytes(), self._common.tls_certificate.read_bytes())],
-                    self._common.tls_ca.read_bytes() if self._common.tls_ca else None,
-                    self._common.tls_client_required,
-                )
-                return self._grpc.add_secure_port(address, credentials)
-            return self._grpc.add_insecure_port(address)
-        except RuntimeError as error:
-            raise SystemExit(f"cannot listen on {address}: {error}") from None
+            credentials = _credentials(self._common)
+            if credentials is None:
+                return self._grpc.add_insecure_port(address)
+            return self._grpc.add_secure_port(address, credentials)
+        except (RuntimeError, OSError) as error:
+            raise FailedPrecondition(f"cannot listen on {address}: {error}") from None
 
     async def start(self) -> None:
         """Starts serving; health answers SERVING from here on."""
         await self._grpc.start()
-        for name in ["", *self._names]:
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._health.start_serving()
 
     async def stop(self) -> None:
         """Drains: health says NOT_SERVING, running calls get `drain_s` to finish."""
-        await self._health.enter_graceful_shutdown()
+        self._health.drain()
         await self._grpc.stop(self._common.drain_s)
+
+
+def _credentials(common: CommonSettings) -> grpc.ServerCredentials | None:
+    if common.tls_certificate is None or common.tls_key is None:
+        return None
+    return grpc.ssl_server_credentials(
+        [(common.tls_key.read_bytes(), common.tls_certificate.read_bytes())],
+        common.tls_ca.read_bytes() if common.tls_ca else None,
+        common.tls_client_required,
+    )
 
 
 def run_service(
@@ -198,8 +213,6 @@ def run_service(
     """
     configure_logging(common, service)
     configure_tracing(common, service)
-    if settings.metrics_port is not None:
-        start_http_server(settings.metrics_port, settings.host)
 
     async def serve() -> None:
         stop = asyncio.Event()
@@ -209,6 +222,8 @@ def run_service(
         async with build() as registrations:
             server = Server(service, common, settings, registrations)
             await server.start()
+            if settings.metrics_port is not None:
+                start_http_server(settings.metrics_port, settings.host)
             print(f"listening {server.port}", flush=True)
             log.info("started", port=server.port)
             await stop.wait()
@@ -218,6 +233,6 @@ def run_service(
 
     try:
         uvloop.run(serve())
-    except HoneyguideError as error:
-        print(f"{service}: {error.message}", file=sys.stderr)
+    except (HoneyguideError, OSError) as error:
+        print(f"{service}: {error}", file=sys.stderr)
         raise SystemExit(1) from None
