@@ -200,6 +200,16 @@ def _credentials(common: CommonSettings) -> grpc.ServerCredentials | None:
     )
 
 
+def _serve_metrics(settings: ServerSettings) -> None:
+    if settings.metrics_port is None:
+        return
+    try:
+        metrics, _ = start_http_server(settings.metrics_port, settings.host)
+    except OSError as error:
+        raise FailedPrecondition(f"cannot listen on {settings.host}:{settings.metrics_port}: {error}") from None
+    log.info("metrics", port=metrics.server_port)
+
+
 def run_service(
     service: str,
     common: CommonSettings,
@@ -220,10 +230,9 @@ def run_service(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         async with build() as registrations:
+            _serve_metrics(settings)
             server = Server(service, common, settings, registrations)
             await server.start()
-            if settings.metrics_port is not None:
-                start_http_server(settings.metrics_port, settings.host)
             print(f"listening {server.port}", flush=True)
             log.info("started", port=server.port)
             await stop.wait()
