@@ -1,0 +1,136 @@
+"""The journal: what was acknowledged is there, whatever happens to the process."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from honeyguide.journal import Change, Journal
+
+
+@pytest.fixture
+def journal(tmp_path):
+    opened = Journal(tmp_path / "deep" / "journal.sqlite")
+    yield opened
+    opened.close()
+
+
+def test_changes_come_in_order_and_once_a_document(journal):
+    assert journal.sequence == 0
+    assert list(journal.since(0)) == []
+    assert journal.write([("a", b"1"), ("b", b"1")]) == 2
+    assert journal.write([("a", b"2")]) == 3
+    assert list(journal.since(0)) == [Change(2, "b", b"1"), Change(3, "a", b"2")]
+    assert list(journal.since(2)) == [Change(3, "a", b"2")]
+    assert list(journal.since(3)) == []
+
+
+def test_the_same_document_twice_in_one_write(journal):
+    assert journal.write([("a", b"1"), ("a", b"2"), ("a", None)]) == 3
+    assert list(journal.since(0)) == [Change(3, "a", None)]
+    assert journal.fetch(["a"]) == {}
+
+
+def test_deletions(journal):
+    journal.write([("a", b"1"), ("b", b"1")])
+    assert journal.write([("a", None), ("never", None)]) == 4
+    assert journal.fetch(["a", "b", "never"]) == {"b": b"1"}
+    assert list(journal.since(2)) == [Change(3, "a", None), Change(4, "never", None)]
+    journal.write([("a", b"again")])
+    assert journal.fetch(["a"]) == {"a": b"again"}
+
+
+def test_empty_writes_and_fetches(journal):
+    assert journal.write([]) == 0
+    assert journal.fetch([]) == {}
+
+
+def test_many(journal):
+    journal.write((f"d{i}", str(i).encode()) for i in range(2_500))
+    assert [change.sequence for change in journal.since(0, batch=700)] == list(range(1, 2_501))
+    found = journal.fetch([f"d{i}" for i in range(0, 3_000, 2)])
+    assert len(found) == 1_250
+    assert found["d2000"] == b"2000"
+
+
+def test_a_reader_may_be_overtaken_by_a_writer(journal):
+    journal.write((f"d{i}", b"old") for i in range(10))
+    changes = journal.since(0, batch=4)
+    read = [next(changes) for _ in range(4)]
+    journal.write([("d9", b"new"), ("d0", b"new")])
+    read.extend(changes)
+    last = {change.document_id: change.payload for change in read}
+    assert last == {f"d{i}": b"old" for i in range(1, 9)} | {"d9": b"new", "d0": b"new"}
+
+
+def test_everything_is_there_after_reopening(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    first = Journal(path)
+    first.write([("a", b"1"), ("b", b"1"), ("b", None)])
+    first.store_setting("schema", b"7")
+    first.close()
+    second = Journal(path)
+    assert second.sequence == 3
+    assert second.write([("c", b"1")]) == 4
+    assert [change.document_id for change in second.since(0)] == ["a", "b", "c"]
+    assert second.setting("schema") == b"7"
+    assert second.setting("other") is None
+    second.store_setting("schema", b"8")
+    assert second.setting("schema") == b"8"
+    second.close()
+
+
+def test_a_write_that_fails_leaves_nothing(journal):
+    journal.write([("a", b"1")])
+    with pytest.raises(Exception, match="type"):
+        journal.write([("b", b"1"), ("c", object())])
+    assert journal.sequence == 1
+    assert journal.fetch(["b"]) == {}
+    assert journal.write([("b", b"2")]) == 2
+
+
+def test_threads(journal):
+    def write(name: str) -> None:
+        for i in range(50):
+            journal.write([(f"{name}{i}", b"x")])
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [change.sequence for change in journal.since(0)] == list(range(1, 201))
+
+
+WRITER = """
+import itertools, sys
+from pathlib import Path
+from honeyguide.journal import Journal
+journal = Journal(Path(sys.argv[1]))
+for i in itertools.count():
+    journal.write([(f"d{i}", b"x" * 1000), (f"e{i}", b"y")])
+    print(i, flush=True)
+"""
+
+
+def test_what_was_acknowledged_survives_a_kill(tmp_path: Path):
+    path = tmp_path / "journal.sqlite"
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+    acknowledged = 0
+    while acknowledged < 50:
+        acknowledged = int(process.stdout.readline())
+    process.send_signal(signal.SIGKILL)
+    acknowledged = int((process.stdout.read().split() or [acknowledged])[-1])
+    process.wait()
+    journal = Journal(path)
+    count = sum(1 for _ in journal.since(0))
+    # All that was acknowledged, and of the write under way both documents or none.
+    assert count in (2 * (acknowledged + 1), 2 * (acknowledged + 2))
+    assert len(journal.fetch([f"d{i}" for i in range(acknowledged + 1)])) == acknowledged + 1
+    assert journal.write([("next", b"1")]) == count + 1
+    journal.close()

@@ -1,0 +1,55 @@
+"""The form under which queries and names are compared."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from honeyguide.text import fold, has_forbidden_characters, normalize, words
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        (" - !", ""),
+        ("Beyoncé -  HALO!", "beyonce halo"),
+        ("Straße", "strasse"),
+        ("AC/DC", "ac dc"),
+        ("snake_case", "snake case"),
+        ("don't", "don t"),
+        ("Ⅷ ﬁn", "viii fin"),
+        ("千と千尋", "千と千尋"),
+        ("İstanbul", "istanbul"),
+        ("Москва́", "москва"),
+        ("tabs\tand\nlines", "tabs and lines"),
+        ("2001: A Space Odyssey", "2001 a space odyssey"),
+    ],
+)
+def test_normalize(text, expected):
+    assert normalize(text) == expected
+
+
+@given(st.text())
+def test_normalizing_twice_changes_nothing(text):
+    once = normalize(text)
+    assert normalize(once) == once
+    assert once == " ".join(words(text))
+    assert fold(once) == once
+
+
+@pytest.mark.parametrize(
+    ("text", "forbidden"),
+    [
+        ("", False),
+        ("plain\ttext\r\n", False),
+        ("\0", True),
+        ("\x1b[0m", True),
+        ("\x7f", True),
+        ("\ud800", True),
+        ("\U0001f41d", False),
+    ],
+)
+def test_forbidden_characters(text, forbidden):
+    assert has_forbidden_characters(text) is forbidden
