@@ -1,0 +1,81 @@
+"""What query understanding must know of the catalogue as a whole: its numeric attributes, and how large it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from honeyguide.api.retrieval.v1 import indexing_pb2 as pb
+from honeyguide.documents import Document, comparable
+
+NUMERIC_ATTRIBUTES_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class NumericAttribute:
+    """An attribute with numbers or times for values.
+
+    Attributes:
+        name: the attribute.
+        is_time: its values are times, in seconds since 1970-01-01.
+        low: lowest value seen, -inf = none seen.
+        high: highest value seen, inf = none seen.
+        count: about how many documents carry it, 0 = not known.
+    """
+
+    name: str
+    is_time: bool = False
+    low: float = -math.inf
+    high: float = math.inf
+    count: int = 0
+
+    def widened(self, other: NumericAttribute) -> NumericAttribute:
+        """This attribute with what was seen elsewhere as well."""
+        low, high = other.low, other.high
+        if math.isfinite(self.low) and math.isfinite(self.high):
+            low, high = min(self.low, low), max(self.high, high)
+        return NumericAttribute(self.name, self.is_time, low, high, self.count + other.count)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogFacts:
+    """The numeric attributes (at most 64, most used first) and the number of documents, 0 = not known."""
+
+    numeric: tuple[NumericAttribute, ...] = ()
+    document_count: int = 0
+
+
+def observe_numeric(documents: Iterable[Document]) -> dict[str, NumericAttribute]:
+    """The numeric attributes of some documents, with the ranges of their values."""
+    seen: dict[str, NumericAttribute] = {}
+    for document in documents:
+        for name, values in document.attributes.items():
+            numbers = [n for n in map(comparable, values) if isinstance(n, float)]
+            if not numbers:
+                continue
+            is_time = isinstance(values[0], datetime)
+            here = NumericAttribute(name, is_time, min(numbers), max(numbers), 1)
+            seen[name] = seen[name].widened(here) if name in seen else here
+    return seen
+
+
+def gather_facts(
+    configuration: pb.CatalogConfiguration, seen: Mapping[str, NumericAttribute], document_count: int
+) -> CatalogFacts:
+    """Puts together what the configuration says and what documents showed; the configuration has the last word."""
+    numeric = dict(seen)
+    for attribute in configuration.attributes:
+        if attribute.kind in (pb.ATTRIBUTE_KIND_NUMBER, pb.ATTRIBUTE_KIND_TIME):
+            is_time = attribute.kind == pb.ATTRIBUTE_KIND_TIME
+            known = seen.get(attribute.name)
+            if known is None or known.is_time != is_time:
+                known = NumericAttribute(attribute.name, is_time)
+            numeric[attribute.name] = known
+        elif attribute.kind != pb.ATTRIBUTE_KIND_UNSPECIFIED:
+            numeric.pop(attribute.name, None)
+    most_used = sorted(numeric.values(), key=lambda attribute: (-attribute.count, attribute.name))
+    configured = {attribute.name for attribute in configuration.attributes}
+    most_used.sort(key=lambda attribute: attribute.name not in configured)
+    return CatalogFacts(tuple(most_used[:NUMERIC_ATTRIBUTES_MAX]), document_count)

@@ -1,0 +1,324 @@
+"""Readings of a whole query, put together from what its spans may name.
+
+Every span reading has a weight of evidence, the log-odds (nats) that it is meant rather than its words being plain
+text. For a title or an attribute value v written in words w, of N documents, carried by n of them,
+
+    evidence = ln(n / N) - sum(ln p(w)) = ln(n / N) + sum(idf(w))
+
+compares picking a document and typing its v with typing these words one by one: many words that make up one rare title
+are no chance, a single common word may well be. To it add the learned log-odds of the reading's signature and span.
+A reading of the whole query is a set of readings that do not overlap and do not contradict each other; its odds
+against plain text are the product of theirs, and the likelihoods are those odds over their sum, plain text having 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from honeyguide.documents import Condition, comparable
+from honeyguide.query import Interpretation, Span, SpanReading, Understanding
+from honeyguide_orchestrator.catalog_facts import CatalogFacts, NumericAttribute
+from honeyguide_orchestrator.quantities import Quantity
+
+INTERPRETATIONS_MAX = 8
+PARTS_MAX = 4  # readings in one interpretation
+READINGS_MAX = 64  # readings looked at, the best by evidence
+BEAM = 24
+# Low enough that a reading which learning has all but ruled out is still listed, and so can be learned back.
+LIKELIHOOD_MIN = 1e-4
+DOCUMENT_COUNT_ASSUMED = 10_000
+EVIDENCE_MIN = -3.0
+EVIDENCE_MAX = 6.0
+QUANTITY_EVIDENCE_MAX = 3.0
+# A bare number that an attribute can have is meant as its value more often than as a word.
+QUANTITY_EVIDENCE = 2.0
+EDIT_EVIDENCE = -1.5
+# A word for a type is hardly ever typed for another reason, whatever its idf.
+TYPE_EVIDENCE = 1.0
+# People type a title alone, or with what tells it from others of its name: unexplained words speak against it.
+TITLE_ALONE_EVIDENCE = 1.0
+TITLE_AMONG_EVIDENCE = -3.0
+# A title that names one document needs no condition to tell it from others: the condition is about something else.
+TITLE_FURTHER_EVIDENCE = -1.5
+# Of two titles that read the same, the wanted one is likelier the more popular one.
+POPULARITY_EXPONENT = 0.5
+POPULARITY_EVIDENCE_MIN = -1.0
+DAY_S = 86_400.0
+
+LogOdds = Callable[[Sequence[tuple[str, str]]], float]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryWords:
+    """The words of a query, corrected, with their inverse document frequencies (nats; 0 = not in the catalogue)."""
+
+    corrected: tuple[str, ...]
+    idfs: tuple[float, ...]
+
+    def text(self, begin: int, end: int) -> str:
+        """The words of a span."""
+        return " ".join(self.corrected[begin:end])
+
+    def information(self, positions: Iterable[int]) -> float:
+        """How much these words say, in nats; one that the catalogue does not know says as much as the rarest."""
+        unknown = max((idf for idf in self.idfs if idf > 0), default=1.0)
+        return sum(self.idfs[i] if self.idfs[i] > 0 else unknown for i in positions)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One reading of one span as a constraint.
+
+    Attributes:
+        begin: first word of the span.
+        end: one past its last word.
+        signature: kind and name, for example "title:film".
+        text: the span's words, "" for a quantity (likelihoods are not learned per number).
+        evidence: log-odds against plain text, in nats, before what was learned.
+        named: the ids are all the documents of that name, so the words need not be matched as text any more.
+    """
+
+    begin: int
+    end: int
+    signature: str
+    text: str
+    evidence: float
+    types: tuple[str, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    document_ids: tuple[str, ...] = ()
+    named: bool = True
+
+    @property
+    def is_title(self) -> bool:
+        """True if the part names documents outright."""
+        return self.signature.startswith("title:")
+
+    @property
+    def reading(self) -> tuple[str, str]:
+        """Under what its likelihood is learned."""
+        return self.signature, self.text
+
+
+def signature_of(reading: SpanReading) -> str:
+    """The signature of a span reading: "attribute:<name>", "type:<type>" or "title:<type>"."""
+    if reading.attribute:
+        return f"attribute:{reading.attribute.replace('+', '_')}"
+    return f"type:{reading.type}" if reading.value == reading.type else f"title:{reading.type}"
+
+
+def parts_of_spans(spans: Sequence[Span], words: QueryWords, facts: CatalogFacts) -> list[Part]:
+    """The readings of recognised spans as parts; spans that lie outside the query are left out."""
+    parts: list[Part] = []
+    for span in spans:
+        if not 0 <= span.begin < span.end <= len(words.corrected):
+            continue
+        popularity_max = max((r.popularity for r in span.readings if not r.attribute), default=0.0)
+        for reading in span.readings:
+            if reading.attribute or reading.type:
+                parts.append(_part_of_reading(span, reading, words, facts, popularity_max))
+    return parts
+
+
+def parts_of_quantities(quantities: Sequence[Quantity], words: QueryWords, facts: CatalogFacts) -> list[Part]:
+    """Each quantity as a condition on each numeric attribute in whose range it lies."""
+    parts = []
+    for quantity in quantities:
+        if quantity.end > len(words.corrected):
+            continue
+        for attribute in facts.numeric:
+            part = _part_of_quantity(quantity, attribute, words, facts)
+            if part is not None:
+                parts.append(part)
+    return parts
+
+
+def interpret(parts: Sequence[Part], words: QueryWords, log_odds: LogOdds) -> tuple[tuple[Interpretation, ...], float]:
+    """The likeliest interpretations, at most 8, and the likelihood in [0, 1] that the query is plain text.
+
+    What is missing to 1 belongs to interpretations too unlikely to be listed.
+    """
+    best = sorted(parts, key=lambda part: (-part.evidence - log_odds([part.reading]), part.begin, part.signature))
+    combinations = _combinations(best[:READINGS_MAX], words, log_odds)
+    scored = [(_score(combination, words, log_odds), combination) for combination in combinations]
+    top = max([0.0, *(score for score, _ in scored)])
+    plain = math.exp(-top)
+    total = plain + sum(math.exp(score - top) for score, _ in scored)
+    merged: dict[tuple[object, ...], Interpretation] = {}
+    for score, combination in scored:
+        interpretation = _join(combination, words, min(1.0, math.exp(score - top) / total))
+        key = (interpretation.types, interpretation.conditions, interpretation.document_ids, interpretation.rest)
+        other = merged.get(key)
+        if other is not None:
+            likelihood = min(1.0, interpretation.likelihood + other.likelihood)
+            stronger = max(interpretation, other, key=lambda i: i.likelihood)
+            interpretation = replace(stronger, likelihood=likelihood)
+        merged[key] = interpretation
+    listed = [i for i in merged.values() if i.likelihood >= LIKELIHOOD_MIN]
+    listed.sort(key=lambda i: (-i.likelihood, i.signature, i.rest))
+    return tuple(listed[:INTERPRETATIONS_MAX]), plain / total
+
+
+def explained(understanding: Understanding, interpretation: Interpretation) -> tuple[tuple[str, str], ...]:
+    """The (signature, span) of every reading that went into an interpretation; the span of a quantity is ""."""
+    query_words = understanding.corrected_query.split(" ")
+    readings = []
+    for signature in interpretation.signature.split("+"):
+        text = ""
+        for span in understanding.spans:
+            if any(signature_of(r) == signature and _is_in(r, interpretation) for r in span.readings):
+                text = " ".join(query_words[span.begin : span.end])
+                break
+        readings.append((signature, text))
+    return tuple(readings)
+
+
+def _is_in(reading: SpanReading, interpretation: Interpretation) -> bool:
+    if reading.attribute:
+        return _condition(reading) in interpretation.conditions
+    if reading.value == reading.type:
+        return reading.type in interpretation.types
+    return reading.document_ids == interpretation.document_ids
+
+
+def _condition(reading: SpanReading) -> Condition:
+    return Condition(reading.attribute, frozenset([comparable(reading.value)]))
+
+
+def _part_of_reading(
+    span: Span, reading: SpanReading, words: QueryWords, facts: CatalogFacts, popularity_max: float
+) -> Part:
+    signature = signature_of(reading)
+    text = words.text(span.begin, span.end)
+    edits = EDIT_EVIDENCE * reading.edits
+    if signature.startswith("type:"):
+        return Part(span.begin, span.end, signature, text, TYPE_EVIDENCE + edits, types=(reading.type,))
+    documents = max(facts.document_count or DOCUMENT_COUNT_ASSUMED, reading.document_count, 1)
+    chance = words.information(range(span.begin, span.end)) + math.log(max(reading.document_count, 1) / documents)
+    evidence = min(max(chance, EVIDENCE_MIN), EVIDENCE_MAX) + edits
+    if reading.attribute:
+        return Part(span.begin, span.end, signature, text, evidence, conditions=(_condition(reading),))
+    if popularity_max > 0:
+        relative = POPULARITY_EXPONENT * math.log((1 + max(reading.popularity, 0.0)) / (1 + popularity_max))
+        evidence += max(relative, POPULARITY_EVIDENCE_MIN)
+    return Part(
+        span.begin,
+        span.end,
+        signature,
+        text,
+        evidence,
+        types=(reading.type,),
+        document_ids=reading.document_ids,
+        named=0 < reading.document_count <= len(reading.document_ids),
+    )
+
+
+def _part_of_quantity(
+    quantity: Quantity, attribute: NumericAttribute, words: QueryWords, facts: CatalogFacts
+) -> Part | None:
+    low, high, unit = quantity.low, quantity.high, 1.0
+    if attribute.is_time:
+        times = quantity.times()
+        if times is None:
+            return None
+        low, high, unit = *times, DAY_S
+    elif quantity.unit == "second":
+        return None
+    if high < attribute.low or low > attribute.high:
+        return None
+    evidence = 0.0
+    if math.isfinite(attribute.low) and math.isfinite(attribute.high):
+        # As for names: typing a value of the attribute (even over its range) against typing this word of all words.
+        # A notation that only numbers have is not typed as a word at all.
+        documents = max(facts.document_count or DOCUMENT_COUNT_ASSUMED, attribute.count, 1)
+        width = (attribute.high - attribute.low) / unit + 1
+        share = min(1.0, ((min(high, attribute.high) - max(low, attribute.low)) / unit + 1) / width)
+        carried = max(attribute.count, 1) / documents
+        rarity = math.log(documents)
+        if not quantity.explicit:
+            known = [words.idfs[i] for i in range(quantity.begin, quantity.end) if words.idfs[i] > 0]
+            rarity = sum(known) if known else rarity
+        chance = math.log(share * carried) + rarity + QUANTITY_EVIDENCE
+        evidence = min(max(chance, EVIDENCE_MIN), QUANTITY_EVIDENCE_MAX)
+    condition = Condition(attribute.name, None, low, high)
+    signature = f"number:{attribute.name.replace('+', '_')}"
+    return Part(quantity.begin, quantity.end, signature, "", evidence, conditions=(condition,))
+
+
+def _combinations(parts: Sequence[Part], words: QueryWords, log_odds: LogOdds) -> list[tuple[Part, ...]]:
+    # Beam search from the first word to the last: at each, either leave it as text or take a part that begins there.
+    starting: dict[int, list[tuple[Part, float]]] = {}
+    for part in parts:
+        starting.setdefault(part.begin, []).append((part, _score((part,), words, log_odds)))
+    last = len(words.corrected)
+    beams: list[list[tuple[float, tuple[Part, ...]]]] = [[] for _ in range(last + 1)]
+    beams[0].append((0.0, ()))
+    for position in range(last):
+        beam = sorted(beams[position], key=lambda state: -state[0])[:BEAM]
+        beams[position + 1].extend(beam)
+        for score, taken in beam:
+            if len(taken) == PARTS_MAX:
+                continue
+            for part, gain in starting.get(position, ()):
+                if _compatible(taken, part):
+                    beams[part.end].append((score + gain, (*taken, part)))
+    return [taken for _, taken in sorted(beams[last], key=lambda state: -state[0])[: BEAM * 2] if taken]
+
+
+def _compatible(taken: Sequence[Part], part: Part) -> bool:
+    """False if the part wants another document, type or interval than the parts taken."""
+    for other in taken:
+        if part.is_title and other.is_title:
+            return False
+        if part.types and other.types and (part.types != other.types or not (part.is_title or other.is_title)):
+            return False
+        for condition in part.conditions:
+            for earlier in other.conditions:
+                if condition == earlier:
+                    return False
+                both_ranges = condition.any_of is None and earlier.any_of is None
+                apart = max(condition.low, earlier.low) > min(condition.high, earlier.high)
+                if condition.attribute == earlier.attribute and both_ranges and apart:
+                    return False
+    return True
+
+
+def _score(parts: tuple[Part, ...], words: QueryWords, log_odds: LogOdds) -> float:
+    score = sum(part.evidence for part in parts) + log_odds([part.reading for part in parts])
+    for title in parts:
+        if title.is_title:
+            covered = {i for part in parts if part is not title for i in range(part.begin, part.end)}
+            own = words.information(range(title.begin, title.end))
+            left = words.information(i for i in range(len(words.corrected)) if i not in covered)
+            share = own / left if left > 0 else 1.0
+            score += TITLE_AMONG_EVIDENCE + (TITLE_ALONE_EVIDENCE - TITLE_AMONG_EVIDENCE) * share
+            if title.named and len(title.document_ids) == 1 and any(part.conditions for part in parts):
+                score += TITLE_FURTHER_EVIDENCE
+    return score
+
+
+def _join(parts: tuple[Part, ...], words: QueryWords, likelihood: float) -> Interpretation:
+    covered = {i for part in parts if part.named for i in range(part.begin, part.end)}
+    types = dict.fromkeys(type for part in parts for type in part.types)
+    return Interpretation(
+        likelihood=likelihood,
+        types=tuple(types),
+        conditions=_intersected(condition for part in parts for condition in part.conditions),
+        document_ids=next((part.document_ids for part in parts if part.document_ids), ()),
+        rest=" ".join(word for i, word in enumerate(words.corrected) if i not in covered),
+        signature="+".join(sorted(part.signature for part in parts)),
+    )
+
+
+def _intersected(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
+    # ">1990 <2000" is one interval: two conditions on one attribute could be met by two of its values.
+    kept: dict[object, Condition] = {}
+    for condition in conditions:
+        key: object = condition.attribute if condition.any_of is None else condition
+        earlier = kept.get(key)
+        if earlier is not None:
+            low, high = max(condition.low, earlier.low), min(condition.high, earlier.high)
+            condition = Condition(condition.attribute, None, low, high)
+        kept[key] = condition
+    return tuple(kept.values())

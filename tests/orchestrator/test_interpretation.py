@@ -1,0 +1,377 @@
+"""Interpretations and their likelihoods, on spans small enough to compute by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from honeyguide.documents import Condition
+from honeyguide.query import Interpretation, Span, SpanReading, Understanding
+from honeyguide_orchestrator.catalog_facts import CatalogFacts, NumericAttribute
+from honeyguide_orchestrator.interpretation import (
+    QueryWords,
+    explained,
+    interpret,
+    parts_of_quantities,
+    parts_of_spans,
+)
+from honeyguide_orchestrator.likelihood import Likelihoods, satisfied
+from honeyguide_orchestrator.quantities import Quantity, find_quantities
+
+NOW_S = 1_790_000_000.0  # in 2026
+FACTS = CatalogFacts((NumericAttribute("year", low=1900, high=2026, count=10_000),), 10_000)
+
+
+def even(readings: object) -> float:
+    return 0.0
+
+
+def genre(begin: int, end: int, value: str, count: int = 10_000) -> Span:
+    return Span(begin, end, (SpanReading(value, attribute="genre", document_count=count),))
+
+
+def film(begin: int, end: int, value: str, *ids: str, count: int = 0, edits: int = 0, popularity: float = 0) -> Span:
+    reading = SpanReading(value, "film", "", edits, count or len(ids), popularity, ids)
+    return Span(begin, end, (reading,))
+
+
+# ------------------------------------------------------------------------------------------------------ quantities
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("heat 1995", [(1, 2, 1995, 1995)]),
+        ("1990-1999 films", [(0, 2, 1990, 1999)]),
+        ("1990 – 95", [(0, 2, 1990, 1995)]),  # noqa: RUF001
+        ("1990..1999", [(0, 2, 1990, 1999)]),
+        ("<1990", [(0, 1, -math.inf, math.nextafter(1990, -math.inf))]),
+        ("a >= 7.5", [(1, 3, 7.5, math.inf)]),
+        ("1990+", [(0, 1, 1990, math.inf)]),
+        ("the 90s", [(1, 2, 1990, 1999)]),
+        ("90's rock", [(0, 2, 1990, 1999)]),
+        ("1980er", [(0, 1, 1980, 1989)]),
+        ("20s", [(0, 1, 2020, 2029), (0, 1, 1920, 1929)]),
+        ("80s", [(0, 1, 1980, 1989)]),
+        ("1,000 nights", [(0, 2, 1000, 1000)]),
+        ("mp3 3d 1,5 1.2.3 12345678901234567890", []),
+        ("1999-1990", []),
+        ("١٩٩٤", [(0, 1, 1994, 1994)]),
+        ("", []),
+        ("no digits <", []),
+    ],
+)
+def test_quantities_are_read_from_notation(query: str, expected: list[tuple[float, ...]]) -> None:
+    found = [(q.begin, q.end, q.low, q.high) for q in find_quantities(query, NOW_S)]
+    assert found == expected
+
+
+def test_a_date_is_one_day_of_a_time_attribute_only() -> None:
+    (quantity,) = find_quantities("1970-01-02", NOW_S)
+    assert quantity.times() == (86_400.0, 2 * 86_400.0 - 1e-6)
+    facts = CatalogFacts((NumericAttribute("released", is_time=True), NumericAttribute("year")))
+    (part,) = parts_of_quantities([quantity], QueryWords(("1970", "01", "02"), (0.0,) * 3), facts)
+    assert part.signature == "number:released"
+
+
+def test_a_year_becomes_the_seconds_of_that_year() -> None:
+    assert Quantity(0, 1, 1970, 1970).times() == (0.0, 365 * 86_400.0 - 1e-6)
+    low, high = Quantity(0, 1, 1971, 1971).times() or (0.0, 0.0)
+    assert low == 365 * 86_400.0
+    assert high == pytest.approx(2 * 365 * 86_400.0)
+    assert Quantity(0, 1, 12, 12).times() is None
+
+
+# -------------------------------------------------------------------------------------------------- one reading
+
+
+def test_evidence_is_that_of_picking_the_value_against_typing_the_words() -> None:
+    # ln(10 / 10,000) + (4 + 5) = 2.092 nats for the value against plain text.
+    words = QueryWords(("science", "fiction"), (4.0, 5.0))
+    parts = parts_of_spans([genre(0, 2, "Science Fiction", 10)], words, FACTS)
+    (only,), plain = interpret(parts, words, even)
+    odds = math.exp(9 + math.log(10 / 10_000))
+    assert only.likelihood == pytest.approx(odds / (1 + odds))
+    assert plain == pytest.approx(1 / (1 + odds))
+    assert only.conditions == (Condition("genre", frozenset(["science fiction"])),)
+    assert only.rest == ""
+    assert only.signature == "attribute:genre"
+
+
+def test_a_long_exact_title_beats_text_and_a_single_common_word_does_not() -> None:
+    long = QueryWords(("lord", "of", "the", "rings"), (5.5, 0.3, 0.2, 6.5))
+    (title,), plain = interpret(parts_of_spans([film(0, 4, "Lord of the Rings", "f1")], long, FACTS), long, even)
+    assert title.likelihood > 0.95 > plain
+    assert title.document_ids == ("f1",)
+    assert title.types == ("film",)
+
+    common = QueryWords(("love",), (2.0,))
+    (weak,), plain = interpret(parts_of_spans([film(0, 1, "Love", "f1")], common, FACTS), common, even)
+    assert weak.likelihood < 0.3 < plain
+
+
+def test_a_title_among_unexplained_words_is_weaker_than_alone() -> None:
+    words = QueryWords(("heat", "pump", "installation"), (6.0, 6.0, 6.0))
+    among = interpret(parts_of_spans([film(0, 1, "Heat", "f1")], words, FACTS), words, even)[0][0]
+    alone_words = QueryWords(("heat",), (6.0,))
+    alone = interpret(parts_of_spans([film(0, 1, "Heat", "f1")], alone_words, FACTS), alone_words, even)[0][0]
+    assert among.likelihood < alone.likelihood
+    assert among.rest == "pump installation"
+
+
+def test_edits_and_lower_popularity_count_against_a_reading() -> None:
+    words = QueryWords(("inception",), (8.0,))
+    exact = interpret(parts_of_spans([film(0, 1, "Inception", "f1")], words, FACTS), words, even)[0][0]
+    misspelt = interpret(parts_of_spans([film(0, 1, "Inception", "f1", edits=1)], words, FACTS), words, even)[0][0]
+    assert math.log(_odds(exact) / _odds(misspelt)) == pytest.approx(1.5)
+
+    readings = (
+        SpanReading("Halo", "track", document_count=1, popularity=99, document_ids=("t",)),
+        SpanReading("Halo", "game", document_count=1, popularity=0, document_ids=("g",)),
+    )
+    words = QueryWords(("halo",), (8.0,))
+    likely, unlikely = interpret(parts_of_spans([Span(0, 1, readings)], words, FACTS), words, even)[0]
+    assert likely.signature == "title:track"
+    # Square root of (1 + 0) / (1 + 99) would be e^-2.3; it counts e^-1 at most.
+    assert unlikely.likelihood / likely.likelihood == pytest.approx(math.exp(-1))
+
+
+def test_a_name_of_more_documents_than_are_listed_stays_text_as_well() -> None:
+    words = QueryWords(("love",), (5.0,))
+    (named,), _ = interpret(parts_of_spans([film(0, 1, "Love", "a", "b")], words, FACTS), words, even)
+    assert named.rest == ""
+    (open_ended,), _ = interpret(parts_of_spans([film(0, 1, "Love", "a", "b", count=40)], words, FACTS), words, even)
+    assert open_ended.rest == "love"
+    assert satisfied(open_ended, "z", "film", {}, "Love")
+    assert not satisfied(open_ended, "z", "film", {}, "Hate")
+    assert not satisfied(named, "z", "film", {}, "Love")
+
+
+# ------------------------------------------------------------------------------------------ readings together
+
+
+def test_person_genre_and_year_combine() -> None:
+    words = QueryWords(("quentin", "tarantino", "thriller", "1994"), (7.0, 8.0, 3.0, 4.0))
+    spans = [
+        Span(
+            0,
+            2,
+            (
+                SpanReading("Quentin Tarantino", attribute="director", document_count=10),
+                SpanReading("Quentin Tarantino", "person", document_count=1, document_ids=("p1",)),
+            ),
+        ),
+        genre(2, 3, "thriller", 2_000),
+    ]
+    parts = parts_of_spans(spans, words, FACTS) + parts_of_quantities(
+        find_quantities("quentin tarantino thriller 1994", NOW_S), words, FACTS
+    )
+    interpretations, plain = interpret(parts, words, even)
+    best = interpretations[0]
+    assert best.signature == "attribute:director+attribute:genre+number:year"
+    assert best.rest == ""
+    assert set(best.conditions) == {
+        Condition("director", frozenset(["quentin tarantino"])),
+        Condition("genre", frozenset(["thriller"])),
+        Condition("year", None, 1994, 1994),
+    }
+    assert 1 < len(interpretations) <= 8
+    assert plain + sum(i.likelihood for i in interpretations) <= 1 + 1e-9
+    assert satisfied(best, "f", "film", {"director": ("Quentin Tarantino",), "genre": ("Thriller",), "year": (1994.0,)})
+    assert not satisfied(best, "f", "film", {"director": ("Quentin Tarantino",), "year": (1994.0,)})
+
+
+def test_overlapping_and_contradicting_readings_are_not_combined() -> None:
+    words = QueryWords(("film", "noir", "film"), (2.0, 5.0, 2.0))
+    spans = [
+        Span(0, 1, (SpanReading("film", "film"),)),
+        genre(0, 2, "film noir", 100),
+        Span(2, 3, (SpanReading("person", "person"),)),
+    ]
+    for interpretation in interpret(parts_of_spans(spans, words, FACTS), words, even)[0]:
+        assert interpretation.signature != "attribute:genre+type:film"
+        assert len(interpretation.types) <= 1
+
+
+def test_two_bounds_on_one_attribute_become_one_interval() -> None:
+    words = QueryWords(("1990", "2000"), (4.0, 4.0))
+    parts = parts_of_quantities(find_quantities(">=1990 <=2000", NOW_S), words, FACTS)
+    best = interpret(parts, words, even)[0][0]
+    assert best.conditions == (Condition("year", None, 1990, 2000),)
+
+
+def test_a_number_is_read_as_the_attribute_in_whose_range_it_lies() -> None:
+    facts = CatalogFacts(
+        (
+            NumericAttribute("year", low=1900, high=2026, count=9_000),
+            NumericAttribute("minutes", low=1, high=600, count=9_000),
+            NumericAttribute("gross", low=0, high=3e9, count=9_000),
+        ),
+        10_000,
+    )
+    words = QueryWords(("1994",), (0.0,))
+    interpretations, _ = interpret(parts_of_quantities(find_quantities("1994", NOW_S), words, facts), words, even)
+    by_signature = {i.signature: i.likelihood for i in interpretations}
+    assert "number:minutes" not in by_signature
+    assert by_signature["number:year"] > 0.9
+    assert by_signature.get("number:gross", 0) < 0.02
+
+
+def test_an_attribute_of_unknown_range_is_a_reading_too() -> None:
+    words = QueryWords(("1994",), (0.0,))
+    facts = CatalogFacts((NumericAttribute("year"), NumericAttribute("gross")))
+    interpretations, plain = interpret(parts_of_quantities(find_quantities("1994", NOW_S), words, facts), words, even)
+    assert [i.likelihood for i in interpretations] == pytest.approx([1 / 3, 1 / 3])
+    assert plain == pytest.approx(1 / 3)
+
+
+# ------------------------------------------------------------------------------------------------------ learning
+
+
+def _odds(interpretation: Interpretation) -> float:
+    return interpretation.likelihood / (1 - interpretation.likelihood)
+
+
+def love(likelihoods: Likelihoods) -> Understanding:
+    readings = (
+        SpanReading("Love", "track", document_count=1, document_ids=("t",)),
+        SpanReading("Love", "artist", document_count=1, document_ids=("a",)),
+    )
+    words = QueryWords(("love",), (7.0,))
+    spans = (Span(0, 1, readings),)
+    interpretations, _ = interpret(parts_of_spans(spans, words, FACTS), words, likelihoods.log_odds)
+    return Understanding("love", "love", spans=spans, interpretations=interpretations)
+
+
+def test_priors_are_beta_means_that_back_off() -> None:
+    likelihoods = Likelihoods({"title": (3.0, 1.0), "title:film": (2.0, 0.0)}, {"title:film\tlove": (0.0, 4.0)})
+    assert likelihoods.prior("attribute:genre") == 0.5
+    kind = (5 * 0.5 + 3) / (5 + 4)
+    assert likelihoods.prior("title:person") == pytest.approx(kind)
+    film_mean = (5 * kind + 2) / 7
+    assert likelihoods.prior("title:film") == pytest.approx(film_mean)
+    assert likelihoods.prior("title:film", "love") == pytest.approx(5 * film_mean / 9)
+    assert likelihoods.prior("title:film", "heat") == pytest.approx(film_mean)
+
+
+def test_choices_teach_what_an_ambiguous_word_means() -> None:
+    likelihoods = Likelihoods()
+    before = {i.signature: i.likelihood for i in love(likelihoods).interpretations}
+    assert before["title:track"] == pytest.approx(before["title:artist"])
+    for _ in range(20):
+        understanding = love(likelihoods)
+        flags = [satisfied(i, "a", "artist", {}) for i in understanding.interpretations]
+        likelihoods.learn(understanding, flags)
+    after = love(likelihoods).interpretations
+    assert after[0].signature == "title:artist"
+    assert after[0].likelihood > 5 * after[1].likelihood
+    # The word itself taught most: another title of an artist gained less.
+    assert likelihoods.prior("title:artist", "love") > likelihoods.prior("title:artist", "heat")
+
+
+def test_only_the_reading_that_says_most_is_credited() -> None:
+    genre_only = Interpretation(0.3, (), (Condition("genre", frozenset(["drama"])),), signature="attribute:genre")
+    both = Interpretation(
+        0.4,
+        (),
+        (Condition("genre", frozenset(["drama"])), Condition("year", None, 1994, 1994)),
+        signature="attribute:genre+number:year",
+    )
+    understanding = Understanding("drama 1994", "drama 1994", interpretations=(both, genre_only))
+    likelihoods = Likelihoods()
+    likelihoods.learn(understanding, [True, True])
+    assert likelihoods.to_dict()["signatures"] == {
+        "attribute:genre+number:year": [1.0, 0.0],
+        "attribute:genre": [1.0, 0.0],
+        "attribute": [1.0, 0.0],
+        "number:year": [1.0, 0.0],
+        "number": [1.0, 0.0],
+    }
+    # Wrong together says nothing of each; right alone, genre gains.
+    likelihoods = Likelihoods()
+    likelihoods.learn(understanding, [False, True])
+    assert likelihoods.to_dict()["signatures"] == {
+        "attribute:genre+number:year": [0.0, 1.0],
+        "attribute:genre": [1.0, 0.0],
+        "attribute": [1.0, 0.0],
+    }
+
+
+def test_a_combination_backs_off_to_its_readings_being_independent() -> None:
+    likelihoods = Likelihoods({"a:x": (5.0, 0.0)})
+    one = math.log(0.75 / 0.25)
+    assert likelihoods.log_odds([("a:x", ""), ("b:y", "")]) == pytest.approx(one)
+    likelihoods = Likelihoods({"a:x": (5.0, 0.0), "a:x+b:y": (0.0, 5.0)})
+    assert likelihoods.log_odds([("b:y", ""), ("a:x", "")]) == pytest.approx(math.log(0.375 / 0.625))
+
+
+def test_older_counts_fade() -> None:
+    understanding = love(Likelihoods())
+    likelihoods = Likelihoods({"title:track": (1_000.0, 0.0)})
+    likelihoods.learn(understanding, [False] * len(understanding.interpretations))
+    assert likelihoods.to_dict()["signatures"]["title:track"] == pytest.approx([999.0, 1.0])
+
+
+def test_learning_survives_a_snapshot_and_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    likelihoods = Likelihoods()
+    for chosen in "taatt":
+        understanding = love(likelihoods)
+        flags = [satisfied(i, chosen, {"t": "track", "a": "artist"}[chosen], {}) for i in understanding.interpretations]
+        likelihoods.learn(understanding, flags, weight=0.5)
+    restored = Likelihoods.from_dict(likelihoods.to_dict())
+    assert restored.to_dict() == likelihoods.to_dict()
+    assert love(restored) == love(likelihoods)
+    assert Likelihoods.from_dict({}).prior("title:film") == 0.5
+
+    monkeypatch.setattr("honeyguide_orchestrator.likelihood.SPANS_MAX", 1)
+    likelihoods.learn(love(likelihoods), [False] * 2)
+    assert len(likelihoods.to_dict()["spans"]) == 1
+
+
+def test_flags_must_fit_the_interpretations() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        Likelihoods().learn(love(Likelihoods()), [True])
+
+
+# ---------------------------------------------------------------------------------------------------- properties
+
+names = st.text("abc+:", min_size=0, max_size=3)
+readings = st.builds(
+    SpanReading,
+    value=names,
+    type=st.sampled_from(["", "film", "person"]),
+    attribute=st.sampled_from(["", "genre", "a+b"]),
+    edits=st.integers(0, 3),
+    document_count=st.integers(0, 1_000_000),
+    popularity=st.floats(0, 1e12),
+    document_ids=st.tuples(names),
+)
+spans = st.lists(
+    st.builds(Span, st.integers(0, 7), st.integers(0, 7), st.lists(readings, max_size=4).map(tuple)), max_size=12
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(spans, st.lists(st.floats(0, 20), min_size=6, max_size=6), st.text("0123456789 -<>s.", max_size=12))
+def test_likelihoods_are_probabilities_whatever_is_recognised(
+    spans: list[Span], idfs: list[float], numbers: str
+) -> None:
+    words = QueryWords(("a", "b", "c", "d", "e", "f"), tuple(idfs))
+    parts = parts_of_spans(spans, words, FACTS)
+    parts += parts_of_quantities(find_quantities(numbers, NOW_S), words, FACTS)
+    likelihoods = Likelihoods({"title": (1.0, 9.0), "attribute:genre": (9.0, 0.0)})
+    interpretations, plain = interpret(parts, words, likelihoods.log_odds)
+    assert len(interpretations) <= 8
+    assert 0 <= plain <= 1
+    assert all(0 <= i.likelihood <= 1 for i in interpretations)
+    assert plain + sum(i.likelihood for i in interpretations) <= 1 + 1e-9
+    assert [i.likelihood for i in interpretations] == sorted((i.likelihood for i in interpretations), reverse=True)
+    understanding = Understanding("", "a b c d e f", spans=tuple(spans), interpretations=interpretations)
+    for i in interpretations:
+        assert i.signature
+        assert all(condition.low <= condition.high for condition in i.conditions)
+        assert len(explained(understanding, i)) == i.signature.count("+") + 1
+    likelihoods.learn(understanding, [n % 2 == 0 for n in range(len(interpretations))])
