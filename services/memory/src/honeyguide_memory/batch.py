@@ -1,0 +1,58 @@
+"""Several questions to Redis in one round trip, each read by whoever asked it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from honeyguide_memory.store import Command, Store
+
+T = TypeVar("T")
+
+
+class Pending(Generic[T]):
+    """An answer that is there once its batch has run."""
+
+    __slots__ = ("_read", "_reply", "_there")
+
+    def __init__(self, read: Callable[[Any], T]) -> None:
+        self._read = read
+        self._reply: Any = None
+        self._there = False
+
+    def settle(self, reply: Any) -> None:
+        """Takes the reply in."""
+        self._reply, self._there = reply, True
+
+    @property
+    def value(self) -> T:
+        """The answer, read anew at each use.
+
+        Raises:
+            RuntimeError: the batch has not run.
+        """
+        if not self._there:
+            raise RuntimeError("the batch has not run yet")
+        return self._read(self._reply)
+
+
+class Batch:
+    """Collects commands, then sends them in one round trip."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._commands: list[Command] = []
+        self._pending: list[Pending[Any]] = []
+
+    def ask(self, command: Command, read: Callable[[Any], T]) -> Pending[T]:
+        """Adds a command; `read` makes its reply into the answer."""
+        pending = Pending(read)
+        self._commands.append(command)
+        self._pending.append(pending)
+        return pending
+
+    async def run(self) -> None:
+        """Sends all commands. Raises what `Store.run` raises."""
+        for pending, reply in zip(self._pending, await self._store.run(self._commands), strict=True):
+            pending.settle(reply)
+        self._commands, self._pending = [], []

@@ -1,0 +1,90 @@
+"""Which key holds what; `docs/adr/0004-memory-in-redis.md` gives the reasons.
+
+Every key begins with a hash tag `{prefix:family:partition}`, and every script stays under one tag. Families:
+
+    a  associations: owners (queries, words, users ...) to targets; predicted pairs
+    d  documents: records, popularity, lists
+    n  near index: grams to queries
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import blake2b
+
+HASH_BYTES = 8
+BUCKETS = 512
+GRAM_SLOTS = 65_536
+
+
+class Owner(StrEnum):
+    """Who remembers targets: documents, or for a prefix queries."""
+
+    QUERY = "q"
+    WORD = "w"
+    USER = "u"
+    SEGMENT = "g"
+    SESSION = "s"
+    PREFIX = "p"
+
+
+def digest(text: str) -> bytes:
+    """Eight bytes that stand for a text; two of a billion texts are alike with a chance of 3%."""
+    return blake2b(text.encode(errors="surrogatepass"), digest_size=HASH_BYTES).digest()
+
+
+def owner_id(kind: Owner, name: str) -> bytes:
+    """The id of an owner."""
+    return digest(f"{kind}\0{name}")
+
+
+def prediction_id(words: list[str]) -> bytes:
+    """The id of a query for predicted pairs, which disregard the order of words."""
+    return digest("\0".join(sorted(set(words))))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Names of keys under a prefix, over that many partitions a family."""
+
+    prefix: str
+    partitions: int
+
+    def tag(self, family: str, partition: int) -> bytes:
+        """The hash tag of a partition."""
+        return f"{{{self.prefix}:{family}:{partition}}}".encode()
+
+    def tags(self, family: str) -> list[bytes]:
+        """The hash tags of all partitions of a family."""
+        return [self.tag(family, partition) for partition in range(self.partitions)]
+
+    def owner_tag(self, owner: bytes) -> bytes:
+        """The hash tag that an owner, or a predicted query, lives under."""
+        return self.tag("a", int.from_bytes(owner, "little") % self.partitions)
+
+    def owner_key(self, owner: bytes) -> bytes:
+        """The hash of an owner: target to packed mass."""
+        return self.owner_tag(owner) + b"o" + owner
+
+    def bucket(self, query: bytes) -> int:
+        """Number of the bucket that a query's predicted pairs are in."""
+        return int.from_bytes(query, "little") // self.partitions % BUCKETS
+
+    def bucket_key(self, query: bytes) -> bytes:
+        """The hash of that bucket: query to packed pairs."""
+        return self.owner_tag(query) + b"p%d" % self.bucket(query)
+
+    def document_tag(self, document_id: bytes) -> bytes:
+        """The hash tag that a document lives under."""
+        number = int.from_bytes(blake2b(document_id, digest_size=HASH_BYTES).digest(), "little")
+        return self.tag("d", number % self.partitions)
+
+    def gram_tag(self, slot: int) -> bytes:
+        """The hash tag that a slot of the near index lives under."""
+        return self.tag("n", slot % self.partitions)
+
+    @property
+    def catalogue_key(self) -> bytes:
+        """The catalogue's configuration."""
+        return f"{{{self.prefix}:meta}}catalogue".encode()

@@ -1,0 +1,87 @@
+-- Adds actions to owners (queries, words, users ...) of one partition.
+-- KEYS[1] the partition's hash tag. ARGV: half-lives (s), window (days), ids kept a day, number of kinds, per kind: its
+-- letter, pairs an owner may have, bytes all its owners may have, seconds of rest before an owner goes (0 = never);
+-- then per event: id, time, weight, number of pairs, per pair: kind, owner, target.
+local tag = KEYS[1]
+local half_short, half_long = tonumber(ARGV[1]), tonumber(ARGV[2])
+local window_days, ids_max = tonumber(ARGV[3]), tonumber(ARGV[4])
+local OWNER_BYTES, PAIR_BYTES = 160, 64
+local kinds, at = {}, 6
+for _ = 1, tonumber(ARGV[5]) do
+  kinds[ARGV[at]] = {
+    name = ARGV[at], pairs_max = tonumber(ARGV[at + 1]), bytes_max = tonumber(ARGV[at + 2]),
+    rest_s = tonumber(ARGV[at + 3]), grown = 0, touched = false,
+  }
+  at = at + 4
+end
+
+-- Least evidence leaves first; a tenth more than needed, so that the next ones come cheap.
+local function trim(key, kind)
+  local all, rows, newest = redis.call('HGETALL', key), {}, 0
+  for i = 2, #all, 2 do
+    local _, _, _, _, last = struct.unpack('<ffffd', all[i])
+    newest = math.max(newest, last)
+  end
+  for i = 1, #all, 2 do
+    local ps, ns, pl, nl, last = struct.unpack('<ffffd', all[i + 1])
+    local value = (ps + ns) * 2 ^ ((last - newest) / half_short) + (pl + nl) * 2 ^ ((last - newest) / half_long)
+    rows[#rows + 1] = { all[i], value }
+  end
+  table.sort(rows, function(a, b) return a[2] < b[2] or (a[2] == b[2] and a[1] < b[1]) end)
+  for i = 1, #rows - kind.pairs_max + math.floor(kind.pairs_max / 10) do
+    redis.call('HDEL', key, rows[i][1])
+    kind.grown = kind.grown - #rows[i][1] - PAIR_BYTES
+  end
+end
+
+local function forget(kind, owner)
+  local key = tag .. 'o' .. owner
+  local targets = redis.call('HKEYS', key)
+  if #targets > 0 then
+    kind.grown = kind.grown - OWNER_BYTES
+    for _, target in ipairs(targets) do kind.grown = kind.grown - #target - PAIR_BYTES end
+    redis.call('UNLINK', key)
+  end
+  redis.call('ZREM', tag .. 'z' .. kind.name, owner)
+end
+
+while at <= #ARGV do
+  local id, time, weight, count = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+  at = at + 4
+  if seen_first(tag, id, time, window_days, ids_max) then
+    for i = at, at + 3 * (count - 1), 3 do
+      local kind, owner, target = kinds[ARGV[i]], ARGV[i + 1], ARGV[i + 2]
+      local key = tag .. 'o' .. owner
+      local value = redis.call('HGET', key, target)
+      redis.call('HSET', key, target, (mass_add(value, time, weight, half_short, half_long)))
+      if not value then
+        local size = redis.call('HLEN', key)
+        kind.grown = kind.grown + #target + PAIR_BYTES + (size == 1 and OWNER_BYTES or 0)
+        if size > kind.pairs_max then trim(key, kind) end
+      end
+      redis.call('ZADD', tag .. 'z' .. kind.name, 'GT', time, owner)
+      kind.touched = true
+    end
+  end
+  at = at + 3 * count
+end
+
+for name, kind in pairs(kinds) do
+  if kind.touched then
+    local owners = tag .. 'z' .. name
+    if kind.rest_s > 0 then
+      local newest = tonumber(redis.call('ZRANGE', owners, -1, -1, 'WITHSCORES')[2])
+      local rested = redis.call('ZRANGE', owners, '-inf', '(' .. string.format('%.17g', newest - kind.rest_s),
+        'BYSCORE', 'LIMIT', 0, 1000)
+      for _, owner in ipairs(rested) do forget(kind, owner) end
+    end
+    local bytes = tonumber(redis.call('HGET', tag .. 'b', name) or 0)
+    while bytes + kind.grown > kind.bytes_max do
+      local coldest = redis.call('ZRANGE', owners, 0, 0)[1]
+      if not coldest then break end
+      forget(kind, coldest)
+    end
+    redis.call('HSET', tag .. 'b', name, string.format('%d', bytes + kind.grown))
+  end
+end
+return 1

@@ -1,0 +1,72 @@
+"""The Q2E posterior: how likely each document is what a query wants.
+
+A query's observed actions are counts of a multinomial over documents, with a Dirichlet prior of `strength` pseudo
+actions spread as the prior probabilities say, so that P(d | q) = (strength p0(d) + n(d)) / (strength + N), the mean of
+the Dirichlet posterior (Gelman et al., Bayesian Data Analysis, section 3.4). Two things are ours: counts decay, and
+n(d) is positive less negative mass, held at 0 in N and the whole numerator held at 0, so that a disliked document
+sinks and others do not rise by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from honeyguide_memory.mass import Masses
+
+
+def posterior(
+    observed: Masses, sources: Iterable[tuple[float, Mapping[bytes, float]]], strength: float
+) -> dict[bytes, float]:
+    """Posterior probability of every document that is observed or in a source.
+
+    `sources` are pairs of a weight and non-negative scores by document of any scale; each is made to add up to 1, and
+    the weights of those that have anything are made to add up to 1 as well.
+    """
+    prior = mix(sources)
+    total = strength + float(np.maximum(observed.net, 0.0).sum())
+    found = {document: strength * probability / total for document, probability in prior.items()}
+    for document, net in zip(observed.targets, observed.net.tolist(), strict=True):
+        found[document] = max(0.0, found.get(document, 0.0) + net / total)
+    return found
+
+
+def mix(sources: Iterable[tuple[float, Mapping[bytes, float]]]) -> dict[bytes, float]:
+    """The prior: a weighted mean of the sources that have anything, each made to add up to 1."""
+    usable = [(weight, scores, sum(scores.values())) for weight, scores in sources if weight > 0]
+    usable = [each for each in usable if each[2] > 0]
+    weights = sum(weight for weight, _, _ in usable)
+    prior: dict[bytes, float] = {}
+    for weight, scores, total in usable:
+        for document, score in scores.items():
+            prior[document] = prior.get(document, 0.0) + weight / weights * score / total
+    return prior
+
+
+def from_near(near: Sequence[tuple[float, Masses]], strength: float) -> dict[bytes, float]:
+    """Sum over near queries of similarity times their own posterior, by document.
+
+    Theirs is taken without a prior's share, so that a query with little behind it has little to say.
+    """
+    scores: dict[bytes, float] = {}
+    for similarity, observed in near:
+        wanted = np.maximum(observed.net, 0.0)
+        shares = similarity * wanted / (strength + wanted.sum())
+        for document, share in zip(observed.targets, shares.tolist(), strict=True):
+            if share > 0:
+                scores[document] = scores.get(document, 0.0) + share
+    return scores
+
+
+def from_words(words: Iterable[Masses]) -> dict[bytes, float]:
+    """Mean over the known words of P(document | word)."""
+    known = [(observed, np.maximum(observed.net, 0.0)) for observed in words]
+    known = [(observed, wanted) for observed, wanted in known if wanted.sum() > 0]
+    scores: dict[bytes, float] = {}
+    for observed, wanted in known:
+        shares = wanted / wanted.sum() / len(known)
+        for document, share in zip(observed.targets, shares.tolist(), strict=True):
+            if share > 0:
+                scores[document] = scores.get(document, 0.0) + share
+    return scores

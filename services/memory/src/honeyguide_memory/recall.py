@@ -1,0 +1,95 @@
+"""What memory knows of a query and a user, in one round trip: the context of a decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from honeyguide.documents import DAY_S, Context
+from honeyguide.query import Taste
+from honeyguide_memory.batch import Batch, Pending
+from honeyguide_memory.layout import Layout, Owner, owner_id
+from honeyguide_memory.mass import HalfLives, Masses, masses
+from honeyguide_memory.query_memory import NearLimits, QueryMemory
+from honeyguide_memory.settings import MemorySettings
+from honeyguide_memory.store import Store
+
+TASTE_MAX = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """What memory knows; see `honeyguide.memory.v1.RecallResponse` for the meaning of each part."""
+
+    actions: float = 0.0
+    entropy: float = 0.0
+    top_share: float = 0.0
+    near_similarity: float = 0.0
+    user_actions: float = 0.0
+    taste: Taste = Taste()
+
+
+class Recall:
+    """Recalls queries and users from Redis."""
+
+    def __init__(self, store: Store, layout: Layout, settings: MemorySettings) -> None:
+        self._store = store
+        self._layout = layout
+        self._lives = HalfLives(
+            settings.half_life_short_days * DAY_S, settings.half_life_long_days * DAY_S, settings.short_share
+        )
+        self._session_s = settings.session_s
+
+    async def recall(self, normalized_query: str, context: Context) -> Recollection:
+        """What is known as of the context's time."""
+        batch = Batch(self._store)
+        query = None
+        if normalized_query:
+            query = QueryMemory(normalized_query, context.time_s, self._layout, self._lives, NearLimits(1, 0.0))
+            query.ask_observed(batch)
+        user = self._ask(batch, Owner.USER, context.user_id, context.time_s)
+        session = self._ask(batch, Owner.SESSION, context.session_id, context.time_s)
+        await batch.run()
+        observed = query.observed if query else None
+        entropy, top_share = spread(observed) if observed else (0.0, 0.0)
+        nearest = query.nearest() if query else []
+        of_user, of_session = user.value if user else None, session.value if session else None
+        return Recollection(
+            actions=float(observed.positive.sum()) if observed else 0.0,
+            entropy=entropy,
+            top_share=top_share,
+            near_similarity=nearest[0][1] if nearest else 0.0,
+            user_actions=float(of_user.positive.sum()) if of_user else 0.0,
+            taste=Taste(
+                newest_first(of_session, context.time_s - self._session_s) if of_session else (),
+                newest_first(of_user) if of_user else (),
+            ),
+        )
+
+    def _ask(self, batch: Batch, kind: Owner, name: str, now_s: float) -> Pending[Masses] | None:
+        if not name:
+            return None
+        key = self._layout.owner_key(owner_id(kind, name))
+        return batch.ask(("HGETALL", key), lambda reply: masses(reply, now_s, self._lives))
+
+
+def spread(observed: Masses) -> tuple[float, float]:
+    """Entropy in nats of how actions spread over documents, and the share of the most chosen one; 0, 0 = nothing."""
+    wanted = np.maximum(observed.net, 0.0)
+    total = wanted.sum()
+    if total <= 0:
+        return 0.0, 0.0
+    shares = wanted[wanted > 0] / total
+    return max(0.0, float(-(shares * np.log(shares)).sum())), float(shares.max())
+
+
+def newest_first(acted: Masses, since_s: float = -np.inf) -> tuple[str, ...]:
+    """Documents that were liked on the whole, those of the newest action first; at most 50."""
+    rows = [
+        (last_s, target)
+        for target, net, last_s in zip(acted.targets, acted.net.tolist(), acted.last_s.tolist(), strict=True)
+        if net > 0 and last_s >= since_s
+    ]
+    rows.sort(key=lambda row: (-row[0], row[1]))
+    return tuple(target.decode() for _, target in rows[:TASTE_MAX])

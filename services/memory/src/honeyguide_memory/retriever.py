@@ -1,0 +1,223 @@
+"""The strategies of memory. All of them together take three round trips to Redis."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from honeyguide.candidates import CREATED_DAY, POPULARITY, Q2E, Q2E_ACTIONS, RECENCY, TREND, Candidates
+from honeyguide.documents import DAY_S
+from honeyguide.errors import HoneyguideError
+from honeyguide.query import RetrievalQuery
+from honeyguide.retriever import Answer, Kind, Need, Strategy
+from honeyguide.text import normalize
+from honeyguide_memory.batch import Batch
+from honeyguide_memory.layout import Layout, Owner, owner_id
+from honeyguide_memory.lists import Entries, ListReader, newest, trending, wanted_with
+from honeyguide_memory.mass import NOTHING, HalfLives, masses
+from honeyguide_memory.posterior import from_near, from_words, posterior
+from honeyguide_memory.query_memory import NearLimits, QueryMemory
+from honeyguide_memory.records import RecordFilter
+from honeyguide_memory.settings import MemorySettings
+from honeyguide_memory.shelf import Shelf, fetch_shelf
+from honeyguide_memory.store import Store
+
+QUERY = "memory.query"
+NEAR = "memory.near"
+USER = "memory.user"
+POPULAR = "memory.popular"
+FRESH = "memory.fresh"
+
+STRATEGIES = (
+    Strategy(QUERY, "What was wanted for this very query, or is likely to be", needs=(Need.QUERY,)),
+    Strategy(NEAR, "What was wanted for similar queries, misspellings among them", needs=(Need.QUERY,)),
+    Strategy(USER, "What this user comes back to, then what the segment does", needs=(Need.USER,)),
+    Strategy(POPULAR, "What many want today"),
+    Strategy(FRESH, "What is new", kind=Kind.EXPLORE),
+)
+SEGMENT_WEIGHT = 0.5
+
+
+class MemoryRetriever:
+    """Serves the strategies from Redis; implements `honeyguide.retriever.Retriever`."""
+
+    def __init__(self, store: Store, layout: Layout, settings: MemorySettings) -> None:
+        self._store = store
+        self._layout = layout
+        self._settings = settings
+        share = settings.short_share
+        long_s = settings.half_life_long_days * DAY_S
+        self._lives = HalfLives(settings.half_life_short_days * DAY_S, long_s, share)
+        self._trend_lives = HalfLives(settings.half_life_trend_days * DAY_S, long_s, share)
+
+    @property
+    def strategies(self) -> Sequence[Strategy]:
+        """The five strategies."""
+        return STRATEGIES
+
+    async def retrieve(self, query: RetrievalQuery, depths: Mapping[str, int]) -> Mapping[str, Answer]:
+        """Asks strategies for candidates. They share the round trips, so they share their fate and their time."""
+        begin = time.perf_counter()
+        try:
+            found = await _Retrieval(self, query, depths).run()
+        except HoneyguideError as error:
+            elapsed_s = time.perf_counter() - begin
+            return {name: Answer(None, elapsed_s, error.message) for name in depths}
+        elapsed_s = time.perf_counter() - begin
+        return {name: Answer(found[name], elapsed_s) for name in depths}
+
+
+class _Retrieval:
+    """One call: what is known is asked first, then near queries' pairs, then the documents' records."""
+
+    def __init__(self, retriever: MemoryRetriever, query: RetrievalQuery, depths: Mapping[str, int]) -> None:
+        settings = retriever._settings
+        self._settings, self._layout, self._depths, self._request = settings, retriever._layout, depths, query
+        self._lives, self._trend_lives = retriever._lives, retriever._trend_lives
+        self._now_s = query.context.time_s
+        self._filter = RecordFilter(query.filter)
+        self._batch = Batch(retriever._store)
+        text = query.understanding.normalized_query or normalize(query.query)
+        limits = NearLimits(settings.near_queries_max, settings.near_similarity_min)
+        self._query = QueryMemory(text, self._now_s, self._layout, self._lives, limits) if text else None
+        self._lists: dict[str, Entries] = {}
+
+    async def run(self) -> dict[str, Candidates]:
+        """Candidates by strategy."""
+        await self._ask_first()
+        if self._query:
+            self._query.ask_near(self._batch)
+            await self._batch.run()
+            near = from_near(self._query.near, self._settings.prior_strength)
+            self._lists[NEAR] = self._ranked(near, NEAR)
+            own = dict.fromkeys((pair.document for pair in self._query.predicted), 1.0)
+            for document, net in zip(self._query.observed.targets, self._query.observed.net.tolist(), strict=True):
+                own[document] = own.get(document, 0.0) + net
+            self._lists[QUERY] = self._ranked(own, QUERY)
+        lists = {name: self._lists.get(name, []) for name in self._depths}
+        considered = {document for entries in lists.values() for document, _ in entries}
+        if self._query:
+            considered.update(pair.document for pair in self._query.predicted)
+        shelf = await fetch_shelf(self._batch, sorted(considered), self._layout, self._now_s, self._trend_lives)
+        q2e = self._posterior(shelf)
+        if QUERY in lists:
+            ordered = [(document, q2e.get(document, 0.0)) for document, _ in lists[QUERY]]
+            lists[QUERY] = sorted(((d, p) for d, p in ordered if p > 0), key=lambda entry: (-entry[1], entry[0]))
+        return {name: self._candidates(entries, shelf, q2e, name) for name, entries in lists.items()}
+
+    async def _ask_first(self) -> None:
+        batch, request, depths = self._batch, self._request, self._depths
+        if self._query:
+            self._query.ask_observed(batch)
+            self._query.ask_prior(batch)
+        owners = {}
+        if USER in depths and request.context.user_id:
+            owners = {Owner.USER: request.context.user_id, Owner.SEGMENT: request.context.segment}
+        by_owner = {
+            kind: batch.ask(
+                ("HGETALL", self._layout.owner_key(owner_id(kind, name))),
+                lambda reply: masses(reply, self._now_s, self._lives),
+            )
+            for kind, name in owners.items()
+            if name
+        }
+        readers = {
+            name: ListReader(self._layout, depths[name], request.filter) for name in (POPULAR, FRESH) if name in depths
+        }
+        if POPULAR in readers:
+            acted, catalogue = readers[POPULAR].ask(batch, b"t"), readers[POPULAR].ask(batch, b"c")
+        if FRESH in readers:
+            dated = readers[FRESH].ask(batch, b"f", self._now_s)
+            undated = readers[FRESH].ask(batch, b"i", self._now_s)
+        await batch.run()
+        if USER in depths:
+            scores: dict[bytes, float] = {}
+            for kind, pending in by_owner.items():
+                found = pending.value
+                wanted = np.maximum(found.net, 0.0)
+                if kind is Owner.SEGMENT and wanted.sum() > 0:
+                    wanted = SEGMENT_WEIGHT * wanted / wanted.sum()
+                for document, score in zip(found.targets, wanted.tolist(), strict=True):
+                    scores[document] = scores.get(document, 0.0) + score
+            self._lists[USER] = self._ranked({d: score for d, score in scores.items() if score > 0}, USER)
+        if POPULAR in readers:
+            merge = readers[POPULAR].merge
+            found_popular = trending(merge(acted), merge(catalogue), self._now_s, self._trend_lives.short_s)
+            self._lists[POPULAR] = found_popular[: self._enough(POPULAR)]
+        if FRESH in readers:
+            merge = readers[FRESH].merge
+            self._lists[FRESH] = newest(merge(dated), merge(undated))[: self._enough(FRESH)]
+
+    def _enough(self, strategy: str) -> int:
+        """How many documents to look up so that the depth is most likely filled, deleted ones left out."""
+        wanted = wanted_with(self._depths.get(strategy, 0), self._request.filter)
+        return wanted + wanted // 4 + 8
+
+    def _ranked(self, scores: Mapping[bytes, float], strategy: str) -> Entries:
+        if strategy not in self._depths:
+            return []
+        ranked = sorted(scores.items(), key=lambda entry: (-entry[1], entry[0]))
+        return ranked if self._request.filter else ranked[: self._enough(strategy)]
+
+    def _posterior(self, shelf: Shelf) -> dict[bytes, float]:
+        if not self._query:
+            return {}
+        settings = self._settings
+        predicted = {
+            pair.document: float(pair.score)
+            for pair in self._query.predicted
+            if pair.document in shelf.records and shelf.records[pair.document].stamp == pair.stamp
+        }
+        near = from_near(self._query.near, settings.prior_strength)
+        words = from_words(self._query.by_word)
+        known = {*predicted, *near, *words, *self._query.observed.targets}
+        popularity = {
+            document: math.log1p(record.popularity) + shelf.actions(document)
+            for document, record in shelf.records.items()
+            if document in known
+        }
+        sources = (
+            (settings.prior_predicted, predicted),
+            (settings.prior_near, near),
+            (settings.prior_words, words),
+            (settings.prior_popularity, popularity),
+        )
+        return posterior(self._query.observed, sources, settings.prior_strength)
+
+    def _candidates(self, entries: Entries, shelf: Shelf, q2e: Mapping[bytes, float], strategy: str) -> Candidates:
+        kept: Entries = []
+        depth = self._depths[strategy]
+        for document, score in entries:
+            record = shelf.records.get(document)
+            if record is not None and self._filter.matches(document, record):
+                kept.append((document, score))
+                if len(kept) == depth:
+                    break
+        documents = [document for document, _ in kept]
+        records = [shelf.records[document] for document in documents]
+        observed = self._query.observed if self._query else NOTHING
+        rows = {document: i for i, document in enumerate(observed.targets)}
+        actions, recency = np.zeros(len(kept), np.float32), np.zeros(len(kept), np.float32)
+        for i, document in enumerate(documents):
+            last_s = None if self._query else shelf.last_s(document)
+            if (row := rows.get(document)) is not None:
+                actions[i] = observed.positive[row]
+                last_s = float(observed.last_s[row])
+            if last_s is not None:
+                recency[i] = 2.0 ** (-max(0.0, self._now_s - last_s) / self._lives.short_s)
+        return Candidates(
+            document_ids=[document.decode() for document in documents],
+            scores=np.array([score for _, score in kept], np.float32),
+            types=[record.type for record in records],
+            features={
+                Q2E: np.array([q2e.get(document, 0.0) for document in documents], np.float32),
+                Q2E_ACTIONS: actions,
+                RECENCY: recency,
+                TREND: np.array([shelf.trend(document) for document in documents], np.float32),
+                POPULARITY: np.array([record.popularity for record in records], np.float32),
+                CREATED_DAY: np.array([record.created_day for record in records], np.float32),
+            },
+        )

@@ -1,0 +1,45 @@
+"""The memory service, put together."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from honeyguide.server import Registration
+from honeyguide.servicers import register_index, register_retriever
+from honeyguide_memory.actions import ActionRecorder
+from honeyguide_memory.completion import Completer
+from honeyguide_memory.index import MemoryIndex
+from honeyguide_memory.layout import Layout
+from honeyguide_memory.recall import Recall
+from honeyguide_memory.retriever import MemoryRetriever
+from honeyguide_memory.servicers import register_memory
+from honeyguide_memory.settings import MemorySettings
+from honeyguide_memory.store import open_store
+
+
+@contextlib.asynccontextmanager
+async def open_service(
+    settings: MemorySettings, clock: Callable[[], float] = time.time
+) -> AsyncIterator[Sequence[Registration]]:
+    """Connects to Redis and yields the servicers of the service.
+
+    `clock` gives the time of requests that name none, and of indexing.
+
+    Raises:
+        Unavailable: Redis did not answer in time.
+        FailedPrecondition: what is stored has another layout.
+    """
+    layout = Layout(settings.key_prefix, settings.partitions)
+    async with open_store(settings) as store:
+        yield [
+            register_retriever(MemoryRetriever(store, layout, settings)),
+            register_index(MemoryIndex(store, layout, settings, clock)),
+            register_memory(
+                Recall(store, layout, settings),
+                ActionRecorder(store, layout, settings),
+                Completer(store, layout, settings),
+                clock,
+            ),
+        ]

@@ -1,0 +1,105 @@
+"""MemoryService on the wire."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from honeyguide.api.memory.v1 import memory_pb2 as pb
+from honeyguide.api.memory.v1 import memory_pb2_grpc
+from honeyguide.api.retrieval.v1 import retriever_pb2
+from honeyguide.documents import CONTEXT_CHARS_MAX, check_id, check_text, context_from_proto, time_from_proto
+from honeyguide.errors import InvalidArgument
+from honeyguide.server import Registration
+from honeyguide_memory.actions import Action, ActionRecorder
+from honeyguide_memory.completion import Completer
+from honeyguide_memory.recall import Recall
+
+ACTIONS_PER_CALL_MAX = 1_000
+EVENT_ID_BYTES_MAX = 128
+QUERY_CHARS_MAX = 2_000
+PREFIX_CHARS_MAX = 200
+COMPLETIONS_MAX = 50
+
+
+def register_memory(
+    recall: Recall, recorder: ActionRecorder, completer: Completer, clock: Callable[[], float] = time.time
+) -> Registration:
+    """The memory service, ready for a server."""
+    return Registration(
+        "honeyguide.memory.v1.MemoryService",
+        memory_pb2_grpc.add_MemoryServiceServicer_to_server,
+        MemoryServicer(recall, recorder, completer, clock),
+    )
+
+
+class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
+    """Puts recall, recording and completion on the wire."""
+
+    def __init__(
+        self, recall: Recall, recorder: ActionRecorder, completer: Completer, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._recall = recall
+        self._recorder = recorder
+        self._completer = completer
+        self._clock = clock
+
+    async def Recall(self, request: pb.RecallRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.RecallResponse:
+        check_text("normalized_query", request.normalized_query, QUERY_CHARS_MAX)
+        asker = context_from_proto(request.context, self._clock())
+        found = await self._recall.recall(request.normalized_query, asker)
+        return pb.RecallResponse(
+            actions=found.actions,
+            entropy=found.entropy,
+            top_share=found.top_share,
+            near_similarity=found.near_similarity,
+            user_actions=found.user_actions,
+            taste=retriever_pb2.Taste(
+                session_document_ids=found.taste.session_document_ids, user_document_ids=found.taste.user_document_ids
+            ),
+        )
+
+    async def RecordActions(
+        self, request: pb.RecordActionsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.RecordActionsResponse:
+        if len(request.actions) > ACTIONS_PER_CALL_MAX:
+            raise InvalidArgument("actions", f"{len(request.actions):,}; at most {ACTIONS_PER_CALL_MAX:,} are allowed")
+        now_s = self._clock()
+        actions = [_action(message, f"actions[{i}]", now_s) for i, message in enumerate(request.actions)]
+        return pb.RecordActionsResponse(recorded=await self._recorder.record(actions))
+
+    async def CompleteQueries(
+        self, request: pb.CompleteQueriesRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.CompleteQueriesResponse:
+        check_text("prefix", request.prefix, PREFIX_CHARS_MAX)
+        if not 1 <= request.limit <= COMPLETIONS_MAX:
+            raise InvalidArgument("limit", f"is {request.limit}; 1 to {COMPLETIONS_MAX} are allowed")
+        found = await self._completer.complete(request.prefix, request.limit, self._clock())
+        return pb.CompleteQueriesResponse(
+            completions=[pb.QueryCompletion(query=query, actions=actions) for query, actions in found]
+        )
+
+
+def _action(message: pb.Action, path: str, now_s: float) -> Action:
+    if not 1 <= len(message.event_id.encode(errors="surrogatepass")) <= EVENT_ID_BYTES_MAX:
+        raise InvalidArgument(f"{path}.event_id", f"needs 1 to {EVENT_ID_BYTES_MAX} bytes")
+    check_text(f"{path}.event_id", message.event_id, CONTEXT_CHARS_MAX)
+    check_text(f"{path}.normalized_query", message.normalized_query, QUERY_CHARS_MAX)
+    check_id(f"{path}.document_id", message.document_id)
+    if not (math.isfinite(message.weight) and -1 <= message.weight <= 1):
+        raise InvalidArgument(f"{path}.weight", f"{message.weight} is not a number in [-1, 1]")
+    context = context_from_proto(message.context, now_s, f"{path}.context")
+    time_s = time_from_proto(f"{path}.time", message.time) if message.HasField("time") else context.time_s
+    return Action(
+        event_id=message.event_id,
+        query=message.normalized_query,
+        document_id=message.document_id,
+        weight=message.weight,
+        context=context,
+        time_s=time_s,
+        position=message.position,
+    )
