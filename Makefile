@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SERVICES := common lexical vector memory orchestrator standalone
 EDITABLE := $(foreach service,$(SERVICES),-e services/$(service))
-SOURCES := services tests tools benchmarks
+IMAGES := lexical vector memory orchestrator standalone
+SOURCES := services tests tools benchmarks docs
 
 .PHONY: help demo test check api format lock clean bench-quality bench-speed
 
@@ -49,9 +50,16 @@ format: $(VENV)/.dev ## Format the code
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
   --no-annotate $(foreach name,honeyguide $(foreach service,$(SERVICES),honeyguide-$(service)),--no-emit-package $(name))
 
+LOCK_IMAGE := $(LOCK) --constraint requirements.lock
+
 lock: ## Renew the lock files (needs uv)
 	$(LOCK) requirements.in -o requirements.lock
 	$(LOCK) --group dev requirements.in -o requirements-dev.lock
+	echo hatchling | $(LOCK_IMAGE) - -o deploy/requirements/build.lock
+	for image in $(filter-out standalone,$(IMAGES)); do \
+	  printf '%s\n' './services/common[telemetry]' ./services/$$image | \
+	  $(LOCK_IMAGE) - -o deploy/requirements/$$image.lock || exit 1; done
+	grep ./services requirements.in | $(LOCK_IMAGE) - -o deploy/requirements/standalone.lock
 
 clean: ## Remove everything that was made
 	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
