@@ -32,9 +32,9 @@ class ValkeyServer:
     def __init__(self, data_dir: Path, memory_bytes_max: int = 0) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
         self._data_dir = data_dir
-        self._lock = _lock(data_dir / "lock")
+        self._lock = lock_folder(data_dir)
         self.port = free_port()
-        command = [
+        self._command = [
             str(get_binary_path()),
             *("--bind", "127.0.0.1"),
             *("--port", str(self.port)),
@@ -47,7 +47,7 @@ class ValkeyServer:
             *("--logfile", "valkey.log"),
             *("--daemonize", "no"),
         ]
-        self._process = subprocess.Popen(command, preexec_fn=_end_with_parent, start_new_session=True)
+        self._process = self._spawn()
         self._wait()
 
     @property
@@ -60,6 +60,19 @@ class ValkeyServer:
         """Process id."""
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """False once the process has ended."""
+        return self._process.poll() is None
+
+    def restart(self) -> None:
+        """Starts an ended server again, on the same port and with the same data, without waiting until it answers.
+
+        Call it from the thread that lives as long as the server shall: the process ends with the *thread* it was
+        started from.
+        """
+        self._process = self._spawn()
+
     def stop(self) -> None:
         """Stops the server after it wrote everything to disk, and frees the folder."""
         if self._process.poll() is None:
@@ -70,6 +83,9 @@ class ValkeyServer:
                 self._process.kill()
                 self._process.wait()
         self._lock.close()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self._command, preexec_fn=end_with_parent, start_new_session=True)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_S
@@ -98,15 +114,21 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _lock(path: Path) -> IO[str]:
-    file = path.open("a+")
+def lock_folder(folder: Path) -> IO[str]:
+    """Locks a folder until the file returned is closed, or the process ends.
+
+    Raises:
+        FailedPrecondition: another process holds it.
+    """
+    file = (folder / "lock").open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise FailedPrecondition(f"{path.parent} is in use by another running Honeyguide") from None
+        raise FailedPrecondition(f"{folder} is in use by another running Honeyguide") from None
     return file
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Called in a child between fork and exec: SIGTERM reaches it when the thread that forked it ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,1 @@
+"""The commands of `honeyguide`, a file for each."""

@@ -1,0 +1,137 @@
+"""`honeyguide policy` and `honeyguide decisions`: what has been learned, and from what."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from rich.markup import escape
+from rich.table import Table
+
+from honeyguide.api.search.v1 import learning_pb2
+from honeyguide.errors import InvalidArgument
+from honeyguide_standalone.commands.session import DataDirOption, TargetOption, connect, console, run
+
+BAR_CHARS = 20
+WEIGHTS = 12
+
+decisions_app = typer.Typer(no_args_is_help=True, help="The decision log.")
+
+
+class Format(StrEnum):
+    """How a decision is written."""
+
+    JSON = "json"
+    DSJSON = "dsjson"
+
+
+def policy(
+    kinds: Annotated[int, typer.Option(min=1, max=100, help="Kinds of query to show.")] = 6,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    target: TargetOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Show what has been learned: which strategies each kind of query gets, and what the ranker goes by."""
+
+    async def ask() -> tuple[learning_pb2.GetPolicyResponse, learning_pb2.GetRankerResponse]:
+        async with connect(target, data_dir) as (api, _, _):
+            return await api.policy(), await api.ranker()
+
+    learned, ranker = run(ask())
+    if as_json:
+        parts = {"policy": learned, "ranker": ranker}
+        content = {name: MessageToDict(part, preserving_proto_field_name=True) for name, part in parts.items()}
+        print(json.dumps(content, ensure_ascii=False, indent=2))
+        return
+    console.print(
+        f"[bold]{learned.policy}[/], snapshot {learned.snapshot_version}: learned from {learned.decisions:,} decisions "
+        f"and {learned.events:,} events; depths {', '.join(str(depth) for depth in learned.depths)}"
+    )
+    for kind in learned.kinds[:kinds]:
+        print_kind(kind)
+    side = "above 0: the learned ranker serves" if ranker.advantage > 0 else "not above 0: the static fusion serves"
+    console.print(
+        f"\n[bold]{ranker.ranker}[/] ranker: advantage over static fusion {ranker.advantage:+.4f} over "
+        f"{ranker.events:,} events ({side})"
+    )
+    console.print(weights_table(ranker.weights[:WEIGHTS]))
+
+
+def print_kind(kind: learning_pb2.QueryKind) -> None:
+    """One kind of query in a line of words and a bar for every strategy, the longest (mean depth) first."""
+    name = "all queries" if kind.intent == "all" else f"queries read as {kind.intent}"
+    console.print(
+        f"\n[bold]{escape(name)}[/]: {kind.searches:,} searches, reward {kind.reward_mean:.3f}, "
+        f"{kind.candidates_mean:.0f} candidates from {kind.calls_mean:.1f} calls"
+    )
+    table = Table(box=None, pad_edge=False)
+    for column in ("strategy", "mean depth", "", "asked", "found the wanted"):
+        table.add_column(column, justify="left" if column in {"strategy", ""} else "right")
+    deepest = max([one.depth_mean for one in kind.strategies], default=0.0)
+    for one in sorted(kind.strategies, key=lambda one: -one.depth_mean):
+        table.add_row(
+            one.strategy,
+            f"{one.depth_mean:.1f}",
+            bar(one.depth_mean, deepest),
+            f"{one.asked_share:.0%}",
+            f"{one.success:.0%}",
+        )
+    console.print(table)
+
+
+def weights_table(weights: list[learning_pb2.Weight]) -> Table:
+    """Weights with bars."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("goes by")
+    table.add_column("weight", justify="right")
+    table.add_column("")
+    largest = max([abs(weight.value) for weight in weights], default=0.0)
+    for weight in weights:
+        table.add_row(escape(weight.name), f"{weight.value:+.3f}", bar(abs(weight.value), largest))
+    return table
+
+
+def bar(value: float, largest: float) -> str:
+    """A bar of up to 20 blocks."""
+    return "█" * round(BAR_CHARS * value / largest) if largest > 0 else ""
+
+
+@decisions_app.command("export", epilog="Example: honeyguide decisions export --format dsjson > decisions.dsjson")
+def export(
+    format: Annotated[Format, typer.Option(help="JSON Lines, or Vowpal Wabbit's DSJSON.")] = Format.JSON,
+    since: Annotated[str | None, typer.Option(help="Only from this ISO 8601 time on.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Most decisions wanted; 0 = all.")] = 0,
+    output: Annotated[Path | None, typer.Option("--output", help="File to write; without it, standard output.")] = None,
+    target: TargetOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Write the decision log, one decision a line, oldest first."""
+    since_s = None if since is None else _time("--since", since)
+
+    async def write(file: TextIO) -> None:
+        async with connect(target, data_dir) as (api, _, _):
+            async for line in api.decisions(dsjson=format is Format.DSJSON, since_s=since_s, limit=limit):
+                file.write(line + "\n")
+
+    if output is None:
+        run(write(sys.stdout))
+        return
+    try:
+        with output.open("w", encoding="utf-8") as file:
+            run(write(file))
+    except OSError as error:
+        raise InvalidArgument("--output", str(error)) from None
+
+
+def _time(option: str, text: str) -> float:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidArgument(option, f"{text!r} is not an ISO 8601 time such as 2026-01-31T12:00:00") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,78 @@
+"""What every command shares: the options that say where the system is, and the way to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from honeyguide.client import RemoteConnection
+from honeyguide.config import CommonSettings, load
+from honeyguide.errors import FailedPrecondition, Unavailable
+from honeyguide_standalone.api import Api
+from honeyguide_standalone.running import find_running
+
+DATA_DIR = Path(".honeyguide")
+DEMO_DIR = Path(".demo")
+WHERE = "Where the system is"
+
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        envvar="HONEYGUIDE_TARGET",
+        metavar="HOST:PORT",
+        help="Public API to call; without it, the system that runs over the data folder.",
+        rich_help_panel=WHERE,
+    ),
+]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        envvar="HONEYGUIDE_DATA_DIR",
+        help="Data folder; without it, .honeyguide, or .demo if only the demo runs.",
+        rich_help_panel=WHERE,
+    ),
+]
+UserOption = Annotated[str, typer.Option("--user", help="Who: a stable pseudonymous id.")]
+SessionOption = Annotated[str, typer.Option("--session", help="Id of the visit.")]
+
+T = TypeVar("T")
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a command's coroutine."""
+    return asyncio.run(work)
+
+
+@contextlib.asynccontextmanager
+async def connect(target: str | None, data_dir: Path | None) -> AsyncIterator[tuple[Api, Path, str]]:
+    """The API of a running system, the folder where commands keep what they remember, and the system's name there.
+
+    Raises:
+        FailedPrecondition: nothing runs, or nothing answers; the message says how to start it.
+    """
+    if target:
+        folder, address, name = data_dir or DATA_DIR, target, target
+    else:
+        folder, running = find_running([data_dir] if data_dir else [DATA_DIR, DEMO_DIR])
+        address, name = running.target, "local"
+    connection = RemoteConnection(address, load(CommonSettings))
+    try:
+        yield Api(connection), folder, name
+    except Unavailable as error:
+        raise FailedPrecondition(
+            f"{address} does not answer ({error.message}); `honeyguide up` starts a system, `honeyguide stats` "
+            "shows whether it runs"
+        ) from None
+    finally:
+        await connection.close()
