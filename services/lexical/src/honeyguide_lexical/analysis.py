@@ -1,0 +1,92 @@
+"""How text becomes terms: the analysers, one set for indexing and for queries.
+
+Text is folded (`honeyguide.text.fold`) before it gets here, so that the index, the lexicon and the memory service
+agree on what the same word is; the analysers fold what is left (ø, ß) and stem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+import tantivy
+
+from honeyguide.text import fold, words
+
+TERM_BYTES_MAX = 120
+PREFIX_CHARS_MAX = 20
+QUERY_CHARS_MAX = 2_000
+QUERY_TERMS_MAX = 64
+STEMMERS = {
+    "ar": "arabic",
+    "da": "danish",
+    "de": "german",
+    "el": "greek",
+    "en": "english",
+    "es": "spanish",
+    "fi": "finnish",
+    "fr": "french",
+    "hu": "hungarian",
+    "it": "italian",
+    "nl": "dutch",
+    "no": "norwegian",
+    "pt": "portuguese",
+    "ro": "romanian",
+    "ru": "russian",
+    "sv": "swedish",
+    "ta": "tamil",
+    "tr": "turkish",
+}
+"""Stemmers by ISO 639-1 code; other languages go unstemmed."""
+
+
+class Analysis:
+    """The analysers for one language."""
+
+    def __init__(self, language: str) -> None:
+        self._plain = _words_builder().build()
+        stemmed = _words_builder()
+        if language in STEMMERS:
+            stemmed = stemmed.filter(tantivy.Filter.stemmer(STEMMERS[language]))
+        self._stemmed = stemmed.build()
+        self._prefixes = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.ngram(1, PREFIX_CHARS_MAX, True)).build()
+
+    def register(self, index: tantivy.Index) -> None:
+        """Makes the analysers known to an index."""
+        index.register_tokenizer("plain", self._plain)
+        index.register_tokenizer("stemmed", self._stemmed)
+        index.register_tokenizer("prefixes", self._prefixes)
+
+    def stems(self, text: str) -> list[str]:
+        """Stemmed terms of a query, in order; at most QUERY_TERMS_MAX of its first QUERY_CHARS_MAX characters."""
+        return list(self._stemmed.analyze(fold(text[:QUERY_CHARS_MAX])))[:QUERY_TERMS_MAX]
+
+    def plain(self, text: str) -> list[str]:
+        """Unstemmed terms of a query, bounded in the same way."""
+        return list(self._plain.analyze(fold(text[:QUERY_CHARS_MAX])))[:QUERY_TERMS_MAX]
+
+    def stem(self, word: str) -> str:
+        """The stem of one word; empty if nothing of it is a word."""
+        stems = self._stemmed.analyze(fold(word))
+        return stems[0] if stems else ""
+
+
+def compounds(names: Iterable[str]) -> list[str]:
+    """Neighbouring words of names written as one, and whole names of up to four words: "Star Wars" is starwars too."""
+    joined: dict[str, None] = {}
+    for name in names:
+        parts = words(name)[:12]
+        for first, second in pairwise(parts):
+            joined[first + second] = None
+        if 2 < len(parts) <= 4:
+            joined["".join(parts)] = None
+    return list(joined)
+
+
+def _words_builder() -> tantivy.TextAnalyzerBuilder:
+    return (
+        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+        .filter(tantivy.Filter.remove_long(TERM_BYTES_MAX))
+        .filter(tantivy.Filter.ascii_fold())
+        .filter(tantivy.Filter.lowercase())
+    )

@@ -1,0 +1,174 @@
+"""The catalogue as it is taken in: durable at once, searchable within the commit interval."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import TypeVar
+
+import structlog
+
+from honeyguide.api.retrieval.v1 import indexing_pb2
+from honeyguide.documents import Document, document_to_proto
+from honeyguide.errors import Unavailable
+from honeyguide.retriever import DocumentError, IndexStats
+from honeyguide_lexical.store import Store
+
+log = structlog.get_logger("honeyguide.lexical")
+T = TypeVar("T")
+
+APPLY_BATCH = 2_000
+APPLY_RETRY_S = 1.0
+
+
+class Catalogue:
+    """Implements `honeyguide.retriever.Index`.
+
+    An upsert or a deletion returns once the journal has it. A background task makes what has come since searchable, at
+    most every `commit_interval_s`. While more than `backlog_max` documents wait for that, upserts wait as well.
+    `applying` must be an executor of one thread: all that writes to index and lexicon runs there.
+    """
+
+    def __init__(
+        self, store: Store, writing: Executor, applying: Executor, commit_interval_s: float, backlog_max: int
+    ) -> None:
+        self._store = store
+        self._writing = writing
+        self._applying = applying
+        self._commit_interval_s = commit_interval_s
+        self._backlog_max = backlog_max
+        self._backlog: list[tuple[int, dict[str, Document | None]]] = []
+        self._waiting = 0
+        self._applied = asyncio.Condition()
+        self._arrived = asyncio.Event()
+        self._order = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+        self._applied_sequence = store.journal.sequence
+
+    def start(self) -> None:
+        """Begins to apply what arrives."""
+        self._task = asyncio.create_task(self._apply_forever(), name="lexical-apply")
+
+    async def close(self) -> None:
+        """Applies what has arrived and stops."""
+        self._closing = True
+        self._arrived.set()
+        if self._task is not None:
+            await self._task
+
+    async def configure(self, configuration: indexing_pb2.CatalogConfiguration) -> None:
+        """Replaces the catalogue's configuration; returns when what is held is in line with it."""
+        kept = indexing_pb2.CatalogConfiguration()
+        kept.CopyFrom(configuration)
+        await self._run(self._applying, lambda: self._store.configure(kept))
+
+    async def upsert(self, documents: Sequence[Document]) -> Sequence[DocumentError]:
+        """Inserts or replaces documents; of several with one id the last counts. Returns no errors."""
+        if documents:
+            await self._take({document.id: document for document in documents})
+        return []
+
+    async def delete(self, document_ids: Sequence[str]) -> int:
+        """Removes documents; returns how many there were."""
+        if not document_ids:
+            return 0
+        async with self._order:
+            known = await self._run(self._writing, lambda: self._store.journal.fetch(list(set(document_ids))))
+            if known:
+                await self._write(dict.fromkeys(known))
+        return len(known)
+
+    async def stats(self) -> IndexStats:
+        """What is held, including all that was acknowledged."""
+        await self.applied()
+        return await self._run(self._applying, self._stats)
+
+    async def applied(self) -> None:
+        """Waits until all that was acknowledged before is searchable."""
+        sequence = self._store.journal.sequence
+        async with self._applied:
+            await self._applied.wait_for(lambda: self._applied_sequence >= sequence or self._stopped)
+        if self._applied_sequence < sequence:
+            raise Unavailable("the lexical service is shutting down")
+
+    @property
+    def _stopped(self) -> bool:
+        return self._task is None or self._task.done()
+
+    async def _take(self, changes: dict[str, Document | None]) -> None:
+        async with self._applied:
+            await self._applied.wait_for(lambda: self._waiting < self._backlog_max or self._stopped)
+        async with self._order:
+            await self._write(changes)
+
+    async def _write(self, changes: dict[str, Document | None]) -> None:
+        """Journals changes and queues them; the order of the journal is that of the queue."""
+        if self._closing:
+            raise Unavailable("the lexical service is shutting down")
+        sequence = await self._run(self._writing, lambda: self._journal(changes))
+        self._backlog.append((sequence, changes))
+        self._waiting += len(changes)
+        self._arrived.set()
+
+    def _journal(self, changes: dict[str, Document | None]) -> int:
+        return self._store.journal.write([(id, _payload(document)) for id, document in changes.items()])
+
+    async def _apply_forever(self) -> None:
+        while not (self._closing and not self._backlog):
+            await self._arrived.wait()
+            begin = time.monotonic()
+            try:
+                await self._apply_some()
+            except Exception:  # a full disk, say: what is journalled is kept and tried again
+                log.exception("changes could not be applied")
+                if self._closing:
+                    return
+                await asyncio.sleep(APPLY_RETRY_S)
+            if not self._closing and self._waiting < APPLY_BATCH:
+                # Commits cost much the same however small: under load leave them time to gather.
+                await asyncio.sleep(max(0.0, self._commit_interval_s / 2 - (time.monotonic() - begin)))
+
+    async def _apply_some(self) -> None:
+        self._arrived.clear()
+        changes: dict[str, Document | None] = {}
+        taken = 0
+        sequence = 0
+        for number, batch in self._backlog:
+            if changes and len(changes) + len(batch) > APPLY_BATCH:
+                break
+            changes.update(batch)
+            sequence = number
+            taken += 1
+        if not taken:
+            return
+        try:
+            await self._run(self._applying, lambda: self._store.apply(changes, sequence))
+        except BaseException:
+            self._arrived.set()
+            raise
+        done = self._backlog[:taken]
+        del self._backlog[:taken]
+        self._waiting -= sum(len(batch) for _, batch in done)
+        if self._backlog:
+            self._arrived.set()
+        async with self._applied:
+            self._applied_sequence = sequence
+            self._applied.notify_all()
+
+    def _stats(self) -> IndexStats:
+        figures = {"waiting": float(self._waiting), **self._store.figures()}
+        return IndexStats(self._store.documents_by_type(), self._store.size_bytes(), figures)
+
+    async def _run(self, executor: Executor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+
+def _payload(document: Document | None) -> bytes | None:
+    if document is None:
+        return None
+    message = document_to_proto(document)
+    message.ClearField("embedding")
+    return message.SerializeToString()

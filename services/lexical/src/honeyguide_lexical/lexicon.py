@@ -1,0 +1,233 @@
+"""What queries may name: titles, aliases, attribute values and type names, by their normalised form.
+
+Kept in SQLite beside the journal. A batch of changes is one transaction that also stores the journal's number, so the
+lexicon holds exactly what the journal held at that number, whatever happens. Every name counts the documents that
+carry it and goes with the last of them.
+
+Tables: `readings` (a name as a title of a type, or as a value of an attribute), `mentions` (which documents carry it,
+most popular first), `words` (the words of names, by how many readings have them) and `deletions` (see `spelling`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from honeyguide.documents import Document
+from honeyguide.text import normalize
+from honeyguide_lexical.layout import NAME_CHARS_MAX, NAME_WORDS_MAX, Layout
+from honeyguide_lexical.spelling import deletion_keys
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS documents (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS readings (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL, attribute TEXT NOT NULL, value TEXT NOT NULL,
+    document_count INTEGER NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS readings_by_key ON readings (name, type, attribute);
+CREATE TABLE IF NOT EXISTS mentions (
+    reading INTEGER NOT NULL, unpopularity REAL NOT NULL, document INTEGER NOT NULL,
+    PRIMARY KEY (reading, unpopularity, document)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS mentions_by_document ON mentions (document);
+CREATE TABLE IF NOT EXISTS words (word TEXT PRIMARY KEY, reading_count INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS deletions (key INTEGER NOT NULL, word TEXT NOT NULL, PRIMARY KEY (key, word)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+"""
+_CHUNK = 500
+
+Key = tuple[str, str, str]
+"""Name, type, attribute: what tells readings apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A name as a title of documents of a type, or as a value of an attribute; `number` finds who carries it."""
+
+    number: int
+    name: str
+    type: str
+    attribute: str
+    value: str
+    document_count: int
+
+
+class Lexicon:
+    """The lexicon in one SQLite file. `apply` and `reset` are for one thread at a time; reading for any."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, cached_statements=256)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.execute("PRAGMA cache_size=-32768")
+        self._database.executescript(_TABLES)
+
+    @property
+    def sequence(self) -> int:
+        """Number of the journal's change up to which the lexicon is current."""
+        return int(self._setting("sequence", 0))
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the layout it was built with."""
+        return str(self._setting("fingerprint", ""))
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._database.close()
+
+    def rebuild(self, batches: Iterable[tuple[Mapping[str, Document | None], int]], layout: Layout) -> None:
+        """Replaces everything by batches of changes and the number each ends at; readers see the old until the end."""
+        with self._transaction():
+            for table in ("documents", "readings", "mentions", "words", "deletions", "settings"):
+                self._database.execute(f"DELETE FROM {table}")
+            self._store("fingerprint", layout.fingerprint)
+            for changes, sequence in batches:
+                self._apply(changes, layout)
+                self._store("sequence", sequence)
+
+    def apply(self, changes: Mapping[str, Document | None], sequence: int, layout: Layout) -> None:
+        """Brings documents (None = deleted) up to date and moves on to a number, all or nothing."""
+        with self._transaction():
+            self._apply(changes, layout)
+            self._store("sequence", sequence)
+
+    def documents_by_type(self) -> dict[str, int]:
+        """How many documents there are of each type."""
+        return dict(self._database.execute("SELECT type, count(*) FROM documents GROUP BY type"))
+
+    def figures(self) -> dict[str, float]:
+        """Names and words held, for people to read."""
+        names, words = self._database.execute(
+            "SELECT (SELECT count(*) FROM readings), (SELECT count(*) FROM words)"
+        ).fetchone()
+        return {"names": float(names), "words": float(words)}
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+
+    def _store(self, name: str, value: object) -> None:
+        self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+
+    def _setting(self, name: str, default: Any) -> Any:
+        row = self._database.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else default
+
+    def _apply(self, changes: Mapping[str, Document | None], layout: Layout) -> None:
+        deltas: Counter[int] = Counter()
+        self._forget(changes, deltas)
+        written = [document for document in changes.values() if document is not None]
+        if written:
+            self._learn(written, layout, deltas)
+        moved = [(delta, number) for number, delta in deltas.items() if delta]
+        self._database.executemany("UPDATE readings SET document_count = document_count + ? WHERE number = ?", moved)
+        self._drop_unused([number for delta, number in moved if delta < 0])
+
+    def _forget(self, ids: Iterable[str], deltas: Counter[int]) -> None:
+        known = self._rows("SELECT number FROM documents WHERE id IN ({})", list(ids))
+        numbers = [row[0] for row in known]
+        if not numbers:
+            return
+        for (reading,) in self._rows("SELECT reading FROM mentions WHERE document IN ({})", numbers):
+            deltas[reading] -= 1
+        self._rows("DELETE FROM mentions WHERE document IN ({})", numbers)
+        self._rows("DELETE FROM documents WHERE number IN ({})", numbers)
+
+    def _learn(self, documents: Sequence[Document], layout: Layout, deltas: Counter[int]) -> None:
+        first = (self._database.execute("SELECT max(number) FROM documents").fetchone()[0] or 0) + 1
+        self._database.executemany(
+            "INSERT INTO documents VALUES (?, ?, ?)",
+            [(first + i, document.id, document.type) for i, document in enumerate(documents)],
+        )
+        carriers: defaultdict[Key, list[tuple[float, int]]] = defaultdict(list)
+        values: dict[Key, str] = {}
+        for i, document in enumerate(documents):
+            for key, value in _keys(document, layout).items():
+                values.setdefault(key, value)
+                carriers[key].append((-document.popularity, first + i))
+        numbers = self._numbers(values)
+        mentions: list[tuple[int, float, int]] = []
+        for key, carried in carriers.items():
+            number = numbers[key]
+            deltas[number] += len(carried)
+            mentions.extend((number, unpopularity, document) for unpopularity, document in carried)
+        mentions.sort()
+        self._database.executemany("INSERT INTO mentions VALUES (?, ?, ?)", mentions)
+
+    def _numbers(self, values: Mapping[Key, str]) -> dict[Key, int]:
+        """The readings' numbers, of those that are new as well."""
+        names = list(dict.fromkeys(name for name, _, _ in values))
+        rows = self._rows("SELECT name, type, attribute, number FROM readings WHERE name IN ({})", names)
+        numbers = {(name, type, attribute): number for name, type, attribute, number in rows}
+        new = sorted(key for key in values if key not in numbers)
+        if new:
+            first = (self._database.execute("SELECT max(number) FROM readings").fetchone()[0] or 0) + 1
+            self._database.executemany(
+                "INSERT INTO readings VALUES (?, ?, ?, ?, ?, 0)",
+                [(first + i, *key, values[key]) for i, key in enumerate(new)],
+            )
+            numbers.update((key, first + i) for i, key in enumerate(new))
+            self._count_words(Counter(word for name, _, _ in new for word in set(name.split(" "))))
+        return numbers
+
+    def _count_words(self, gained: Counter[str]) -> None:
+        known = {row[0] for row in self._rows("SELECT word FROM words WHERE word IN ({})", list(gained))}
+        self._database.executemany(
+            "INSERT INTO words VALUES (?, ?) ON CONFLICT (word) DO UPDATE SET"
+            " reading_count = reading_count + excluded.reading_count",
+            gained.items(),
+        )
+        keys = sorted((key, word) for word in gained if word not in known for key in deletion_keys(word))
+        self._database.executemany("INSERT OR IGNORE INTO deletions VALUES (?, ?)", keys)
+
+    def _drop_unused(self, numbers: Sequence[int]) -> None:
+        gone = self._rows("SELECT number, name FROM readings WHERE document_count = 0 AND number IN ({})", numbers)
+        if not gone:
+            return
+        self._rows("DELETE FROM readings WHERE number IN ({})", [number for number, _ in gone])
+        lost = Counter(word for _, name in gone for word in set(name.split(" ")))
+        self._database.executemany(
+            "UPDATE words SET reading_count = reading_count - ? WHERE word = ?",
+            [(count, word) for word, count in lost.items()],
+        )
+        unused = self._rows("SELECT word FROM words WHERE reading_count = 0 AND word IN ({})", list(lost))
+        words = [row[0] for row in unused]
+        self._rows("DELETE FROM words WHERE word IN ({})", words)
+        self._database.executemany(
+            "DELETE FROM deletions WHERE key = ? AND word = ?",
+            [(key, word) for word in words for key in deletion_keys(word)],
+        )
+
+    def _rows(self, statement: str, values: Sequence[str | int]) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        for begin in range(0, len(values), _CHUNK):
+            chunk = values[begin : begin + _CHUNK]
+            rows.extend(self._database.execute(statement.format(",".join("?" * len(chunk))), chunk))
+        return rows
+
+
+def _keys(document: Document, layout: Layout) -> dict[Key, str]:
+    """What a document can be named by: key to the value as the catalogue writes it."""
+    keys: dict[Key, str] = {}
+    for name in layout.names(document):
+        if len(name) <= 4 * NAME_CHARS_MAX:
+            normalized = normalize(name)
+            if normalized and normalized.count(" ") < NAME_WORDS_MAX:
+                keys.setdefault((normalized, document.type, ""), name)
+    for attribute, value in layout.labels(document):
+        normalized = normalize(value)
+        if normalized and normalized.count(" ") < NAME_WORDS_MAX:
+            keys.setdefault((normalized, "", attribute), value)
+    type_name = normalize(document.type)
+    keys.setdefault((type_name, document.type, "type"), document.type)
+    return keys

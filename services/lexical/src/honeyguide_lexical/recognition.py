@@ -1,0 +1,155 @@
+"""Finding what a query names: its word runs looked up in the lexicon, misspelt words corrected first."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tantivy
+
+from honeyguide.query import Span, SpanReading
+from honeyguide_lexical.analysis import Analysis
+from honeyguide_lexical.fulltext import PLAIN
+from honeyguide_lexical.layout import NAME_WORDS_MAX
+from honeyguide_lexical.spelling import nearest, query_keys
+
+QUERY_WORDS_MAX = 24
+READINGS_A_SPAN_MAX = 16
+DOCUMENTS_A_READING_MAX = 5
+NEAR_WORDS_MAX = 2_000
+TYPE_READING = "type"
+"""Mark, in the lexicon's attribute column together with a type, of the reading that is a type's own name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """The spans of a query, its words with misspelt ones corrected, and the words' inverse document frequencies."""
+
+    spans: tuple[Span, ...]
+    corrected_words: tuple[str, ...]
+    idfs: tuple[float, ...]
+
+
+class Recognizer:
+    """Reads the lexicon over connections of its own, one a thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+
+    def recognize(self, normalized_query: str, searcher: tantivy.Searcher, analysis: Analysis) -> Recognition:
+        """What the first QUERY_WORDS_MAX words of a normalised query name.
+
+        A word that the catalogue does not have is replaced by the nearest word of any name, if one is near enough.
+        The inverse document frequency is ln((N - df + .5) / (df + .5) + 1), as BM25 has it; 0 for unknown words.
+        """
+        words = normalized_query.split()[:QUERY_WORDS_MAX]
+        frequencies = [_frequency(searcher, analysis, word) for word in words]
+        database = self._database()
+        known = self._known(database, words)
+        edits = [0] * len(words)
+        corrected = list(words)
+        for i, word in enumerate(words):
+            if frequencies[i] == 0 and word not in known:
+                near = self._nearest(database, word)
+                if near is not None:
+                    corrected[i], edits[i] = near
+                    known.add(near[0])
+                    frequencies[i] = _frequency(searcher, analysis, near[0])
+        spans = self._spans(database, corrected, edits, known)
+        count = searcher.num_docs
+        idfs = tuple(math.log((count - df + 0.5) / (df + 0.5) + 1.0) if df > 0 else 0.0 for df in frequencies)
+        return Recognition(spans, tuple(corrected), idfs)
+
+    def close(self) -> None:
+        """Closes all connections; no thread may be reading."""
+        for connection in self._connections:
+            connection.close()
+
+    def _database(self) -> sqlite3.Connection:
+        database: sqlite3.Connection | None = getattr(self._local, "database", None)
+        if database is None:
+            database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, cached_statements=64)
+            database.execute("PRAGMA query_only=ON")
+            database.execute("PRAGMA mmap_size=268435456")
+            self._local.database = database
+            self._connections.append(database)
+        return database
+
+    def _known(self, database: sqlite3.Connection, words: Sequence[str]) -> set[str]:
+        marks = ",".join("?" * len(words))
+        return {row[0] for row in database.execute(f"SELECT word FROM words WHERE word IN ({marks})", words)}
+
+    def _nearest(self, database: sqlite3.Connection, word: str) -> tuple[str, int] | None:
+        keys = list(query_keys(word))
+        if not keys:
+            return None
+        marks = ",".join("?" * len(keys))
+        rows = database.execute(
+            "SELECT DISTINCT word, reading_count FROM deletions JOIN words USING (word)"
+            f" WHERE key IN ({marks}) LIMIT ?",
+            (*keys, NEAR_WORDS_MAX),
+        )
+        return nearest(word, rows)
+
+    def _spans(
+        self, database: sqlite3.Connection, words: Sequence[str], edits: Sequence[int], known: set[str]
+    ) -> tuple[Span, ...]:
+        runs: dict[tuple[int, int], str] = {}
+        for begin in range(len(words)):
+            for end in range(begin + 1, min(begin + NAME_WORDS_MAX, len(words)) + 1):
+                if words[end - 1] not in known:
+                    break
+                runs[begin, end] = " ".join(words[begin:end])
+        found: dict[str, list[tuple[int, str, str, str, int]]] = {}
+        names = list(dict.fromkeys(runs.values()))
+        if names:
+            marks = ",".join("?" * len(names))
+            rows: Iterable[tuple[str, int, str, str, str, int]] = database.execute(
+                f"SELECT name, number, type, attribute, value, document_count FROM readings WHERE name IN ({marks})",
+                names,
+            )
+            for name, *reading in rows:
+                found.setdefault(name, []).append(tuple(reading))  # type: ignore[arg-type]
+        spans = []
+        for (begin, end), name in runs.items():
+            if name in found:
+                spans.append(Span(begin, end, self._readings(database, found[name], sum(edits[begin:end]))))
+        return tuple(spans)
+
+    def _readings(
+        self, database: sqlite3.Connection, rows: list[tuple[int, str, str, str, int]], edits: int
+    ) -> tuple[SpanReading, ...]:
+        rows.sort(key=lambda row: -row[4])
+        readings = []
+        for number, type, attribute, value, count in rows[:READINGS_A_SPAN_MAX]:
+            top = database.execute(
+                "SELECT id, unpopularity FROM mentions JOIN documents ON documents.number = mentions.document"
+                " WHERE reading = ? ORDER BY unpopularity LIMIT ?",
+                (number, DOCUMENTS_A_READING_MAX),
+            ).fetchall()
+            if not top:
+                continue
+            named = not (type and attribute)
+            readings.append(
+                SpanReading(
+                    value=value,
+                    type=type,
+                    attribute=attribute if named else "",
+                    edits=edits,
+                    document_count=count,
+                    popularity=-top[0][1],
+                    document_ids=tuple(id for id, _ in top) if named else (),
+                )
+            )
+        return tuple(readings)
+
+
+def _frequency(searcher: tantivy.Searcher, analysis: Analysis, word: str) -> int:
+    terms = analysis.plain(word)
+    return min((searcher.doc_freq(PLAIN, term) for term in terms), default=0)

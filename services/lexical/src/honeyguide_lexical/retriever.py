@@ -1,0 +1,67 @@
+"""The strategies of the lexical service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from functools import partial
+
+from honeyguide.candidates import Candidates
+from honeyguide.query import RetrievalQuery
+from honeyguide.retriever import Answer, Need, Strategy, ask_each
+from honeyguide_lexical.bm25 import search_text
+from honeyguide_lexical.fulltext import FullText
+from honeyguide_lexical.fuzzy import search_fuzzy
+from honeyguide_lexical.structured import search_structured
+
+DEPTH_MAX = 1_000
+
+BM25, POPULAR, STRUCTURED, FUZZY = "lexical.bm25", "lexical.popular", "lexical.structured", "lexical.fuzzy"
+
+STRATEGIES = (
+    Strategy(
+        BM25,
+        "full text: the query's words in titles, texts and searchable attributes",
+        depth_max=DEPTH_MAX,
+        needs=(Need.QUERY,),
+        dependable=True,
+    ),
+    Strategy(POPULAR, "the same, in favour of popular documents", depth_max=DEPTH_MAX, needs=(Need.QUERY,)),
+    Strategy(
+        STRUCTURED,
+        "types, attributes, ranges and names understood from the query",
+        depth_max=DEPTH_MAX,
+        needs=(Need.INTERPRETATION,),
+    ),
+    Strategy(FUZZY, "misspelt, unfinished, joined or split words of names", depth_max=DEPTH_MAX, needs=(Need.QUERY,)),
+)
+
+
+class LexicalRetriever:
+    """Implements `honeyguide.retriever.Retriever` over the index that `index` returns at the time of a search."""
+
+    def __init__(self, index: Callable[[], FullText], searching: Executor) -> None:
+        self._index = index
+        self._searching = searching
+
+    @property
+    def strategies(self) -> Sequence[Strategy]:
+        """bm25, popular, structured, fuzzy."""
+        return STRATEGIES
+
+    async def retrieve(self, query: RetrievalQuery, depths: Mapping[str, int]) -> Mapping[str, Answer]:
+        """Asks strategies side by side, each on a thread."""
+        index = self._index()
+        return await ask_each({name: partial(self._ask, index, name, query, depth) for name, depth in depths.items()})
+
+    async def _ask(self, index: FullText, name: str, query: RetrievalQuery, depth: int) -> Candidates:
+        return await asyncio.get_running_loop().run_in_executor(self._searching, _search, index, name, query, depth)
+
+
+def _search(index: FullText, name: str, query: RetrievalQuery, depth: int) -> Candidates:
+    if name == STRUCTURED:
+        return search_structured(index, query.understanding.interpretations, query.filter, depth)
+    if name == FUZZY:
+        return search_fuzzy(index, query.query, query.filter, depth)
+    return search_text(index, query.query, query.filter, depth, by_fame=name == POPULAR)

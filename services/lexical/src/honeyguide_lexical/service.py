@@ -1,0 +1,48 @@
+"""The lexical service, put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager
+
+from honeyguide.server import Registration
+from honeyguide.servicers import register_index, register_retriever
+from honeyguide_lexical.catalogue import Catalogue
+from honeyguide_lexical.recognition import Recognizer
+from honeyguide_lexical.retriever import LexicalRetriever
+from honeyguide_lexical.servicers import LexicalServicer
+from honeyguide_lexical.settings import LexicalSettings
+from honeyguide_lexical.store import Store
+
+
+@asynccontextmanager
+async def open_service(settings: LexicalSettings) -> AsyncIterator[Sequence[Registration]]:
+    """Opens the service over its folder; on leaving, what was acknowledged is applied and all is closed.
+
+    Raises:
+        FailedPrecondition: if another lexical service has the folder open.
+    """
+    with ExitStack() as stack:
+        writing = stack.enter_context(ThreadPoolExecutor(1, "lexical-journal"))
+        applying = stack.enter_context(ThreadPoolExecutor(1, "lexical-apply"))
+        searching = stack.enter_context(ThreadPoolExecutor(settings.search_threads, "lexical-search"))
+        store = await asyncio.get_running_loop().run_in_executor(
+            applying, Store, settings.data_dir, settings.writer_bytes, settings.writer_threads
+        )
+        stack.callback(store.close)
+        recognizer = Recognizer(store.lexicon_path)
+        stack.callback(recognizer.close)
+        catalogue = Catalogue(store, writing, applying, settings.commit_interval_s, settings.backlog_max)
+        catalogue.start()
+        try:
+            yield [
+                register_retriever(LexicalRetriever(lambda: store.index, searching)),
+                register_index(catalogue),
+                LexicalServicer(store, recognizer, searching).registration(),
+            ]
+        finally:
+            await catalogue.close()
+            for executor in (searching, writing, applying):
+                executor.shutdown()

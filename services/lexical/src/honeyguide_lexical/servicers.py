@@ -1,0 +1,105 @@
+"""Puts what the lexical service offers beside its strategies on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, TypeVar
+
+import grpc
+
+from honeyguide.api.lexical.v1 import lexical_pb2, lexical_pb2_grpc
+from honeyguide.api.retrieval.v1 import document_pb2
+from honeyguide.documents import check_text, filter_from_proto
+from honeyguide.errors import InvalidArgument
+from honeyguide.query import span_to_proto
+from honeyguide.server import Registration
+from honeyguide_lexical.completion import complete
+from honeyguide_lexical.recognition import Recognizer
+from honeyguide_lexical.snippets import Snippets
+from honeyguide_lexical.store import Store
+
+FETCHED_MAX = 1_000
+COMPLETIONS_MAX = 50
+QUERY_CHARS_MAX = 10_000
+PREFIX_CHARS_MAX = 200
+
+T = TypeVar("T")
+
+
+class LexicalServicer(lexical_pb2_grpc.LexicalServiceServicer):
+    """Documents, recognition and completion; the work runs on threads."""
+
+    def __init__(self, store: Store, recognizer: Recognizer, searching: Executor) -> None:
+        self._store = store
+        self._recognizer = recognizer
+        self._searching = searching
+        self._snippets = Snippets(store.index.analysis)
+
+    def registration(self) -> Registration:
+        """This servicer, ready for a server."""
+        return Registration(
+            "honeyguide.lexical.v1.LexicalService", lexical_pb2_grpc.add_LexicalServiceServicer_to_server, self
+        )
+
+    async def FetchDocuments(
+        self, request: lexical_pb2.FetchDocumentsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> lexical_pb2.FetchDocumentsResponse:
+        if len(request.document_ids) > FETCHED_MAX:
+            raise InvalidArgument("document_ids", f"{len(request.document_ids):,}; at most {FETCHED_MAX:,} are allowed")
+        check_text("query", request.query, QUERY_CHARS_MAX)
+        return await self._run(lambda: self._fetch(list(request.document_ids), request.query))
+
+    async def RecognizeSpans(
+        self, request: lexical_pb2.RecognizeSpansRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> lexical_pb2.RecognizeSpansResponse:
+        query = request.normalized_query
+        check_text("normalized_query", query, QUERY_CHARS_MAX)
+        return await self._run(lambda: self._recognize(query))
+
+    async def CompleteTitles(
+        self, request: lexical_pb2.CompleteTitlesRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> lexical_pb2.CompleteTitlesResponse:
+        if not 1 <= request.limit <= COMPLETIONS_MAX:
+            raise InvalidArgument("limit", f"{request.limit} is not from 1 to {COMPLETIONS_MAX}")
+        check_text("prefix", request.prefix, PREFIX_CHARS_MAX)
+        filter = filter_from_proto(request.filter)
+        index = self._store.index
+        completions = await self._run(lambda: complete(index, request.prefix, filter, request.limit))
+        return lexical_pb2.CompleteTitlesResponse(
+            completions=[
+                lexical_pb2.TitleCompletion(document_id=c.document_id, title=c.title, type=c.type, score=c.score)
+                for c in completions
+            ]
+        )
+
+    def _fetch(self, ids: list[str], query: str) -> lexical_pb2.FetchDocumentsResponse:
+        payloads = self._store.journal.fetch(list(dict.fromkeys(ids)))
+        snippets = self._current_snippets()
+        terms = snippets.terms(query) if query else frozenset()
+        response = lexical_pb2.FetchDocumentsResponse()
+        for id in ids:
+            payload = payloads.get(id)
+            if payload is not None:
+                document = document_pb2.Document.FromString(payload)
+                response.documents.add(document=document, snippet=snippets.snippet(document.text, terms))
+        return response
+
+    def _recognize(self, query: str) -> lexical_pb2.RecognizeSpansResponse:
+        index = self._store.index
+        recognition = self._recognizer.recognize(query, index.searcher, index.analysis)
+        return lexical_pb2.RecognizeSpansResponse(
+            spans=[span_to_proto(span) for span in recognition.spans],
+            corrected_words=recognition.corrected_words,
+            idfs=recognition.idfs,
+        )
+
+    def _current_snippets(self) -> Snippets:
+        """Snippets in the language that is configured now."""
+        if self._snippets.analysis is not self._store.index.analysis:
+            self._snippets = Snippets(self._store.index.analysis)
+        return self._snippets
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._searching, work)

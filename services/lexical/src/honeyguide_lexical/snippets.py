@@ -1,0 +1,80 @@
+"""Extracts of a text around a query's words."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from honeyguide_lexical.analysis import Analysis
+
+SNIPPET_CHARS = 200
+TEXT_CHARS_READ_MAX = 20_000
+STEMS_KEPT = 65_536
+_WORD = re.compile(r"[^\W_]+")
+
+
+class Snippets:
+    """Makes snippets; words match when their stems do, as in the search itself."""
+
+    def __init__(self, analysis: Analysis) -> None:
+        self.analysis = analysis
+        self._stem = lru_cache(maxsize=STEMS_KEPT)(analysis.stem)
+
+    def terms(self, query: str) -> frozenset[str]:
+        """The stems to look for."""
+        return frozenset(self.analysis.stems(query))
+
+    def snippet(self, text: str, terms: frozenset[str]) -> str:
+        """The stretch of about SNIPPET_CHARS with the most different terms, then the most of them.
+
+        HTML-escaped, the terms in <b>...</b>; empty if none occurs in the first TEXT_CHARS_READ_MAX characters.
+        """
+        if not terms or not text:
+            return ""
+        read = text[:TEXT_CHARS_READ_MAX]
+        spans = [(m.start(), m.end()) for m in _WORD.finditer(read)]
+        marked = [(begin, end, stem) for begin, end in spans if (stem := self._stem(read[begin:end])) in terms]
+        if not marked:
+            return ""
+        first, last = _densest(marked)
+        return _render(read, spans, [(begin, end) for begin, end, _ in marked[first : last + 1]])
+
+
+def _densest(marked: Sequence[tuple[int, int, str]]) -> tuple[int, int]:
+    best, window = (0, 0), (0, 0)
+    first = 0
+    counts: dict[str, int] = {}
+    for last, (_, end, stem) in enumerate(marked):
+        counts[stem] = counts.get(stem, 0) + 1
+        while end - marked[first][0] > SNIPPET_CHARS and first < last:
+            dropped = marked[first][2]
+            counts[dropped] -= 1
+            if not counts[dropped]:
+                del counts[dropped]
+            first += 1
+        worth = (len(counts), last - first + 1)
+        if worth > best:
+            best, window = worth, (first, last)
+    return window
+
+
+def _render(text: str, words: Sequence[tuple[int, int]], marks: Sequence[tuple[int, int]]) -> str:
+    spare = max(0, SNIPPET_CHARS - (marks[-1][1] - marks[0][0]))
+    low = max(0, marks[0][0] - spare // 2)
+    high = min(len(text), low + max(SNIPPET_CHARS, marks[-1][1] - low))
+    # Cut between words, unless one word fills it all.
+    begin = 0 if low == 0 else next((b for b, _ in words if b >= low), low)
+    begin = min(begin, marks[0][0])
+    end = len(text) if high == len(text) else next((e for _, e in reversed(words) if e <= high), high)
+    end = max(end, marks[-1][1])
+    parts = ["… " if begin > 0 else ""]
+    position = begin
+    for mark_begin, mark_end in marks:
+        parts.append(html.escape(text[position:mark_begin]))
+        parts.append(f"<b>{html.escape(text[mark_begin:mark_end])}</b>")
+        position = mark_end
+    parts.append(html.escape(text[position:end]))
+    parts.append(" …" if end < len(text) else "")
+    return "".join(parts).replace("\n", " ")

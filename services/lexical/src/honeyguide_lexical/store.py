@@ -1,0 +1,174 @@
+"""Everything on disk, kept together: journal, full-text index and lexicon, and how the latter two catch up."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+
+import structlog
+
+from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2
+from honeyguide.documents import Document, document_from_proto
+from honeyguide.journal import Change, Journal
+from honeyguide_lexical.folder import FolderLock
+from honeyguide_lexical.fulltext import FullText
+from honeyguide_lexical.layout import layout_from
+from honeyguide_lexical.lexicon import Lexicon
+
+log = structlog.get_logger("honeyguide.lexical")
+
+CONFIGURATION, INDEX_STATE = "configuration", "index"
+REBUILD_BATCH = 2_000
+
+
+class Store:
+    """The journal is the truth; index and lexicon each remember the journal's number that they hold.
+
+    The index's folder, layout and number are one setting of the journal, written after each commit. A death between
+    the two only means that some changes are applied again, which changes nothing. Writing is for one thread at a time.
+    """
+
+    def __init__(self, data_dir: Path, writer_bytes: int, writer_threads: int) -> None:
+        self._lock = FolderLock(data_dir)
+        self._data_dir = data_dir
+        self._writer_bytes = writer_bytes
+        self._writer_threads = writer_threads
+        try:
+            self.journal = Journal(data_dir / "journal.sqlite3")
+            self.layout = layout_from(self.configuration)
+            self.lexicon_path = data_dir / "lexicon.sqlite3"
+            self._lexicon = Lexicon(self.lexicon_path)
+            self.index, self._index_sequence = self._open_index()
+            self._catch_up()
+        except BaseException:
+            self._lock.close()
+            raise
+
+    @property
+    def configuration(self) -> indexing_pb2.CatalogConfiguration:
+        """The catalogue's configuration as it was set last."""
+        stored = self.journal.setting(CONFIGURATION)
+        return indexing_pb2.CatalogConfiguration.FromString(stored or b"")
+
+    def apply(self, changes: Mapping[str, Document | None], sequence: int) -> None:
+        """Makes changes up to a number of the journal searchable."""
+        for id, document in changes.items():
+            if document is None:
+                self.index.remove(id)
+            else:
+                self.index.put(document)
+        self._commit(sequence)
+        self._lexicon.apply(changes, sequence, self.layout)
+
+    def configure(self, configuration: indexing_pb2.CatalogConfiguration) -> None:
+        """Stores a configuration and, if it changes what is on disk, rebuilds that from the journal.
+
+        Searches see the index before until the new one is complete.
+
+        Raises:
+            InvalidArgument: if the configuration is wrong.
+        """
+        layout = layout_from(configuration)
+        self.journal.store_setting(CONFIGURATION, configuration.SerializeToString(deterministic=True))
+        rebuild = layout.fingerprint != self.layout.fingerprint
+        self.layout = layout
+        if not rebuild:
+            self.index.layout = layout
+            return
+        old = self.index
+        self.index, self._index_sequence = self._build_index()
+        old.close()
+        shutil.rmtree(old.folder, ignore_errors=True)
+        self._lexicon.rebuild(self._batches(0), self.layout)
+
+    def documents_by_type(self) -> dict[str, int]:
+        """How many documents there are of each type, as far as applied."""
+        return self._lexicon.documents_by_type()
+
+    def figures(self) -> dict[str, float]:
+        """What is held, for people to read."""
+        return {"segments": float(self.index.searcher.num_segments), **self._lexicon.figures()}
+
+    def size_bytes(self) -> int:
+        """Bytes on disk."""
+        return sum(path.stat().st_size for path in self._data_dir.rglob("*") if path.is_file())
+
+    def close(self) -> None:
+        """Closes everything and lets the folder go."""
+        self.index.close()
+        self._lexicon.close()
+        self.journal.close()
+        self._lock.close()
+
+    def _open_index(self) -> tuple[FullText, int]:
+        state = json.loads(self.journal.setting(INDEX_STATE) or b"{}")
+        for folder in self._data_dir.glob("index-*"):
+            if folder.name != state.get("folder"):
+                shutil.rmtree(folder, ignore_errors=True)
+        if state.get("fingerprint") == self.layout.fingerprint:
+            try:
+                return self._full_text(self._data_dir / state["folder"]), state["sequence"]
+            except (ValueError, OSError) as error:
+                log.warning("index cannot be opened", folder=state["folder"], error=str(error))
+        return self._build_index()
+
+    def _build_index(self) -> tuple[FullText, int]:
+        """A new index of all the journal has, in a folder of its own, that is then the one."""
+        taken = [int(path.name.removeprefix("index-")) for path in self._data_dir.glob("index-*")]
+        index = self._full_text(self._data_dir / f"index-{max(taken, default=0) + 1:06d}")
+        sequence = 0
+        for changes, newest in self._batches(0):
+            sequence = newest
+            for document in changes.values():
+                if document is not None:
+                    index.put(document)
+        index.commit()
+        self._remember(index, sequence)
+        if sequence:
+            log.info("index built", folder=index.folder.name, documents=index.searcher.num_docs)
+        return index, sequence
+
+    def _full_text(self, folder: Path) -> FullText:
+        return FullText(folder, self.layout, self._writer_bytes, self._writer_threads)
+
+    def _catch_up(self) -> None:
+        for changes, sequence in self._batches(self._index_sequence):
+            for id, document in changes.items():
+                if document is None:
+                    self.index.remove(id)
+                else:
+                    self.index.put(document)
+            self._commit(sequence)
+        if self._lexicon.fingerprint != self.layout.fingerprint:
+            self._lexicon.rebuild(self._batches(0), self.layout)
+        for changes, sequence in self._batches(self._lexicon.sequence):
+            self._lexicon.apply(changes, sequence, self.layout)
+
+    def _commit(self, sequence: int) -> None:
+        self.index.commit()
+        self._index_sequence = sequence
+        self._remember(self.index, sequence)
+
+    def _remember(self, index: FullText, sequence: int) -> None:
+        state = {
+            "folder": index.folder.name,
+            "fingerprint": self.layout.fingerprint,
+            "sequence": sequence,
+        }
+        self.journal.store_setting(INDEX_STATE, json.dumps(state).encode())
+
+    def _batches(self, sequence: int) -> Iterator[tuple[dict[str, Document | None], int]]:
+        changes = self.journal.since(sequence)
+        while batch := list(islice(changes, REBUILD_BATCH)):
+            yield dict(_read(batch)), batch[-1].sequence
+
+
+def _read(batch: Iterable[Change]) -> Iterator[tuple[str, Document | None]]:
+    for change in batch:
+        if change.payload is None:
+            yield change.document_id, None
+        else:
+            yield change.document_id, document_from_proto(document_pb2.Document.FromString(change.payload))
