@@ -1,0 +1,262 @@
+"""Embedded documents in memory: their vectors, the graph over them, and what filters and features need of them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from honeyguide.candidates import CREATED_DAY, NO_CANDIDATES, POPULARITY, Candidates
+from honeyguide.documents import Document, Filter
+from honeyguide_vector.encoder import Vectors
+from honeyguide_vector.graph import Graph, Rows
+from honeyguide_vector.lock import ReadWriteLock
+from honeyguide_vector.postings import Postings
+
+# Documents entered under one hold of the lock: about 5 ms, which is how long a search may have to wait.
+ENTERED_AT_ONCE = 16
+FILTERS_REMEMBERED_MAX = 64
+# Looking at this many neighbours in the graph costs about as much as scoring 16 times as many rows exactly.
+NEIGHBOUR_COST_ROWS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """The rows that a filter leaves, as a sorted list and as a mask."""
+
+    rows: Rows
+    mask: npt.NDArray[np.bool_]
+
+
+class Collection:
+    """Documents with embeddings, by cosine. Safe to call from several threads.
+
+    Rows number the documents and are the graph's keys; the row of a deleted document is used again. The graph proposes,
+    the float32 vectors score: so a document's score is the same whether the graph or a full scan found it.
+    """
+
+    def __init__(self, graph: Graph, dimension: int) -> None:
+        self._graph = graph
+        self._lock = ReadWriteLock()
+        self._rows: dict[str, int] = {}
+        self._free: list[int] = []
+        self._ids: list[str] = []
+        self._types: list[str] = []
+        self._vectors = np.zeros((1_024, dimension), np.float32)
+        self._popularity = np.zeros(1_024, np.float32)
+        self._created_day = np.zeros(1_024, np.float32)
+        self._held = np.zeros(1_024, np.bool_)
+        self._postings = Postings()
+        self._filters: OrderedDict[tuple[object, object], _Allowed] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, document_id: str) -> bool:
+        return document_id in self._rows
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the vectors and the graph."""
+        return self._vectors.nbytes + self._graph.memory_bytes
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """The row of every document; only for the one thread that changes the collection."""
+        return self._rows
+
+    def documents_by_type(self) -> dict[str, int]:
+        """How many documents of each type are held."""
+        with self._lock.reading():
+            counts: dict[str, int] = {}
+            for row in self._rows.values():
+                type = self._types[row]
+                counts[type] = counts.get(type, 0) + 1
+            return counts
+
+    # ------------------------------------------------------------------------------------------------------- changing
+
+    def restore(self, documents: Iterable[tuple[int, Document]]) -> None:
+        """Fills an empty collection over a graph that was loaded: documents by the row under which the graph has them.
+
+        What else the graph holds is removed from it.
+        """
+        with self._lock.writing():
+            for row, document in documents:
+                while len(self._ids) <= row:
+                    self._append_row()
+                self._set(row, document)
+            self._free = [row for row in range(len(self._ids)) if not self._held[row]]
+            in_graph = self._graph.rows()
+            known = in_graph < len(self._ids)
+            known[known] = self._held[in_graph[known]]
+            self._graph.remove(in_graph[~known])
+
+    def put(self, documents: Sequence[Document]) -> None:
+        """Inserts or replaces documents, which all have an embedding of unit length; visible on return."""
+        for begin in range(0, len(documents), ENTERED_AT_ONCE):
+            with self._lock.writing():
+                self._put(documents[begin : begin + ENTERED_AT_ONCE])
+
+    def remove(self, document_ids: Iterable[str]) -> int:
+        """Removes documents; returns how many there were."""
+        with self._lock.writing():
+            rows = [self._rows.pop(id) for id in dict.fromkeys(document_ids) if id in self._rows]
+            if rows:
+                self._graph.remove(np.array(rows, np.int64))
+                self._filters.clear()
+            for row in rows:
+                self._postings.remove(row)
+                self._held[row] = False
+                self._ids[row] = self._types[row] = ""
+                self._free.append(row)
+            return len(rows)
+
+    def _put(self, documents: Sequence[Document]) -> None:
+        moved: dict[int, Document] = {}
+        for document in documents:
+            row = self._rows.get(document.id)
+            if row is None:
+                row = self._free.pop() if self._free else self._append_row()
+                moved[row] = document
+            elif not np.array_equal(self._vectors[row], _embedding(document)):
+                moved[row] = document
+            self._set(row, document)
+        self._filters.clear()
+        if moved:
+            rows = np.fromiter(moved, np.int64, len(moved))
+            self._graph.remove(rows)
+            self._graph.add(rows, self._vectors[rows])
+
+    def _set(self, row: int, document: Document) -> None:
+        self._postings.remove(row)
+        self._postings.add(row, document.type, document.attributes)
+        self._rows[document.id] = row
+        self._ids[row] = document.id
+        self._types[row] = document.type
+        self._vectors[row] = _embedding(document)
+        self._popularity[row] = document.popularity
+        self._created_day[row] = document.created_day
+        self._held[row] = True
+
+    def _append_row(self) -> int:
+        row = len(self._ids)
+        self._ids.append("")
+        self._types.append("")
+        if row >= len(self._held):
+            # New arrays, not resized ones: a reader may hold the old.
+            more = len(self._held)
+            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
+            self._popularity = np.concatenate([self._popularity, np.zeros(more, np.float32)])
+            self._created_day = np.concatenate([self._created_day, np.zeros(more, np.float32)])
+            self._held = np.concatenate([self._held, np.zeros(more, np.bool_)])
+        return row
+
+    # ------------------------------------------------------------------------------------------------------ searching
+
+    def vectors(self, document_ids: Sequence[str]) -> tuple[list[str], Vectors]:
+        """Those of the documents that are held, and their embeddings, one row each."""
+        with self._lock.reading():
+            held = [id for id in document_ids if id in self._rows]
+            return held, self._vectors[[self._rows[id] for id in held]]
+
+    def nearest(
+        self,
+        vectors: Vectors,
+        depth: int,
+        filter: Filter,
+        excluded_ids: Iterable[str] = (),
+        weights: Vectors | None = None,
+    ) -> Candidates:
+        """The documents most like any of the vectors, best first.
+
+        Args:
+            vectors: one or more unit vectors, [n, dimension].
+            depth: documents wanted; fewer come only if fewer satisfy the filter.
+            filter: holds for everything returned.
+            excluded_ids: further documents that are not wanted.
+            weights: what the cosine to each vector is multiplied with, 1 if not given; a document's score is its best.
+        """
+        with self._lock.reading():
+            allowed = self._allowed(filter)
+            unwanted = {self._rows[id] for id in (*filter.excluded_ids, *excluded_ids) if id in self._rows}
+            excluded = np.fromiter(unwanted, np.int64, len(unwanted))
+            if allowed is not None:
+                excluded = excluded[allowed.mask[excluded]]
+            rows = self._by_graph(vectors, depth, allowed, excluded)
+            if rows is None:
+                rows = self._by_scan(allowed, excluded)
+            if not len(rows):
+                return NO_CANDIDATES
+            return self._candidates(rows, vectors, weights, depth)
+
+    def _allowed(self, filter: Filter) -> _Allowed | None:
+        """The rows that the filter's types and conditions leave; None = all."""
+        if not filter.types and not filter.conditions:
+            return None
+        key = (filter.types, filter.conditions)
+        known = self._filters.get(key)
+        if known is None:
+            matching = self._postings.matching(filter)
+            rows = np.fromiter(matching, np.int64, len(matching))
+            rows.sort()
+            mask = np.zeros(len(self._held), np.bool_)
+            mask[rows] = True
+            known = _Allowed(rows, mask)
+            # Readers may do this side by side: at worst one filter is worked out twice, or leaves early.
+            self._filters[key] = known
+            while len(self._filters) > FILTERS_REMEMBERED_MAX:
+                self._filters.popitem(last=False)
+        return known
+
+    def _by_graph(self, vectors: Vectors, depth: int, allowed: _Allowed | None, excluded: Rows) -> Rows | None:
+        """Rows among which the graph has the nearest `depth` to every vector, or None where a scan is cheaper."""
+        available = len(self._rows) if allowed is None else len(allowed.rows)
+        wanted = min(depth, available - len(excluded))
+        if wanted <= 0:
+            return np.empty(0, np.int64)
+        # As many neighbours as hold enough that are allowed, if those lie anywhere; more if they do not.
+        count = wanted + len(excluded)
+        if allowed is not None:
+            count = int(1.2 * count * len(self._rows) / available) + 10
+        while count * NEIGHBOUR_COST_ROWS <= available:
+            lists = [self._permitted(self._graph.nearest(vector, count), allowed, excluded) for vector in vectors]
+            if min(map(len, lists)) >= wanted:
+                return lists[0] if len(lists) == 1 else np.unique(np.concatenate(lists))
+            count *= 4
+        return None
+
+    def _by_scan(self, allowed: _Allowed | None, excluded: Rows) -> Rows:
+        return self._permitted(np.flatnonzero(self._held) if allowed is None else allowed.rows, None, excluded)
+
+    @staticmethod
+    def _permitted(rows: Rows, allowed: _Allowed | None, excluded: Rows) -> Rows:
+        if allowed is not None:
+            rows = rows[allowed.mask[rows]]
+        return rows[~np.isin(rows, excluded)] if len(excluded) else rows
+
+    def _candidates(self, rows: Rows, vectors: Vectors, weights: Vectors | None, depth: int) -> Candidates:
+        similarities = self._vectors[rows] @ vectors.T
+        if weights is not None:
+            similarities *= weights
+        scores = similarities.max(axis=1)
+        if depth < len(rows):
+            some = np.argpartition(-scores, depth - 1)[:depth]
+            rows, scores = rows[some], scores[some]
+        best = np.lexsort((rows, -scores))
+        rows, scores = rows[best], scores[best]
+        return Candidates(
+            document_ids=[self._ids[row] for row in rows],
+            scores=np.asarray(scores, np.float32),
+            types=[self._types[row] for row in rows],
+            features={POPULARITY: self._popularity[rows], CREATED_DAY: self._created_day[rows]},
+        )
+
+
+def _embedding(document: Document) -> Vectors:
+    if document.embedding is None:
+        raise ValueError(f"{document.id} has no embedding")
+    return document.embedding

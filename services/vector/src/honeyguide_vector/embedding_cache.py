@@ -1,0 +1,83 @@
+"""Embeddings of document texts by what they were made from, so that no text is encoded twice by one encoder."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from honeyguide_vector.encoder import Vectors
+
+KEY_BYTES = 16
+
+
+def key_of(identity: str, text: str) -> bytes:
+    """The key of a text's embedding by an encoder of this identity: 16 bytes."""
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=KEY_BYTES, key=_salt(identity)).digest()
+
+
+def _salt(identity: str) -> bytes:
+    return hashlib.blake2b(identity.encode(), digest_size=32).digest()
+
+
+class EmbeddingCache:
+    """Embeddings in one SQLite file, which several processes may share. Losing it costs time and nothing else.
+
+    When more than `entries_max` are kept, the oldest leave.
+    """
+
+    def __init__(self, path: Path, entries_max: int) -> None:
+        self._entries_max = entries_max
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=OFF")
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS embeddings (number INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, vector BLOB)"
+        )
+
+    def fetch(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
+        """Those of the embeddings that are kept."""
+        found: dict[bytes, Vectors] = {}
+        with self._lock:
+            for begin in range(0, len(keys), 500):
+                some = keys[begin : begin + 500]
+                marks = ",".join("?" * len(some))
+                for key, vector in self._database.execute(
+                    f"SELECT key, vector FROM embeddings WHERE key IN ({marks})", some
+                ):
+                    found[key] = np.frombuffer(vector, "<f4")
+        return found
+
+    def store(self, vectors: Mapping[bytes, Vectors]) -> None:
+        """Keeps embeddings."""
+        if not self._entries_max or not vectors:
+            return
+        rows = [(key, vector.astype("<f4").tobytes()) for key, vector in vectors.items()]
+        with self._lock:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                self._database.executemany("INSERT OR IGNORE INTO embeddings (key, vector) VALUES (?, ?)", rows)
+                self._database.execute(
+                    "DELETE FROM embeddings WHERE number <= (SELECT max(number) FROM embeddings) - ?",
+                    (self._entries_max,),
+                )
+                self._database.execute("COMMIT")
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+
+    def __len__(self) -> int:
+        with self._lock:
+            count: int = self._database.execute("SELECT count(*) FROM embeddings").fetchone()[0]
+        return count
+
+    def close(self) -> None:
+        """Closes the file."""
+        with self._lock:
+            self._database.close()

@@ -1,0 +1,35 @@
+"""The seam between texts and vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Vectors = npt.NDArray[np.float32]
+
+
+class Encoder(Protocol):
+    """Turns texts into embeddings. Called from threads, one call at a time for one instance."""
+
+    @property
+    def dimension(self) -> int:
+        """Numbers in one embedding."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Names everything that an embedding depends on beside the text; another identity means other embeddings."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Embeddings of unit length, one row a text; blank texts have one too."""
+        ...
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """The vectors (the last axis) at length 1; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)

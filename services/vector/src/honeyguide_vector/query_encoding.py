@@ -1,0 +1,98 @@
+"""Embeddings of queries: remembered, and encoded together when several wait at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from honeyguide.errors import ResourceExhausted
+from honeyguide_vector.encoder import Encoder, Vectors
+
+
+class QueryEncoding:
+    """Encodes queries for one event loop.
+
+    While one batch is being encoded on the thread, further queries gather; what has gathered makes the next batch. So
+    nobody waits for company, and load makes batches by itself. Equal queries are encoded once.
+    """
+
+    def __init__(self, encoder: Encoder, *, cache_max: int, batch_max: int, queue_max: int) -> None:
+        self._encoder = encoder
+        self._cache_max = cache_max
+        self._batch_max = batch_max
+        self._queue_max = queue_max
+        self._cache: OrderedDict[str, Vectors] = OrderedDict()
+        self._waiting: dict[str, asyncio.Future[Vectors]] = {}
+        self._queue: deque[str] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode-query")
+        self._draining: asyncio.Task[None] | None = None
+        self.hits = 0
+        self.misses = 0
+
+    @property
+    def dimension(self) -> int:
+        """Numbers in one embedding."""
+        return self._encoder.dimension
+
+    async def encode(self, text: str) -> Vectors:
+        """The embedding of one text, read-only, of unit length. Runs of blanks count as one.
+
+        Raises:
+            ResourceExhausted: too many queries wait already.
+        """
+        key = " ".join(text.split())
+        known = self._cache.get(key)
+        if known is not None:
+            self._cache.move_to_end(key)
+            self.hits += 1
+            return known
+        future = self._waiting.get(key)
+        if future is None:
+            if len(self._waiting) >= self._queue_max:
+                raise ResourceExhausted(f"{self._queue_max:,} queries wait to be encoded already; try again later")
+            self.misses += 1
+            future = self._waiting[key] = asyncio.get_running_loop().create_future()
+            self._queue.append(key)
+            if self._draining is None:
+                self._draining = asyncio.create_task(self._drain())
+        # Others may wait for the same text: one caller's cancellation must not reach the shared future.
+        return await asyncio.shield(future)
+
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._queue:
+                keys = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_max))]
+                try:
+                    vectors = await loop.run_in_executor(self._thread, self._encoder.encode, keys)
+                except Exception as error:  # whatever an encoder raises belongs to those who wait for it
+                    for key in keys:
+                        future = self._waiting.pop(key)
+                        future.set_exception(error)
+                        future.exception()  # retrieved: the caller may have been cancelled
+                    continue
+                vectors.flags.writeable = False
+                for key, vector in zip(keys, vectors, strict=True):
+                    # A copy, or the cache would keep whole batches alive.
+                    self._remember(key, vector)
+                    self._waiting.pop(key).set_result(self._cache.get(key, vector))
+        finally:
+            self._draining = None
+
+    def _remember(self, key: str, vector: Vectors) -> None:
+        if not self._cache_max:
+            return
+        kept = np.array(vector)
+        kept.flags.writeable = False
+        self._cache[key] = kept
+        while len(self._cache) > self._cache_max:
+            self._cache.popitem(last=False)
+
+    async def close(self) -> None:
+        """Waits for the batch that runs, and ends the thread."""
+        if self._draining is not None:
+            await self._draining
+        self._thread.shutdown()

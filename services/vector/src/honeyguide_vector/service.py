@@ -1,0 +1,70 @@
+"""The vector service, put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from honeyguide.server import Registration
+from honeyguide.servicers import register_index, register_retriever
+from honeyguide_vector.embedding_cache import EmbeddingCache
+from honeyguide_vector.encoders import Encoders, open_encoders
+from honeyguide_vector.index import GraphSettings, VectorIndex
+from honeyguide_vector.query_encoding import QueryEncoding
+from honeyguide_vector.retriever import VectorRetriever
+from honeyguide_vector.servicers import register_vector
+from honeyguide_vector.settings import VectorSettings
+from honeyguide_vector.strategies import Dense, Personal, Searching, Similar
+
+
+@asynccontextmanager
+async def open_service(
+    settings: VectorSettings, encoders: Encoders | None = None
+) -> AsyncIterator[Sequence[Registration]]:
+    """Opens the service's parts and closes them again, saving what is held.
+
+    Args:
+        settings: where and how.
+        encoders: used instead of what the settings name.
+
+    Raises:
+        FailedPrecondition: the encoder cannot be opened, or another process holds the data folder.
+    """
+    cache_dir = settings.cache_dir or settings.data_dir / "cache"
+    if encoders is None:
+        encoders = await asyncio.to_thread(open_encoders, settings, cache_dir)
+    async with AsyncExitStack() as stack:
+        cache = EmbeddingCache(cache_dir / "embeddings.sqlite", settings.embedding_cache_max)
+        stack.callback(cache.close)
+        index = VectorIndex(
+            settings.data_dir,
+            encoders.documents,
+            cache,
+            GraphSettings(
+                m=settings.m,
+                ef_construction=settings.ef_construction,
+                ef_search=settings.ef_search,
+                threads=settings.threads,
+                save_interval_s=settings.save_interval_s,
+            ),
+        )
+        await index.open()
+        stack.push_async_callback(index.close)
+        encoding = QueryEncoding(
+            encoders.queries,
+            cache_max=settings.query_cache_max,
+            batch_max=settings.query_batch_max,
+            queue_max=settings.query_queue_max,
+        )
+        stack.push_async_callback(encoding.close)
+        searching = Searching(index.collection, settings.threads)
+        stack.callback(searching.close)
+        retriever = VectorRetriever(
+            [
+                Dense(encoding, searching),
+                Personal(encoding, searching, settings.personal_weight, settings.taste_decay),
+                Similar(searching, settings.similar_documents_max, settings.taste_decay),
+            ]
+        )
+        yield [register_retriever(retriever), register_index(index), register_vector(encoding)]
