@@ -208,3 +208,25 @@ async def test_a_message_beyond_the_limit(serve, ask):
         with pytest.raises(ResourceExhausted):
             await retriever.Retrieve(ask("x" * 2**17), timeout=5)
         assert (await retriever.Retrieve(ask("plum"), timeout=5)).results
+
+
+async def test_an_old_connection_is_replaced_without_losing_calls(serve, ask, batch):
+    async with serve(connection_age_s=1) as server:
+        connection = RemoteConnection(f"127.0.0.1:{server.port}", CommonSettings())
+        retriever, feedback = connection.stub(RetrieverServiceStub), connection.stub(FeedbackServiceStub)
+        stop = asyncio.Event()
+
+        async def batches():
+            yield batch("a")
+            await stop.wait()
+            yield batch("b")
+
+        stream = feedback.StreamFeedback(batches())
+        assert (await anext(stream)).acknowledgements[0].event_id == "a"
+        until = time.monotonic() + 2.5
+        while time.monotonic() < until:
+            await retriever.Retrieve(ask("plum"), timeout=5)
+            await asyncio.sleep(0.01)
+        stop.set()
+        assert (await anext(stream)).acknowledgements[0].event_id == "b"
+        await connection.close()

@@ -19,6 +19,9 @@ class CommonSettings(BaseSettings):
     log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people")
     drain_s: float = Field(10.0, ge=0, le=600, description="seconds that running calls get to finish at shutdown")
     message_bytes_max: int = Field(4 * 2**20, ge=2**16, le=2**28, description="largest message taken or sent, in bytes")
+    connection_age_s: float = Field(
+        600.0, ge=1, le=86_400, description="age in seconds at which a client must connect anew, and finds new replicas"
+    )
     token: SecretStr | None = Field(None, description="bearer token that calls must carry, and that calls sent carry")
     tls_certificate: Path | None = Field(None, description="PEM file with the server's certificate chain")
     tls_key: Path | None = Field(None, description="PEM file with the server's private key")

@@ -60,6 +60,7 @@ class SearchRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     RANKER_FIELD_NUMBER: _builtins.int
+    UNTRACKED_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """What was typed, UTF-8, at most 2,000 characters; may be empty."""
     page_size: _builtins.int
@@ -74,6 +75,8 @@ class SearchRequest(_message.Message):
     """
     ranker: _builtins.str
     """Name of a configured ranker to rank with instead of the live one; empty = live."""
+    untracked: _builtins.bool
+    """True: nobody sees the results (evaluation, monitoring). Nothing is learned from such a search."""
     @_builtins.property
     def context(self) -> _document_pb2.Context:
         """Who searches."""
@@ -93,10 +96,11 @@ class SearchRequest(_message.Message):
         view: Global___SearchView.ValueType = ...,
         policy: _builtins.str = ...,
         ranker: _builtins.str = ...,
+        untracked: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "policy", b"policy", "query", b"query", "ranker", b"ranker", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "policy", b"policy", "query", b"query", "ranker", b"ranker", "untracked", b"untracked", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
