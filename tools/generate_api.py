@@ -33,11 +33,14 @@ def generate(target: Path) -> None:
             copy.write_text(proto.read_text().replace('import "honeyguide/', 'import "honeyguide/api/'))
             files.append(str(copy.relative_to(staged)))
         well_known = Path(grpc_tools.__file__).parent / "_proto"
+        plugins = Path(sys.executable).parent
         code = protoc.main(
             [
                 "protoc",
                 f"-I{staged}",
                 f"-I{well_known}",
+                f"--plugin=protoc-gen-mypy={plugins / 'protoc-gen-mypy'}",
+                f"--plugin=protoc-gen-mypy_grpc={plugins / 'protoc-gen-mypy_grpc'}",
                 f"--python_out={built}",
                 f"--mypy_out={built}",
                 f"--grpc_python_out={built}",
@@ -50,7 +53,7 @@ def generate(target: Path) -> None:
         api = built / "honeyguide/api"
         for package in [api, *(path for path in api.rglob("*") if path.is_dir())]:
             (package / "__init__.py").write_text('"""Generated from protos/ by `make api`; do not edit."""\n')
-        shutil.copytree(api, target, dirs_exist_ok=True)
+        shutil.copytree(api, target)
 
 
 def differences(left: filecmp.dircmp[str]) -> list[str]:
@@ -64,8 +67,10 @@ def differences(left: filecmp.dircmp[str]) -> list[str]:
 def main() -> None:
     """Generates, or checks."""
     if "--check" not in sys.argv[1:]:
-        shutil.rmtree(TARGET, ignore_errors=True)
-        generate(TARGET)
+        with tempfile.TemporaryDirectory() as folder:
+            generate(Path(folder) / "api")
+            shutil.rmtree(TARGET, ignore_errors=True)
+            shutil.copytree(Path(folder) / "api", TARGET)
         return
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / "api"

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from honeyguide.documents import Condition, comparable
 from honeyguide.query import Interpretation, Span, SpanReading, Understanding
@@ -25,7 +25,8 @@ from honeyguide_orchestrator.quantities import Quantity
 INTERPRETATIONS_MAX = 8
 PARTS_MAX = 4  # readings in one interpretation
 READINGS_MAX = 64  # readings looked at, the best by evidence
-BEAM = 24
+BEAM = 16
+COMBINATIONS_MAX = 32
 # Low enough that a reading which learning has all but ruled out is still listed, and so can be learned back.
 LIKELIHOOD_MIN = 1e-4
 DOCUMENT_COUNT_ASSUMED = 10_000
@@ -52,19 +53,26 @@ LogOdds = Callable[[Sequence[tuple[str, str]]], float]
 
 @dataclass(frozen=True, slots=True)
 class QueryWords:
-    """The words of a query, corrected, with their inverse document frequencies (nats; 0 = not in the catalogue)."""
+    """The words of a query, corrected, with their inverse document frequencies (nats; 0 = not in the catalogue).
+
+    `informations` says how much each word says, in nats: one that the catalogue does not know as much as the rarest.
+    """
 
     corrected: tuple[str, ...]
     idfs: tuple[float, ...]
+    informations: tuple[float, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        unknown = max(self.idfs, default=0.0) or 1.0
+        object.__setattr__(self, "informations", tuple(idf if idf > 0 else unknown for idf in self.idfs))
 
     def text(self, begin: int, end: int) -> str:
         """The words of a span."""
         return " ".join(self.corrected[begin:end])
 
-    def information(self, positions: Iterable[int]) -> float:
-        """How much these words say, in nats; one that the catalogue does not know says as much as the rarest."""
-        unknown = max((idf for idf in self.idfs if idf > 0), default=1.0)
-        return sum(self.idfs[i] if self.idfs[i] > 0 else unknown for i in positions)
+    def information(self, begin: int, end: int) -> float:
+        """How much the words of a span say together, in nats."""
+        return sum(self.informations[begin:end])
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +147,22 @@ def interpret(parts: Sequence[Part], words: QueryWords, log_odds: LogOdds) -> tu
 
     What is missing to 1 belongs to interpretations too unlikely to be listed.
     """
-    best = sorted(parts, key=lambda part: (-part.evidence - log_odds([part.reading]), part.begin, part.signature))
-    combinations = _combinations(best[:READINGS_MAX], words, log_odds)
-    scored = [(_score(combination, words, log_odds), combination) for combination in combinations]
+    alone = [(_score((part,), words, log_odds), part) for part in parts]
+    alone.sort(key=lambda row: (-row[0], row[1].begin, row[1].end, row[1].signature))
+    combinations = _combinations(alone[:READINGS_MAX], len(words.corrected))
+    scored = [
+        (score if len(combination) == 1 else _score(combination, words, log_odds), combination)
+        for score, combination in combinations
+    ]
     top = max([0.0, *(score for score, _ in scored)])
     plain = math.exp(-top)
     total = plain + sum(math.exp(score - top) for score, _ in scored)
     merged: dict[tuple[object, ...], Interpretation] = {}
     for score, combination in scored:
-        interpretation = _join(combination, words, min(1.0, math.exp(score - top) / total))
+        likelihood = min(1.0, math.exp(score - top) / total)
+        if likelihood < LIKELIHOOD_MIN:
+            continue
+        interpretation = _join(combination, words, likelihood)
         key = (interpretation.types, interpretation.conditions, interpretation.document_ids, interpretation.rest)
         other = merged.get(key)
         if other is not None:
@@ -155,8 +170,7 @@ def interpret(parts: Sequence[Part], words: QueryWords, log_odds: LogOdds) -> tu
             stronger = max(interpretation, other, key=lambda i: i.likelihood)
             interpretation = replace(stronger, likelihood=likelihood)
         merged[key] = interpretation
-    listed = [i for i in merged.values() if i.likelihood >= LIKELIHOOD_MIN]
-    listed.sort(key=lambda i: (-i.likelihood, i.signature, i.rest))
+    listed = sorted(merged.values(), key=lambda i: (-i.likelihood, i.signature, i.rest))
     return tuple(listed[:INTERPRETATIONS_MAX]), plain / total
 
 
@@ -195,7 +209,7 @@ def _part_of_reading(
     if signature.startswith("type:"):
         return Part(span.begin, span.end, signature, text, TYPE_EVIDENCE + edits, types=(reading.type,))
     documents = max(facts.document_count or DOCUMENT_COUNT_ASSUMED, reading.document_count, 1)
-    chance = words.information(range(span.begin, span.end)) + math.log(max(reading.document_count, 1) / documents)
+    chance = words.information(span.begin, span.end) + math.log(max(reading.document_count, 1) / documents)
     evidence = min(max(chance, EVIDENCE_MIN), EVIDENCE_MAX) + edits
     if reading.attribute:
         return Part(span.begin, span.end, signature, text, evidence, conditions=(_condition(reading),))
@@ -246,12 +260,12 @@ def _part_of_quantity(
     return Part(quantity.begin, quantity.end, signature, "", evidence, conditions=(condition,))
 
 
-def _combinations(parts: Sequence[Part], words: QueryWords, log_odds: LogOdds) -> list[tuple[Part, ...]]:
+def _combinations(alone: Sequence[tuple[float, Part]], last: int) -> list[tuple[float, tuple[Part, ...]]]:
     # Beam search from the first word to the last: at each, either leave it as text or take a part that begins there.
+    # Scores of parts alone are added up, which is nearly what they score together.
     starting: dict[int, list[tuple[Part, float]]] = {}
-    for part in parts:
-        starting.setdefault(part.begin, []).append((part, _score((part,), words, log_odds)))
-    last = len(words.corrected)
+    for score, part in alone:
+        starting.setdefault(part.begin, []).append((part, score))
     beams: list[list[tuple[float, tuple[Part, ...]]]] = [[] for _ in range(last + 1)]
     beams[0].append((0.0, ()))
     for position in range(last):
@@ -263,7 +277,7 @@ def _combinations(parts: Sequence[Part], words: QueryWords, log_odds: LogOdds) -
             for part, gain in starting.get(position, ()):
                 if _compatible(taken, part):
                     beams[part.end].append((score + gain, (*taken, part)))
-    return [taken for _, taken in sorted(beams[last], key=lambda state: -state[0])[: BEAM * 2] if taken]
+    return [state for state in sorted(beams[last], key=lambda state: -state[0])[:COMBINATIONS_MAX] if state[1]]
 
 
 def _compatible(taken: Sequence[Part], part: Part) -> bool:
@@ -288,10 +302,9 @@ def _score(parts: tuple[Part, ...], words: QueryWords, log_odds: LogOdds) -> flo
     score = sum(part.evidence for part in parts) + log_odds([part.reading for part in parts])
     for title in parts:
         if title.is_title:
-            covered = {i for part in parts if part is not title for i in range(part.begin, part.end)}
-            own = words.information(range(title.begin, title.end))
-            left = words.information(i for i in range(len(words.corrected)) if i not in covered)
-            share = own / left if left > 0 else 1.0
+            covered = [i for part in parts if part is not title for i in range(part.begin, part.end)]
+            left = sum(words.informations) - sum(words.informations[i] for i in covered)
+            share = words.information(title.begin, title.end) / left if left > 0 else 1.0
             score += TITLE_AMONG_EVIDENCE + (TITLE_ALONE_EVIDENCE - TITLE_AMONG_EVIDENCE) * share
             if title.named and len(title.document_ids) == 1 and any(part.conditions for part in parts):
                 score += TITLE_FURTHER_EVIDENCE

@@ -14,7 +14,7 @@ from honeyguide_orchestrator.likelihood import Likelihoods
 from honeyguide_orchestrator.quantities import find_quantities
 from honeyguide_orchestrator.recognition import Recognition, Recognizer
 
-WORDS_MAX = 48  # words of a query that are looked up and interpreted; the rest is text
+WORDS_MAX = 32  # words of a query that are looked up and interpreted; the rest is text
 TEXT = "text"
 
 
@@ -73,14 +73,13 @@ class Understander:
 
 
 def _known_words(typed: tuple[str, ...], recognition: Recognition) -> QueryWords:
-    # An answer that does not fit the words asked about is not trusted with them.
-    asked = len(typed[:WORDS_MAX])
+    # The service may look at fewer words than were sent; what does not fit them at all is not trusted.
     corrected, idfs = recognition.corrected_words, recognition.idfs
-    if len(corrected) != asked or any(not word or " " in word for word in corrected):
-        corrected = typed[:WORDS_MAX]
-    if len(idfs) != asked or not all(math.isfinite(idf) and idf >= 0 for idf in idfs):
-        idfs = (0.0,) * asked
-    return QueryWords(corrected + typed[WORDS_MAX:], idfs + (0.0,) * (len(typed) - asked))
+    if len(corrected) > len(typed) or any(not word or " " in word for word in corrected):
+        corrected = ()
+    if len(idfs) > len(typed) or not all(math.isfinite(idf) and idf >= 0 for idf in idfs):
+        idfs = ()
+    return QueryWords(corrected + typed[len(corrected) :], idfs + (0.0,) * (len(typed) - len(idfs)))
 
 
 def _coverage(typed: tuple[str, ...], words: QueryWords) -> float:

@@ -1,0 +1,144 @@
+"""Attribution: joining an event to its decision, and to the strategies that supplied the document."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from honeyguide_orchestrator.decision_log import DecisionRecord
+from honeyguide_orchestrator.event_stream import Event
+from honeyguide_orchestrator.fanout import Status
+
+
+class Verdict(Enum):
+    """What an event turned out to be."""
+
+    ATTRIBUTED = "attributed"
+    REPEATED = "repeated"
+    NOT_SHOWN = "not_shown"
+    LATE = "late"
+    UNKNOWN_DECISION = "unknown_decision"
+    NEUTRAL = "neutral"
+
+
+@dataclass(frozen=True, slots=True)
+class Rewards:
+    """What actions earn: `by_action` in [-1, 1], and the seconds of a play that earn 1."""
+
+    by_action: Mapping[str, float]
+    play_full_s: float
+
+    def of(self, event: Event) -> float:
+        """What an event says of its document, in [-1, 1]."""
+        if event.action == "play":
+            return min(1.0, event.seconds / self.play_full_s)
+        return self.by_action.get(event.action, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """An attributed event: the document stood at `position` (from 1) and earned the graded `reward` in [0, 1].
+
+    `gain` is by how much that raises the decision's reward, which is the best of its documents'.
+    """
+
+    record: DecisionRecord
+    document_id: str
+    position: int
+    reward: float
+    gain: float
+    ordinal: int
+
+    @property
+    def asked(self) -> dict[str, int]:
+        """Depth by strategy, of those that answered: a failed or late one says nothing of its worth."""
+        return asked_depths(self.record)
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """Rank by strategy, of those that found the document."""
+        row = self.record.ranks[self.position - 1].tolist()
+        return {name: rank for name, rank in zip(self.record.answered, row, strict=True) if rank}
+
+
+@dataclass(slots=True)
+class _Open:
+    record: DecisionRecord
+    position: str
+    ordinal: int
+
+
+@dataclass(slots=True)
+class Attribution:
+    """The decisions whose window is open, and what was credited to them so far.
+
+    A decision closes when a decision more than `window_s` younger was made: time is that of the requests.
+    """
+
+    window_s: float
+    watermark_s: float = -math.inf
+    open: OrderedDict[str, _Open] = field(default_factory=OrderedDict)
+    credited: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def opened(self, record: DecisionRecord, position: str, ordinal: int) -> None:
+        """Takes in a decision, in the order made."""
+        self.open[record.id] = _Open(record, position, ordinal)
+        self.watermark_s = max(self.watermark_s, record.context.time_s)
+
+    def record(self, decision_id: str) -> DecisionRecord | None:
+        """The record of an open decision."""
+        known = self.open.get(decision_id)
+        return known.record if known else None
+
+    def attribute(self, event: Event, weight: float, record: DecisionRecord | None) -> tuple[Verdict, Credit | None]:
+        """Joins an event that earns `weight` to its decision."""
+        if record is None:
+            return Verdict.UNKNOWN_DECISION, None
+        if event.time_s - record.context.time_s > self.window_s:
+            return Verdict.LATE, None
+        if weight <= 0:
+            return Verdict.NEUTRAL, None
+        try:
+            position = record.document_ids.index(event.document_id) + 1
+        except ValueError:
+            return Verdict.NOT_SHOWN, None
+        reward = weight / math.log2(1 + position)
+        rewards = self.credited.get(record.id, {})
+        if event.document_id in rewards:
+            return Verdict.REPEATED, None
+        gain = max(0.0, reward - max(rewards.values(), default=0.0))
+        known = self.open.get(record.id)
+        if known is not None or record.context.time_s + self.window_s >= self.watermark_s:
+            self.credited[record.id] = rewards | {event.document_id: reward}
+        ordinal = known.ordinal if known else -1
+        return Verdict.ATTRIBUTED, Credit(record, event.document_id, position, reward, gain, ordinal)
+
+    def rewards(self, decision_id: str) -> Mapping[str, float]:
+        """What was credited to a decision so far, by document."""
+        return self.credited.get(decision_id, {})
+
+    def close(self) -> Iterator[tuple[DecisionRecord, bool]]:
+        """Closes what is due: the record, and whether anything was credited to it."""
+        while self.open:
+            id, oldest = next(iter(self.open.items()))
+            if oldest.record.context.time_s + self.window_s >= self.watermark_s:
+                return
+            del self.open[id]
+            yield oldest.record, bool(self.credited.pop(id, None))
+
+    def to_state(self) -> dict[str, Any]:
+        """What a successor needs: the open decisions themselves it reads from the log again."""
+        return {
+            "watermark_s": self.watermark_s if math.isfinite(self.watermark_s) else None,
+            "credited": self.credited,
+            "open": len(self.open),
+        }
+
+
+def asked_depths(record: DecisionRecord) -> dict[str, int]:
+    """Depth by strategy, of those that answered."""
+    return {s.name: s.depth for s in record.strategies if s.depth > 0 and s.status is Status.OK}

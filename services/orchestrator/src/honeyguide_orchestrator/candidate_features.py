@@ -1,0 +1,110 @@
+"""What a ranker sees of a candidate, for all candidates of a search at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from honeyguide.candidates import CREATED_DAY, POPULARITY, Q2E, Q2E_ACTIONS, RECENCY, TREND
+from honeyguide.documents import DAY_S
+from honeyguide.query import Taste, Understanding
+from honeyguide_orchestrator.merge import Merged
+
+Floats = npt.NDArray[np.float32]
+
+RECIPROCAL_RANK_K = 60.0
+"""The constant of reciprocal-rank fusion (Cormack, Clarke and Buettcher 2009)."""
+
+GENERAL = (
+    "agreement",
+    "best_rank",
+    "popularity",
+    "newness",
+    "q2e",
+    "q2e_actions",
+    "recency",
+    "trend",
+    "named",
+    "type_meant",
+    "type_affinity",
+    "acted_on",
+)
+"""Features that do not belong to one strategy."""
+
+PER_STRATEGY = ("found", "reciprocal_rank", "top", "score")
+"""Features that every strategy has, named `<strategy>:<feature>`."""
+
+OF_QUERY_MEMORY = ("q2e", "q2e_actions", "recency", "memory.query:", "memory.near:")
+"""Prefixes of the features that know this very query; see `LinearLearner`."""
+
+
+def feature_names(strategies: Sequence[str]) -> tuple[str, ...]:
+    """Names of the features for these strategies, in the order of `candidate_features`."""
+    return (*GENERAL, *(f"{strategy}:{feature}" for strategy in strategies for feature in PER_STRATEGY))
+
+
+def candidate_features(
+    merged: Merged,
+    understanding: Understanding,
+    taste: Taste,
+    type_affinity: Mapping[str, float],
+    time_s: float,
+) -> Floats:
+    """Features [N, len(feature_names(merged.strategies))], float32, of order 1.
+
+    Per strategy: found (0 or 1), reciprocal rank 61 / (60 + rank), top 1 / rank, and the score min-max normalised in
+    its list; all 0 where not found. Then agreement (share of the strategies that found it), the best reciprocal rank,
+    log popularity relative to the list's largest, newness (halved every year), what memory knows, and how far the
+    document and its type are what the query was understood to mean.
+    """
+    count, strategies = merged.ranks.shape
+    found = merged.ranks > 0
+    ranks = np.maximum(merged.ranks, 1).astype(np.float32)
+    per = np.zeros((count, strategies, len(PER_STRATEGY)), np.float32)
+    per[:, :, 0] = found
+    per[:, :, 1] = np.where(found, (RECIPROCAL_RANK_K + 1) / (RECIPROCAL_RANK_K + ranks), 0)
+    per[:, :, 2] = np.where(found, 1 / ranks, 0)
+    per[:, :, 3] = _normalized(merged.scores, found)
+    general = np.zeros((count, len(GENERAL)), np.float32)
+    if count:
+        general[:, 0] = found.mean(axis=1)
+        general[:, 1] = per[:, :, 2].max(axis=1)
+        popularity = np.log1p(merged.shared[POPULARITY])
+        general[:, 2] = popularity / max(float(popularity.max()), 1e-6)
+        age_days = np.maximum(time_s / DAY_S - merged.shared[CREATED_DAY], 0)
+        general[:, 3] = np.where(merged.shared[CREATED_DAY] > 0, np.exp2(-age_days / 365), 0)
+        general[:, 4] = np.log1p(100 * merged.shared[Q2E]) / np.log1p(100)
+        general[:, 5] = np.log1p(merged.shared[Q2E_ACTIONS]) / 3
+        general[:, 6] = merged.shared[RECENCY]
+        general[:, 7] = np.log1p(np.maximum(merged.shared[TREND], 0)) / 3
+        named, meant = _meant(understanding)
+        acted_on = {*taste.session_document_ids, *taste.user_document_ids}
+        for i, (document_id, type) in enumerate(zip(merged.document_ids, merged.types, strict=True)):
+            general[i, 8] = named.get(document_id, 0.0)
+            general[i, 9] = meant.get(type, 0.0)
+            general[i, 10] = type_affinity.get(type, 0.0)
+            general[i, 11] = document_id in acted_on
+    return np.concatenate([general, per.reshape(count, -1)], axis=1)
+
+
+def _normalized(scores: Floats, found: npt.NDArray[np.bool_]) -> Floats:
+    low = np.where(found, scores, np.inf).min(axis=0, initial=np.inf)
+    high = np.where(found, scores, -np.inf).max(axis=0, initial=-np.inf)
+    span = np.where(high > low, high - low, 1.0)
+    raised = np.where(np.isfinite(low), scores - np.where(np.isfinite(low), low, 0), 0) / span
+    # A lone candidate, or equal scores, are worth as much as a list's best.
+    flat: Floats = np.where(found, np.where(high > low, 0.05 + 0.95 * raised, 1.0), 0.0).astype(np.float32)
+    return flat
+
+
+def _meant(understanding: Understanding) -> tuple[dict[str, float], dict[str, float]]:
+    named: dict[str, float] = {}
+    meant: dict[str, float] = {}
+    for interpretation in understanding.interpretations:
+        for document_id in interpretation.document_ids:
+            named[document_id] = named.get(document_id, 0.0) + interpretation.likelihood
+        for type in interpretation.types:
+            meant[type] = meant.get(type, 0.0) + interpretation.likelihood
+    return named, meant

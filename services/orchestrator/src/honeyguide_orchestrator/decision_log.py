@@ -1,0 +1,259 @@
+"""The decision log: what was decided, found and shown for every search, kept for attribution, paging and export."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from redis.exceptions import RedisError
+
+from honeyguide.api.retrieval.v1 import document_pb2
+from honeyguide.documents import Context
+from honeyguide.errors import Unavailable
+from honeyguide.query import Understanding, understanding_from_proto, understanding_to_proto
+from honeyguide_orchestrator.fanout import Status
+from honeyguide_orchestrator.redis_store import Keys
+
+Floats = npt.NDArray[np.float32]
+
+FEATURE_ROWS_MAX = 60
+"""Ranked candidates whose features are kept: what can be shown on the first pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedStrategy:
+    """What one strategy was asked, with what probability, and how it fared."""
+
+    name: str
+    depth: int
+    propensity: float
+    status: Status
+    returned: int
+    elapsed_s: float
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """One decision and its outcome.
+
+    x: context features [F]. strategies: all that were known, asked or not. answered: names of those that answered, in
+    the order of the columns of `ranks` [N, A] (rank of every ranked candidate in each list, 0 = not in it).
+    document_ids, types, scores: the N ranked candidates, best first. features: [M, K] ranker features of the first M,
+    and strategy_scores: [M, A] what the strategies themselves gave them, both kept to half precision.
+    swapped_at: position of the upper of two neighbours that were swapped to learn about position bias, 0 = none.
+    tracked: False for a search that nobody saw: kept for paging, but nothing is learned from it.
+    """
+
+    id: str
+    query: str
+    understanding: Understanding
+    context: Context
+    scope: str
+    policy: str
+    snapshot_version: int
+    propensity: float
+    propensity_estimated: bool
+    strategies: tuple[LoggedStrategy, ...]
+    x: Floats
+    ranker: str
+    answered: tuple[str, ...]
+    document_ids: tuple[str, ...]
+    types: tuple[str, ...]
+    scores: Floats
+    ranks: npt.NDArray[np.int16]
+    features: Floats
+    strategy_scores: Floats
+    page_size: int
+    swapped_at: int = 0
+    tracked: bool = True
+    shadow: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def candidates_fetched(self) -> int:
+        """Candidates returned, over all strategies."""
+        return sum(strategy.returned for strategy in self.strategies)
+
+    @property
+    def calls(self) -> int:
+        """Strategies asked."""
+        return sum(strategy.depth > 0 for strategy in self.strategies)
+
+
+class DecisionLog:
+    """The log in Redis: a hash a decision, which expires, and a bounded stream of their ids."""
+
+    def __init__(self, redis: Any, keys: Keys, keep_s: float, decisions_max: int) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._keep_s = keep_s
+        self._decisions_max = decisions_max
+
+    async def append(self, record: DecisionRecord) -> None:
+        """Logs a decision; it is in the log when this returns.
+
+        Raises:
+            Unavailable: if Redis does not answer.
+        """
+        key = self._keys.decision(record.id)
+        try:
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.set(key, encode(record), ex=int(self._keep_s) + 1)
+            if record.tracked:
+                pipeline.xadd(self._keys.decisions, {"id": record.id}, maxlen=self._decisions_max, approximate=True)
+            await pipeline.execute()
+        except RedisError as error:
+            raise Unavailable(f"the decision log does not answer: {error}") from error
+
+    async def fetch(self, decision_ids: Sequence[str]) -> dict[str, DecisionRecord]:
+        """The records that are still kept, by id.
+
+        Raises:
+            Unavailable: if Redis does not answer.
+        """
+        found = await self._get([self._keys.decision(decision_id) for decision_id in decision_ids])
+        return {id: decode(raw) for id, raw in zip(decision_ids, found, strict=True) if raw is not None}
+
+    async def settle(self, rewards: Mapping[str, Mapping[str, float]]) -> None:
+        """Keeps what was credited to decisions: by decision id, the reward in [0, 1] of each document acted on.
+
+        Raises:
+            Unavailable: if Redis does not answer.
+        """
+        if not rewards:
+            return
+        try:
+            pipeline = self._redis.pipeline(transaction=False)
+            for decision_id, credited in rewards.items():
+                pipeline.set(self._keys.rewards(decision_id), json.dumps(credited), ex=int(self._keep_s) + 1)
+            await pipeline.execute()
+        except RedisError as error:
+            raise Unavailable(f"the decision log does not answer: {error}") from error
+
+    async def rewards(self, decision_ids: Sequence[str]) -> dict[str, dict[str, float]]:
+        """What was credited to those decisions that are settled: rewarded, or closed without (then empty).
+
+        Raises:
+            Unavailable: if Redis does not answer.
+        """
+        found = await self._get([self._keys.rewards(decision_id) for decision_id in decision_ids])
+        return {id: json.loads(raw) for id, raw in zip(decision_ids, found, strict=True) if raw is not None}
+
+    async def _get(self, keys: Sequence[str]) -> list[bytes | None]:
+        if not keys:
+            return []
+        try:
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in keys:
+                pipeline.get(key)
+            found: list[bytes | None] = await pipeline.execute()
+        except RedisError as error:
+            raise Unavailable(f"the decision log does not answer: {error}") from error
+        return found
+
+    async def read(self, after: str, count: int) -> list[tuple[str, str]]:
+        """Stream positions and ids of decisions after a position ("0" = from the oldest kept).
+
+        Raises:
+            Unavailable: if Redis does not answer.
+        """
+        try:
+            entries = await self._redis.xrange(self._keys.decisions, f"({after}" if after != "0" else "-", "+", count)
+        except RedisError as error:
+            raise Unavailable(f"the decision log does not answer: {error}") from error
+        return [(position.decode(), fields[b"id"].decode()) for position, fields in entries]
+
+
+def encode(record: DecisionRecord) -> bytes:
+    """A record as bytes: compressed JSON with arrays in base64."""
+    codes: dict[str, int] = {}
+    plain = {
+        "id": record.id,
+        "query": record.query,
+        "understanding": _pack(understanding_to_proto(record.understanding).SerializeToString()),
+        "context": {
+            "time_s": record.context.time_s,
+            "user_id": record.context.user_id,
+            "session_id": record.context.session_id,
+            "segment": record.context.segment,
+            "locale": record.context.locale,
+            "device": record.context.device,
+            "attributes": dict(record.context.attributes),
+        },
+        "scope": record.scope,
+        "policy": record.policy,
+        "snapshot_version": record.snapshot_version,
+        "propensity": record.propensity,
+        "propensity_estimated": record.propensity_estimated,
+        "strategies": [
+            [s.name, s.depth, s.propensity, s.status.value, s.returned, round(s.elapsed_s, 6), s.message]
+            for s in record.strategies
+        ],
+        "x": _pack(record.x.astype("<f4").tobytes()),
+        "ranker": record.ranker,
+        "answered": record.answered,
+        "document_ids": record.document_ids,
+        "type_indexes": [codes.setdefault(type, len(codes)) for type in record.types],
+        "types": list(codes),
+        "scores": _pack(record.scores.astype("<f4").tobytes()),
+        "ranks": _pack(record.ranks.astype("<i2").tobytes()),
+        "features": _pack(record.features.astype("<f2").tobytes()),
+        "feature_rows": len(record.features),
+        "strategy_scores": _pack(record.strategy_scores.astype("<f2").tobytes()),
+        "page_size": record.page_size,
+        "swapped_at": record.swapped_at,
+        "tracked": record.tracked,
+        "shadow": record.shadow,
+    }
+    return zlib.compress(json.dumps(plain, separators=(",", ":")).encode(), 1)
+
+
+def decode(raw: bytes) -> DecisionRecord:
+    """The record that `encode` was given; features come back rounded to half precision."""
+    plain = json.loads(zlib.decompress(raw))
+    understanding = document_pb2.QueryUnderstanding.FromString(base64.b64decode(plain["understanding"]))
+    rows = len(plain["document_ids"])
+    feature_rows = plain["feature_rows"]
+    return DecisionRecord(
+        id=plain["id"],
+        query=plain["query"],
+        understanding=understanding_from_proto(understanding),
+        context=Context(**plain["context"]),
+        scope=plain["scope"],
+        policy=plain["policy"],
+        snapshot_version=plain["snapshot_version"],
+        propensity=plain["propensity"],
+        propensity_estimated=plain["propensity_estimated"],
+        strategies=tuple(
+            LoggedStrategy(name, depth, propensity, Status(status), returned, elapsed_s, message)
+            for name, depth, propensity, status, returned, elapsed_s, message in plain["strategies"]
+        ),
+        x=np.frombuffer(base64.b64decode(plain["x"]), "<f4"),
+        ranker=plain["ranker"],
+        answered=tuple(plain["answered"]),
+        document_ids=tuple(plain["document_ids"]),
+        types=tuple(plain["types"][i] for i in plain["type_indexes"]),
+        scores=np.frombuffer(base64.b64decode(plain["scores"]), "<f4"),
+        ranks=np.frombuffer(base64.b64decode(plain["ranks"]), "<i2").reshape(rows, len(plain["answered"])),
+        features=_half(plain["features"], feature_rows),
+        strategy_scores=_half(plain["strategy_scores"], feature_rows),
+        page_size=plain["page_size"],
+        swapped_at=plain["swapped_at"],
+        tracked=plain["tracked"],
+        shadow=tuple((name, depth) for name, depth in plain["shadow"]),
+    )
+
+
+def _half(packed: str, rows: int) -> Floats:
+    values = np.frombuffer(base64.b64decode(packed), "<f2").astype(np.float32)
+    return values.reshape(rows, -1) if rows else values.reshape(0, 0)
+
+
+def _pack(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

@@ -1,0 +1,92 @@
+"""Everything that is learned, as one replica holds it: read from a snapshot, shared by all its searches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from honeyguide.retriever import Kind, Strategy
+from honeyguide_orchestrator.allocation_learner import AllocationLearner, StrategyTraits
+from honeyguide_orchestrator.allocation_model import AllocationModel
+from honeyguide_orchestrator.likelihood import Likelihoods
+from honeyguide_orchestrator.ranker import RankerModel
+from honeyguide_orchestrator.ranker_learner import LinearLearner
+from honeyguide_orchestrator.snapshot import NO_SNAPSHOT, Snapshot
+from honeyguide_orchestrator.type_affinity import TypeAffinity
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """The models of one snapshot for the strategies there are now."""
+
+    version: int
+    strategies: tuple[Strategy, ...]
+    allocation: AllocationModel
+    ranker: RankerModel
+    likelihoods: Likelihoods
+    affinity: TypeAffinity
+
+
+class LearnedModels:
+    """Holds the newest snapshot, and the models made of it for the strategies there are now."""
+
+    def __init__(self, depths: tuple[int, ...]) -> None:
+        self._depths = depths
+        self._learned: Learned | None = None
+        self.snapshot: Snapshot = NO_SNAPSHOT
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Takes a new snapshot over; searches under way keep the models they began with."""
+        self.snapshot = snapshot
+        if self._learned is not None:
+            self._learned = self._make(self._learned.strategies)
+
+    def current(self, strategies: tuple[Strategy, ...]) -> Learned:
+        """The models for these strategies."""
+        if self._learned is None or self._learned.strategies is not strategies:
+            self._learned = self._make(strategies)
+        return self._learned
+
+    def _make(self, strategies: tuple[Strategy, ...]) -> Learned:
+        content = self.snapshot.content
+        allocation = allocation_learner(content, self._depths)
+        for strategy in strategies:
+            allocation.ensure(traits_of(strategy))
+        return Learned(
+            version=self.snapshot.version,
+            strategies=strategies,
+            allocation=allocation.model([strategy.name for strategy in strategies]),
+            ranker=ranker_learner(content).model(),
+            likelihoods=likelihoods(content),
+            affinity=type_affinity(content),
+        )
+
+
+def traits_of(strategy: Strategy) -> StrategyTraits:
+    """What the prior of a strategy goes by."""
+    return StrategyTraits(strategy.name, strategy.dependable, strategy.kind is Kind.EXPLORE)
+
+
+def allocation_learner(content: Mapping[str, Any], depths: tuple[int, ...]) -> AllocationLearner:
+    """The chain's learner as a snapshot has it."""
+    state = content.get("allocation")
+    return AllocationLearner.from_state(state, depths) if state else AllocationLearner(depths)
+
+
+def ranker_learner(content: Mapping[str, Any]) -> LinearLearner:
+    """The ranker's learner as a snapshot has it."""
+    state = content.get("ranker")
+    return LinearLearner.from_state(state) if state else LinearLearner()
+
+
+def likelihoods(content: Mapping[str, Any]) -> Likelihoods:
+    """The likelihoods of interpretations as a snapshot has them."""
+    state = content.get("likelihoods")
+    return Likelihoods.from_dict(state) if state else Likelihoods()
+
+
+def type_affinity(content: Mapping[str, Any]) -> TypeAffinity:
+    """The habits by type as a snapshot has them."""
+    state = content.get("affinity")
+    return TypeAffinity.from_state(state) if state else TypeAffinity()

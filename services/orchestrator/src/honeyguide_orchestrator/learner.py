@@ -1,0 +1,305 @@
+"""The story of a piece of feedback, second half: attribute it, learn from it, remember it, publish a snapshot.
+
+One learner at a time, by lease. A snapshot carries the positions in the streams that it has learned up to, so a
+successor replays from there and every event counts once; what memory was told already it knows by the events' ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from honeyguide.api.lexical.v1 import lexical_pb2
+from honeyguide.api.memory.v1 import memory_pb2
+from honeyguide.documents import Document, context_to_proto, document_from_proto, time_to_proto
+from honeyguide.errors import HoneyguideError
+from honeyguide.retriever import Strategy
+from honeyguide.text import normalize
+from honeyguide_orchestrator.allocation_learner import seed_of
+from honeyguide_orchestrator.attribution import Attribution, Credit, Rewards, Verdict, asked_depths
+from honeyguide_orchestrator.candidate_features import feature_names
+from honeyguide_orchestrator.decision_log import DecisionLog, DecisionRecord
+from honeyguide_orchestrator.event_stream import Event, EventStream
+from honeyguide_orchestrator.learned import (
+    allocation_learner,
+    likelihoods,
+    ranker_learner,
+    traits_of,
+    type_affinity,
+)
+from honeyguide_orchestrator.lease import Lease
+from honeyguide_orchestrator.likelihood import satisfied
+from honeyguide_orchestrator.progress import Progress
+from honeyguide_orchestrator.snapshot import SnapshotStore
+
+BATCH = 500
+"""Decisions, and events of each partition, taken at a time; the most actions that memory takes in one call is 1,000."""
+
+CALL_TIMEOUT_S = 10.0
+RETRY_S = 1.0
+
+log = structlog.get_logger("honeyguide.learner")
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerOptions:
+    """Times in seconds; costs in reward."""
+
+    depths: tuple[int, ...]
+    rewards: Rewards
+    window_s: float
+    call_cost: float
+    candidate_cost: float
+    learn_interval_s: float
+    snapshot_interval_s: float
+    lease_s: float
+
+
+class Learner:
+    """Learns, while it holds the lease."""
+
+    def __init__(
+        self,
+        *,
+        decision_log: DecisionLog,
+        event_stream: EventStream,
+        snapshots: SnapshotStore,
+        lease: Lease,
+        lexical: Any,
+        memory: Any,
+        strategies: Callable[[], tuple[Strategy, ...]],
+        options: LearnerOptions,
+        clock: Callable[[], float],
+    ) -> None:
+        self._decision_log = decision_log
+        self._event_stream = event_stream
+        self._snapshots = snapshots
+        self._lease = lease
+        self._lexical = lexical
+        self._memory = memory
+        self._strategies = strategies
+        self._options = options
+        self._clock = clock
+        self._decisions_at = "0"
+        self._events_at: dict[int, str] = {}
+        self._attribution = Attribution(options.window_s)
+        self._begin({})
+
+    async def run(self) -> None:
+        """Learns until cancelled; then gives the lease up. What fails is logged and tried again from the snapshot."""
+        try:
+            while True:
+                try:
+                    if await self._lease.hold():
+                        await self._learn()
+                except HoneyguideError as error:
+                    log.warning("learning interrupted", error=error.message)
+                await asyncio.sleep(min(RETRY_S, self._options.lease_s / 3))
+        finally:
+            await self._lease.release()
+
+    async def _learn(self) -> None:
+        await self.restore()
+        log.info("learning", decisions=self._progress.decisions)
+        loop = asyncio.get_running_loop()
+        renewed = published = loop.time()
+        changed = False
+        while True:
+            taken = await self.step()
+            changed = changed or taken > 0
+            now = loop.time()
+            if now - renewed > self._options.lease_s / 3:
+                if not await self._lease.hold():
+                    log.warning("another learner holds the lease")
+                    return
+                renewed = now
+            if changed and now - published > self._options.snapshot_interval_s:
+                if not await self.publish():
+                    return
+                published, changed = now, False
+            if taken < BATCH:
+                await asyncio.sleep(self._options.learn_interval_s)
+
+    async def step(self) -> int:
+        """Takes in what is new in the streams; returns how much that was."""
+        self._know_strategies()
+        decisions = await self._take_decisions()
+        events = await self._event_stream.read(self._events_at, BATCH)
+        records = await self._records([event for _, _, event in events])
+        judged = [(event, *self._attribute(event, records)) for _, _, event in events]
+        credits = [credit for _, _, credit in judged if credit is not None]
+        documents = await self._documents(credits)
+        await self._remember([(event, records.get(event.decision_id)) for event, _, _ in judged])
+        for event, verdict, credit in judged:
+            self._progress.counted(verdict.value)
+            if credit is not None:
+                self._learn_from(event, credit, documents.get(credit.document_id))
+        settled = {credit.record.id: self._attribution.rewards(credit.record.id) for credit in credits}
+        settled.update(self._close())
+        await self._decision_log.settle(settled)
+        for partition, position, _ in events:
+            self._events_at[partition] = position
+        return decisions + len(events)
+
+    def _know_strategies(self) -> None:
+        for strategy in self._strategies():
+            self._allocation.ensure(traits_of(strategy))
+
+    async def _take_decisions(self) -> int:
+        entries = await self._decision_log.read(self._decisions_at, BATCH)
+        records = await self._decision_log.fetch([id for _, id in entries])
+        for position, id in entries:
+            record = records.get(id)
+            if record is not None:
+                ordinal = self._progress.decided(record, self._cost(record))
+                self._attribution.opened(record, position, ordinal)
+            self._decisions_at = position
+        return len(entries)
+
+    async def _records(self, events: Sequence[Event]) -> dict[str, DecisionRecord]:
+        found = {event.decision_id: self._attribution.record(event.decision_id) for event in events}
+        elsewhere = [id for id, record in found.items() if id and record is None]
+        fetched = await self._decision_log.fetch(elsewhere)
+        return {id: record for id, record in {**found, **fetched}.items() if record is not None}
+
+    def _attribute(self, event: Event, records: Mapping[str, DecisionRecord]) -> tuple[Verdict, Credit | None]:
+        weight = self._options.rewards.of(event)
+        return self._attribution.attribute(event, weight, records.get(event.decision_id))
+
+    def _learn_from(self, event: Event, credit: Credit, document: Document | None) -> None:
+        record = credit.record
+        seed = seed_of(event.id)
+        self._allocation.learn(record.x, credit.asked, credit.ranks, credit.reward, seed)
+        shown = -(-credit.position // record.page_size) * record.page_size
+        if credit.position <= len(record.features):
+            names = feature_names(record.answered)
+            self._ranker.learn(names, record.features[:shown], credit.position - 1, credit.position, seed)
+        if document is not None:
+            flags = [
+                satisfied(interpretation, document.id, document.type, document.attributes, document.title)
+                for interpretation in record.understanding.interpretations
+            ]
+            self._likelihoods.learn(record.understanding, flags)
+        self._affinity.learn(record.understanding.intent, record.types[credit.position - 1])
+        self._progress.credited(credit)
+
+    def _close(self) -> dict[str, Mapping[str, float]]:
+        """Learns from the decisions that nobody acted on while their window was open; returns their rewards: none."""
+        unrewarded: dict[str, Mapping[str, float]] = {}
+        for record, rewarded in self._attribution.close():
+            if not rewarded:
+                self._allocation.learn(record.x, asked_depths(record), {}, None, seed_of(record.id))
+                unrewarded[record.id] = {}
+        return unrewarded
+
+    async def _documents(self, credits: Sequence[Credit]) -> dict[str, Document]:
+        """The documents acted on, where it matters to query understanding what they are."""
+        ids = sorted({c.document_id for c in credits if c.record.understanding.interpretations})
+        if not ids:
+            return {}
+        request = lexical_pb2.FetchDocumentsRequest(document_ids=ids)
+        response = await self._lexical.FetchDocuments(request, timeout=CALL_TIMEOUT_S)
+        return {one.document.id: document_from_proto(one.document) for one in response.documents}
+
+    async def _remember(self, events: Sequence[tuple[Event, DecisionRecord | None]]) -> None:
+        actions = [self._action(event, record) for event, record in events if self._options.rewards.of(event)]
+        for begin in range(0, len(actions), BATCH):
+            request = memory_pb2.RecordActionsRequest(actions=actions[begin : begin + BATCH])
+            await self._memory.RecordActions(request, timeout=CALL_TIMEOUT_S)
+
+    def _action(self, event: Event, record: DecisionRecord | None) -> memory_pb2.Action:
+        query = record.understanding.normalized_query if record else normalize(event.query)
+        context = event.context or (record.context if record else None)
+        position = 0
+        if record is not None and event.document_id in record.document_ids:
+            position = record.document_ids.index(event.document_id) + 1
+        action = memory_pb2.Action(
+            event_id=event.id,
+            normalized_query=query,
+            document_id=event.document_id,
+            weight=self._options.rewards.of(event),
+            time=time_to_proto(event.time_s),
+            position=position,
+        )
+        if context is not None:
+            action.context.CopyFrom(context_to_proto(context))
+        return action
+
+    def _cost(self, record: DecisionRecord) -> float:
+        return self._options.call_cost * record.calls + self._options.candidate_cost * record.candidates_fetched
+
+    async def restore(self) -> None:
+        """Begins where the newest snapshot ends."""
+        snapshot = await self._snapshots.fetch()
+        content: Mapping[str, Any] = snapshot.content if snapshot else {}
+        self._begin(content)
+        if content:
+            await self._reopen(content["attribution"], content["positions"]["open_after"])
+
+    def _begin(self, content: Mapping[str, Any]) -> None:
+        self._allocation = allocation_learner(content, self._options.depths)
+        self._ranker = ranker_learner(content)
+        self._likelihoods = likelihoods(content)
+        self._affinity = type_affinity(content)
+        self._progress = Progress.from_state(content["progress"]) if content else Progress()
+        positions: Mapping[str, Any] = content.get("positions", {"decisions": "0", "events": {}})
+        self._events_at = {int(partition): at for partition, at in positions["events"].items()}
+        self._decisions_at = str(positions["decisions"])
+        self._attribution = Attribution(self._options.window_s)
+
+    async def _reopen(self, state: Mapping[str, Any], after: str) -> None:
+        ordinal = self._progress.decisions - int(state["open"])
+        while after != self._decisions_at:
+            entries = await self._decision_log.read(after, BATCH)
+            due = [(position, id) for position, id in entries if _not_after(position, self._decisions_at)]
+            records = await self._decision_log.fetch([id for _, id in due])
+            for position, id in due:
+                if id in records:
+                    self._attribution.opened(records[id], position, ordinal)
+                    ordinal += 1
+                after = position
+            if not due:
+                break
+        if state["watermark_s"] is not None:
+            self._attribution.watermark_s = max(self._attribution.watermark_s, state["watermark_s"])
+        self._attribution.credited = {id: dict(rewards) for id, rewards in state["credited"].items()}
+
+    async def publish(self) -> bool:
+        """Publishes what was learned; False if the lease is another's."""
+        oldest = next(iter(self._attribution.open.values()), None)
+        content = {
+            "allocation": self._allocation.to_state(),
+            "ranker": self._ranker.to_state(),
+            "likelihoods": self._likelihoods.to_dict(),
+            "affinity": self._affinity.to_state(),
+            "progress": self._progress.to_state(),
+            "attribution": self._attribution.to_state(),
+            "positions": {
+                "decisions": self._decisions_at,
+                "open_after": _before(oldest.position) if oldest else self._decisions_at,
+                "events": self._events_at,
+            },
+        }
+        version = await self._snapshots.publish(content, self._lease.token, self._clock())
+        if version < 0:
+            log.warning("another learner holds the lease; what was learned since its snapshot is left to it")
+        return version >= 0
+
+
+def _not_after(position: str, last: str) -> bool:
+    return _numbers(position) <= _numbers(last)
+
+
+def _before(position: str) -> str:
+    """The stream position just before one."""
+    milliseconds, sequence = _numbers(position)
+    return f"{milliseconds}-{sequence - 1}" if sequence else f"{milliseconds - 1}-{2**64 - 1}"
+
+
+def _numbers(position: str) -> tuple[int, int]:
+    milliseconds, _, sequence = position.partition("-")
+    return int(milliseconds), int(sequence or 0)

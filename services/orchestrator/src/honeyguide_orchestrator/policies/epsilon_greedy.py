@@ -1,0 +1,30 @@
+"""Epsilon-greedy (Sutton and Barto 2018, section 2.4) on one strategy a search.
+
+With probability epsilon one strategy, chosen uniformly among those allowed, gets a rung chosen uniformly.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from honeyguide_orchestrator.allocation_model import AllocationModel, Costs
+from honeyguide_orchestrator.policies.one_at_a_time import draw_one_strategy, rungs_that_may_be_drawn
+from honeyguide_orchestrator.policy import Draw, Situation, with_dependable
+
+
+class EpsilonGreedy:
+    """The best allocation, one strategy of it redrawn uniformly with probability `epsilon`."""
+
+    name = "epsilon_greedy"
+
+    def __init__(self, costs: Costs, epsilon: float) -> None:
+        self._costs = costs
+        self._epsilon = epsilon
+
+    def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
+        """See `Policy`."""
+        rungs, _ = model.allocate(situation.x, situation.allowed, self._costs)
+        greedy = with_dependable(rungs, situation, model, self._costs)
+        may = rungs_that_may_be_drawn(greedy, situation, len(model.depths))
+        probabilities = may / may.sum(axis=1, keepdims=True)
+        return draw_one_strategy(greedy, probabilities, situation.allowed, self._epsilon, rng)

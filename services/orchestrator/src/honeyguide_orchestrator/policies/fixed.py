@@ -1,0 +1,29 @@
+"""Policies that do not learn: what a careful engineer would configure by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from honeyguide_orchestrator.allocation_model import AllocationModel
+from honeyguide_orchestrator.policy import Draw, Situation, certain
+
+
+class FullDepth:
+    """Asks every strategy for as much as the ladder allows."""
+
+    name = "full_depth"
+
+    def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
+        """See `Policy`."""
+        return certain(np.where(situation.allowed, len(model.depths), 0))
+
+
+class Safe:
+    """Asks every strategy that exploits for the middle of the ladder, and no other."""
+
+    name = "safe"
+
+    def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
+        """See `Policy`."""
+        asked = situation.allowed & (~situation.exploring | situation.must_ask)
+        return certain(np.where(asked, (len(model.depths) + 1) // 2, 0))

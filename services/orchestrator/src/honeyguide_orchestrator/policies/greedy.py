@@ -1,0 +1,22 @@
+"""The allocation that looks best now, always. Cheap, and may lock in on an early mistake."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from honeyguide_orchestrator.allocation_model import AllocationModel, Costs
+from honeyguide_orchestrator.policy import Draw, Situation, certain, with_dependable
+
+
+class Greedy:
+    """Draws the model's best allocation with probability 1."""
+
+    name = "greedy"
+
+    def __init__(self, costs: Costs) -> None:
+        self._costs = costs
+
+    def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
+        """See `Policy`."""
+        rungs, _ = model.allocate(situation.x, situation.allowed, self._costs)
+        return certain(with_dependable(rungs, situation, model, self._costs))

@@ -1,0 +1,45 @@
+"""Inverse-gap weighting (SquareCB: Foster and Rakhlin 2020, "Beyond UCB", algorithm 1) on one strategy a search.
+
+For the strategy explored, a rung whose predicted net reward lies `gap` below the best of its K rungs is drawn with
+probability 1 / (K + gamma * gap), and the best with what is left: exact propensities, and exploration that shuns what
+is known to be bad.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from honeyguide_orchestrator.allocation_model import AllocationModel, Costs
+from honeyguide_orchestrator.policies.one_at_a_time import draw_one_strategy, rungs_that_may_be_drawn
+from honeyguide_orchestrator.policy import Draw, Situation, with_dependable
+
+
+class SquareCB:
+    """The best allocation, one strategy of it redrawn by inverse-gap weighting in `share` of the searches."""
+
+    name = "squarecb"
+
+    def __init__(self, costs: Costs, share: float, gamma: float) -> None:
+        self._costs = costs
+        self._share = share
+        self._gamma = gamma
+
+    def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
+        """See `Policy`."""
+        rungs, order = model.allocate(situation.x, situation.allowed, self._costs)
+        greedy = with_dependable(rungs, situation, model, self._costs)
+        strategies, choices = len(greedy), len(model.depths) + 1
+        options = np.repeat(greedy[None, :], strategies * choices, axis=0)
+        options[np.arange(strategies * choices), np.repeat(np.arange(strategies), choices)] = np.tile(
+            np.arange(choices), strategies
+        )
+        net = model.net_rewards(situation.x, options, order, self._costs).reshape(strategies, choices).astype(float)
+        may = rungs_that_may_be_drawn(greedy, situation, len(model.depths))
+        net[~may] = -np.inf
+        best = net.argmax(axis=1)
+        gaps = net.max(axis=1, keepdims=True) - net
+        probabilities = np.where(may, 1.0 / (may.sum(axis=1, keepdims=True) + self._gamma * gaps), 0.0)
+        each = np.arange(strategies)
+        probabilities[each, best] = 0.0
+        probabilities[each, best] = 1.0 - probabilities.sum(axis=1)
+        return draw_one_strategy(greedy, probabilities, situation.allowed, self._share, rng)

@@ -1,0 +1,102 @@
+"""The seam of policies: given a situation, draw an allocation and say how likely it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from honeyguide_orchestrator.allocation_model import AllocationModel, Costs, Depths, Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a policy decides on.
+
+    x: context features, [F] float32. allowed: [S] bool, strategies whose needs the search meets.
+    dependable: [S] bool, strategies of which at least one must be asked. exploring: [S] bool, exploration strategies.
+    """
+
+    x: Floats
+    allowed: npt.NDArray[np.bool_]
+    dependable: npt.NDArray[np.bool_]
+    exploring: npt.NDArray[np.bool_]
+
+    @property
+    def must_ask(self) -> npt.NDArray[np.bool_]:
+        """Strategies one of which must be asked: the dependable ones, or any if none of those is allowed."""
+        able = self.dependable & self.allowed
+        return able if able.any() else self.allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """An allocation and its probabilities.
+
+    rungs: [S], 0 = not called, r = the r-th depth of the ladder. propensities: [S], marginal probability with which
+    each strategy's rung was drawn. propensity: probability of the whole allocation. All in (0, 1]; `estimated` says
+    that they come from sampling.
+    """
+
+    rungs: Depths
+    propensities: npt.NDArray[np.float64]
+    propensity: float
+    estimated: bool = False
+
+
+class Policy(Protocol):
+    """Decides. Stateless: everything learned is in the model."""
+
+    @property
+    def name(self) -> str:
+        """The name under which it is configured and logged."""
+        ...
+
+    def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
+        """Draws an allocation that asks at least one of `situation.must_ask`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOptions:
+    """What policies can be tuned with; see `OrchestratorSettings` for meaning and range."""
+
+    costs: Costs
+    exploration_share: float
+    gamma: float
+    epsilon: float
+
+
+PolicyFactory = Callable[[PolicyOptions], Policy]
+
+
+def certain(rungs: Depths) -> Draw:
+    """The draw of a policy that does not draw."""
+    return Draw(rungs, np.ones(len(rungs)), 1.0)
+
+
+def with_dependable(rungs: Depths, situation: Situation, model: AllocationModel, costs: Costs) -> Depths:
+    """The allocation, with the dependable strategy of highest predicted net reward added if it asks none."""
+    must_ask = situation.must_ask
+    if (rungs[must_ask] > 0).any() or not must_ask.any():
+        return rungs
+    options = []
+    for strategy in np.flatnonzero(must_ask):
+        for rung in range(1, len(model.depths) + 1):
+            option = rungs.copy()
+            option[strategy] = rung
+            options.append(option)
+    batch = np.stack(options)
+    net = model.net_rewards(situation.x, batch, range(len(rungs)), costs)
+    best: Depths = batch[int(np.argmax(net))]
+    return best
+
+
+def known_policies() -> Mapping[str, PolicyFactory]:
+    """The policies that can be configured, by name."""
+    from honeyguide_orchestrator.policies import POLICIES
+
+    return POLICIES

@@ -1,0 +1,407 @@
+"""The story of a search: understand, decide, fan out, merge, rank, log, show."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import structlog
+
+from honeyguide.api.lexical.v1 import lexical_pb2
+from honeyguide.api.memory.v1 import memory_pb2
+from honeyguide.api.retrieval.v1 import document_pb2
+from honeyguide.candidates import NO_CANDIDATES
+from honeyguide.documents import Context, Filter, context_to_proto
+from honeyguide.errors import HoneyguideError, InvalidArgument, Unavailable
+from honeyguide.query import RetrievalQuery, Understanding, taste_from_proto
+from honeyguide.retriever import Kind, Need, Strategy
+from honeyguide.text import normalize
+from honeyguide_orchestrator.allocation_model import Depths
+from honeyguide_orchestrator.candidate_features import candidate_features, feature_names
+from honeyguide_orchestrator.decision_log import FEATURE_ROWS_MAX, DecisionLog, DecisionRecord, LoggedStrategy
+from honeyguide_orchestrator.fanout import Outcome, Retrievers, Status
+from honeyguide_orchestrator.learned import Learned, LearnedModels
+from honeyguide_orchestrator.merge import Merged, merge
+from honeyguide_orchestrator.page_token import PageToken, PageTokens, scope_of
+from honeyguide_orchestrator.policy import Draw, Policy, Situation
+from honeyguide_orchestrator.ranker import RANKERS, Ranker, order_of
+from honeyguide_orchestrator.related import RELATED, RelatedEntities
+from honeyguide_orchestrator.situation import FEATURES, Recollection, describe
+from honeyguide_orchestrator.understanding import Understander
+
+RANKED_MAX = 500
+"""Ranked candidates kept for paging."""
+
+CONTRIBUTIONS_MAX = 12
+
+log = structlog.get_logger("honeyguide.search")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """One search, checked. `policy` and `ranker` are empty for the live ones."""
+
+    text: str
+    context: Context
+    filter: Filter
+    page_size: int = 10
+    page_token: str = ""
+    full: bool = False
+    policy: str = ""
+    ranker: str = ""
+    tracked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result: `row` is its place among the decision's ranked candidates, from 0.
+
+    provenance: strategy, rank and raw score, best rank first. contributions: feature, value and value times weight,
+    largest first. Both only for a full view.
+    """
+
+    document: document_pb2.Document
+    snippet: str
+    row: int
+    provenance: tuple[tuple[str, int, float], ...] = ()
+    contributions: tuple[tuple[str, float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """One page of a decision's results; `timings_s` by stage, empty for a later page."""
+
+    decision: DecisionRecord
+    hits: tuple[Hit, ...]
+    next_page_token: str
+    timings_s: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchLimits:
+    """Times that the stages get, in seconds, and how often neighbours are swapped."""
+
+    understand_s: float
+    retrieve_s: float
+    fetch_s: float
+    swap_share: float
+
+
+class Searcher:
+    """Answers searches. Holds nothing of one search when it is over."""
+
+    def __init__(
+        self,
+        *,
+        understander: Understander,
+        retrievers: Retrievers,
+        lexical: Any,
+        memory: Any,
+        models: LearnedModels,
+        policies: Mapping[str, Policy],
+        live_policy: str,
+        shadow_policy: str,
+        live_ranker: str,
+        decision_log: DecisionLog,
+        page_tokens: PageTokens,
+        limits: SearchLimits,
+        rng: np.random.Generator,
+        clock: Callable[[], float],
+    ) -> None:
+        self._understander = understander
+        self._retrievers = retrievers
+        self._related = RelatedEntities(lexical)
+        self._lexical = lexical
+        self._memory = memory
+        self._models = models
+        self._policies = policies
+        self._live_policy = live_policy
+        self._shadow_policy = shadow_policy
+        self._live_ranker = live_ranker
+        self._decision_log = decision_log
+        self._page_tokens = page_tokens
+        self._limits = limits
+        self._rng = rng
+        self._clock = clock
+        self._strategies: tuple[Strategy, ...] = ()
+
+    async def search(self, query: SearchQuery) -> SearchPage:
+        """Answers one search.
+
+        Raises:
+            InvalidArgument: unknown policy or ranker, or a page token that is wrong, stale or of another search.
+            Unavailable: no retriever is connected, or the documents cannot be fetched.
+        """
+        if query.page_token:
+            return await self._next_page(query)
+        timer = _Timer()
+        policy, ranker = self._named(query)
+        learned = self._models.current(self.strategies())
+
+        understanding, recollection = await self._understand(query, learned)
+        timer.lap("understand")
+
+        situation = self._situation(query, understanding, recollection, learned)
+        draw = policy.draw(situation, learned.allocation, self._rng)
+        shadow = self._draw_shadow(situation, learned)
+        timer.lap("decide")
+
+        asked = RetrievalQuery(query.text, understanding, query.context, query.filter, recollection.taste)
+        outcomes = await self._retrieve(asked, draw.rungs, learned)
+        timer.lap("retrieve")
+
+        merged = merge({name: o.candidates for name, o in outcomes.items() if o.status is Status.OK})
+        timer.lap("merge")
+
+        record = self._rank(query, asked, learned, situation, policy, draw, shadow, outcomes, merged, ranker)
+        timer.lap("rank")
+
+        hits, _ = await asyncio.gather(self._fetch(query, record, 0), self._log(record))
+        timer.lap("fetch")
+        return SearchPage(record, hits, self._token_after(record, query.page_size), timer.laps)
+
+    def strategies(self) -> tuple[Strategy, ...]:
+        """All strategies there are now, by name; the same object while nothing changed."""
+        known = self._retrievers.strategies
+        if len(self._strategies) != len(known) + 1 or any(
+            ours is not theirs
+            for ours, theirs in zip((s for s in self._strategies if s is not RELATED), known, strict=True)
+        ):
+            self._strategies = tuple(sorted((*known, RELATED), key=lambda strategy: strategy.name))
+        return self._strategies
+
+    def _named(self, query: SearchQuery) -> tuple[Policy, Ranker]:
+        policy = self._policies.get(query.policy or self._live_policy)
+        if policy is None:
+            raise InvalidArgument("policy", f"{query.policy[:80]!r} is not one of {', '.join(self._policies)}")
+        ranker = RANKERS.get(query.ranker or self._live_ranker)
+        if ranker is None:
+            raise InvalidArgument("ranker", f"{query.ranker[:80]!r} is not one of {', '.join(RANKERS)}")
+        return policy, ranker
+
+    async def _understand(self, query: SearchQuery, learned: Learned) -> tuple[Understanding, Recollection]:
+        understanding, recollection = await asyncio.gather(
+            self._understander.understand(query.text, learned.likelihoods, query.context.locale, query.context.time_s),
+            self._recall(query),
+        )
+        return understanding, recollection
+
+    async def _recall(self, query: SearchQuery) -> Recollection:
+        request = memory_pb2.RecallRequest(
+            normalized_query=normalize(query.text), context=context_to_proto(query.context)
+        )
+        try:
+            known = await self._memory.Recall(request, timeout=self._limits.understand_s)
+        except HoneyguideError as error:
+            log.warning("memory does not answer", error=error.message)
+            return Recollection()
+        return Recollection(
+            known.actions,
+            known.entropy,
+            known.top_share,
+            known.near_similarity,
+            known.user_actions,
+            taste_from_proto(known.taste),
+        )
+
+    def _situation(
+        self, query: SearchQuery, understanding: Understanding, recollection: Recollection, learned: Learned
+    ) -> Situation:
+        met = {
+            Need.QUERY: bool(understanding.normalized_query),
+            Need.TASTE: bool(recollection.taste),
+            Need.USER: bool(query.context.user_id or query.context.session_id or query.context.segment),
+            Need.INTERPRETATION: bool(understanding.interpretations),
+        }
+        strategies = learned.strategies
+        return Situation(
+            x=describe(query.text, understanding, recollection, query.context, bool(query.filter)),
+            allowed=np.array([all(met[need] for need in strategy.needs) for strategy in strategies], bool),
+            dependable=np.array([strategy.dependable for strategy in strategies], bool),
+            exploring=np.array([strategy.kind is Kind.EXPLORE for strategy in strategies], bool),
+        )
+
+    def _draw_shadow(self, situation: Situation, learned: Learned) -> tuple[tuple[str, int], ...]:
+        if not self._shadow_policy:
+            return ()
+        draw = self._policies[self._shadow_policy].draw(situation, learned.allocation, self._rng)
+        return tuple(sorted(_depths(draw.rungs, learned).items()))
+
+    async def _retrieve(self, query: RetrievalQuery, rungs: Depths, learned: Learned) -> dict[str, Outcome]:
+        depths = _depths(rungs, learned)
+        related_depth = depths.pop(RELATED.name, 0)
+        if not depths and not related_depth:
+            return {}
+        begin = time.perf_counter()
+        outcomes = await self._retrievers.retrieve(query, depths, self._limits.retrieve_s)
+        if related_depth:
+            found = merge({name: o.candidates for name, o in outcomes.items() if o.status is Status.OK})
+            left_s = max(self._limits.retrieve_s - (time.perf_counter() - begin), 0.01)
+            outcomes[RELATED.name] = await self._related.expand(found, query.filter, related_depth, left_s)
+        return outcomes
+
+    def _rank(
+        self,
+        query: SearchQuery,
+        asked: RetrievalQuery,
+        learned: Learned,
+        situation: Situation,
+        policy: Policy,
+        draw: Draw,
+        shadow: tuple[tuple[str, int], ...],
+        outcomes: Mapping[str, Outcome],
+        merged: Merged,
+        ranker: Ranker,
+    ) -> DecisionRecord:
+        affinity = learned.affinity.of(asked.understanding.intent)
+        features = candidate_features(merged, asked.understanding, asked.taste, affinity, query.context.time_s)
+        scores = features @ ranker.weights(merged.strategies, learned.ranker)
+        order = order_of(scores)[:RANKED_MAX]
+        order, swapped_at = self._swap(order, query)
+        return DecisionRecord(
+            id=uuid.uuid4().hex,
+            query=query.text,
+            understanding=asked.understanding,
+            context=query.context,
+            scope=scope_of(query.text, query.filter),
+            policy=policy.name,
+            snapshot_version=learned.version,
+            propensity=draw.propensity,
+            propensity_estimated=draw.estimated,
+            strategies=_logged(draw, outcomes, learned),
+            x=situation.x,
+            ranker=ranker.name,
+            answered=merged.strategies,
+            document_ids=tuple(merged.document_ids[i] for i in order),
+            types=tuple(merged.types[i] for i in order),
+            scores=scores[order],
+            ranks=merged.ranks[order],
+            features=features[order[:FEATURE_ROWS_MAX]],
+            strategy_scores=merged.scores[order[:FEATURE_ROWS_MAX]],
+            page_size=query.page_size,
+            swapped_at=swapped_at,
+            tracked=query.tracked,
+            shadow=shadow,
+        )
+
+    def _swap(self, order: Depths, query: SearchQuery) -> tuple[Depths, int]:
+        """Swaps one pair of neighbours on a small share of first pages (FairPairs, Radlinski and Joachims 2006)."""
+        pairs = min(query.page_size, len(order)) - 1
+        if pairs < 1 or not query.tracked or self._rng.random() >= self._limits.swap_share:
+            return order, 0
+        upper = int(self._rng.integers(pairs))
+        swapped = order.copy()
+        swapped[[upper, upper + 1]] = order[[upper + 1, upper]]
+        return swapped, upper + 1
+
+    async def _fetch(self, query: SearchQuery, record: DecisionRecord, offset: int) -> tuple[Hit, ...]:
+        rows = range(offset, min(offset + query.page_size, len(record.document_ids)))
+        if not rows:
+            return ()
+        ids = [record.document_ids[row] for row in rows]
+        request = lexical_pb2.FetchDocumentsRequest(document_ids=ids, query=query.text)
+        response = await self._lexical.FetchDocuments(request, timeout=self._limits.fetch_s)
+        fetched = {one.document.id: one for one in response.documents}
+        return tuple(
+            Hit(
+                fetched[id].document,
+                fetched[id].snippet,
+                row,
+                _provenance(record, row) if query.full else (),
+                self._contributions(record, row) if query.full else (),
+            )
+            for id, row in zip(ids, rows, strict=True)
+            if id in fetched
+        )
+
+    def _contributions(self, record: DecisionRecord, row: int) -> tuple[tuple[str, float, float], ...]:
+        if row >= len(record.features):
+            return ()
+        learned = self._models.current(self.strategies())
+        weights = RANKERS[record.ranker].weights(record.answered, learned.ranker)
+        values = record.features[row]
+        parts = values * weights
+        largest = np.argsort(-np.abs(parts), kind="stable")[:CONTRIBUTIONS_MAX]
+        names = feature_names(record.answered)
+        return tuple((names[i], float(values[i]), float(parts[i])) for i in largest if parts[i])
+
+    async def _log(self, record: DecisionRecord) -> None:
+        try:
+            await self._decision_log.append(record)
+        except Unavailable as error:
+            # The results are still good; what is lost is what could have been learned from them.
+            log.error("decision not logged", decision=record.id, error=error.message)
+
+    async def _next_page(self, query: SearchQuery) -> SearchPage:
+        token = self._page_tokens.read(query.page_token)
+        if token.scope != scope_of(query.text, query.filter):
+            raise InvalidArgument("page_token", "belongs to another query or filter")
+        found = await self._decision_log.fetch([token.decision_id])
+        if token.decision_id not in found:
+            raise InvalidArgument("page_token", "is stale: its decision is no longer kept; search again")
+        record = found[token.decision_id]
+        hits = await self._fetch(query, record, token.offset)
+        return SearchPage(record, hits, self._token_after(record, token.offset + query.page_size), {})
+
+    def _token_after(self, record: DecisionRecord, offset: int) -> str:
+        if offset >= len(record.document_ids):
+            return ""
+        return self._page_tokens.write(PageToken(record.id, offset, record.scope))
+
+
+def _depths(rungs: Depths, learned: Learned) -> dict[str, int]:
+    """Depth by name of the strategies asked: the rung's, or the most that the strategy answers."""
+    ladder = learned.allocation.depths
+    return {
+        strategy.name: min(ladder[rung - 1], strategy.depth_max)
+        for strategy, rung in zip(learned.strategies, rungs.tolist(), strict=True)
+        if rung
+    }
+
+
+def _logged(draw: Draw, outcomes: Mapping[str, Outcome], learned: Learned) -> tuple[LoggedStrategy, ...]:
+    depths = _depths(draw.rungs, learned)
+    nothing = Outcome(Status.NOT_ASKED, NO_CANDIDATES, 0.0)
+    logged = []
+    for strategy, propensity in zip(learned.strategies, draw.propensities.tolist(), strict=True):
+        outcome = outcomes.get(strategy.name, nothing)
+        logged.append(
+            LoggedStrategy(
+                strategy.name,
+                depths.get(strategy.name, 0),
+                propensity,
+                outcome.status,
+                len(outcome.candidates),
+                outcome.elapsed_s,
+                outcome.message,
+            )
+        )
+    return tuple(logged)
+
+
+def _provenance(record: DecisionRecord, row: int) -> tuple[tuple[str, int, float], ...]:
+    ranks = record.ranks[row].tolist()
+    scores = record.strategy_scores[row].tolist() if row < len(record.strategy_scores) else [0.0] * len(ranks)
+    found = [one for one in zip(record.answered, ranks, scores, strict=True) if one[1]]
+    return tuple(sorted(found, key=lambda one: one[1]))
+
+
+def context_features(record: DecisionRecord) -> dict[str, float]:
+    """The context's features by name, those that are not 0."""
+    return {name: float(value) for name, value in zip(FEATURES, record.x, strict=True) if value}
+
+
+class _Timer:
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = now - self._last
+        self._last = now

@@ -1,0 +1,271 @@
+"""Puts the orchestrator's parts together, for its own process and for an in-process engine."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from honeyguide.api.lexical.v1 import lexical_pb2_grpc
+from honeyguide.api.memory.v1 import memory_pb2_grpc
+from honeyguide.api.retrieval.v1 import indexing_pb2_grpc
+from honeyguide.client import Connection
+from honeyguide.errors import FailedPrecondition
+from honeyguide.server import Registration
+from honeyguide_orchestrator.allocation_model import Costs
+from honeyguide_orchestrator.attribution import Rewards
+from honeyguide_orchestrator.catalog import Catalog, CatalogWatch
+from honeyguide_orchestrator.catalog_servicer import register_catalog
+from honeyguide_orchestrator.catalog_store import CatalogStore
+from honeyguide_orchestrator.decision_log import DecisionLog
+from honeyguide_orchestrator.event_stream import EventStream
+from honeyguide_orchestrator.fanout import Retrievers
+from honeyguide_orchestrator.feedback import FeedbackIntake
+from honeyguide_orchestrator.feedback_servicer import register_feedback
+from honeyguide_orchestrator.learned import LearnedModels
+from honeyguide_orchestrator.learner import Learner, LearnerOptions
+from honeyguide_orchestrator.learning_servicer import register_learning
+from honeyguide_orchestrator.lease import Lease
+from honeyguide_orchestrator.page_token import PageTokens
+from honeyguide_orchestrator.policy import Policy, PolicyOptions, known_policies
+from honeyguide_orchestrator.ranker import RANKERS
+from honeyguide_orchestrator.recognition import Recognizer
+from honeyguide_orchestrator.redis_store import Keys, open_redis
+from honeyguide_orchestrator.report import Reports
+from honeyguide_orchestrator.retriever_file import watch_file
+from honeyguide_orchestrator.search import Searcher, SearchLimits
+from honeyguide_orchestrator.search_servicer import register_search
+from honeyguide_orchestrator.settings import OrchestratorSettings
+from honeyguide_orchestrator.snapshot import SnapshotStore, follow
+from honeyguide_orchestrator.suggest import Suggester
+from honeyguide_orchestrator.understanding import Understander
+
+CORE = ("lexical", "vector", "memory")
+"""Services that hold the catalogue."""
+
+REFRESH_S = 1.0
+
+Connect = Callable[[str], Connection]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    redis: Any
+    keys: Keys
+    decision_log: DecisionLog
+    event_stream: EventStream
+    snapshots: SnapshotStore
+
+
+@asynccontextmanager
+async def open_service(
+    settings: OrchestratorSettings,
+    connections: Mapping[str, Connection],
+    connect: Connect | None = None,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Sequence[Registration]]:
+    """The public API over the given services, ready for a server; with the learner inside if `settings.learner`.
+
+    Args:
+        settings: see `OrchestratorSettings`.
+        connections: to the services by name; lexical, vector and memory are needed. They stay open.
+        connect: opens connections to the further retrievers that `settings.retrievers_file` names.
+        clock: seconds since 1970-01-01.
+
+    Raises:
+        FailedPrecondition: a service that is needed is missing, or a setting names what there is not.
+        Unavailable: Redis does not answer.
+    """
+    _check(settings, connections)
+    async with AsyncExitStack() as stack:
+        stores = await _open_stores(stack, settings)
+        retrievers = await _open_retrievers(stack, settings, connections, connect)
+        lexical, memory = _core_stubs(connections)
+        models = LearnedModels(settings.depths)
+        newest = await stores.snapshots.fetch()
+        if newest is not None:
+            models.adopt(newest)
+        _run(stack, follow(stores.snapshots, settings.refresh_interval_s, models.adopt))
+
+        catalog_store = CatalogStore(stores.redis, settings.key_prefix)
+        indexes: dict[str, Any] = {name: connections[name].stub(indexing_pb2_grpc.IndexingServiceStub) for name in CORE}
+        catalog = Catalog(indexes, lexical, catalog_store, clock)
+        watch = CatalogWatch(catalog, catalog_store, time.monotonic)
+        await watch.refresh()
+        stack.push_async_callback(watch.close)
+
+        policies = _policies(settings)
+        searcher = Searcher(
+            understander=Understander(
+                Recognizer(lexical, time.monotonic, settings.understand_timeout_s), watch.facts, clock
+            ),
+            retrievers=retrievers,
+            lexical=lexical,
+            memory=memory,
+            models=models,
+            policies=policies,
+            live_policy=settings.policy,
+            shadow_policy=settings.shadow_policy,
+            live_ranker=settings.ranker,
+            decision_log=stores.decision_log,
+            page_tokens=PageTokens(await _page_token_secret(stores, settings)),
+            limits=SearchLimits(
+                settings.understand_timeout_s,
+                settings.retrieve_timeout_s,
+                settings.fetch_timeout_s,
+                settings.swap_share,
+            ),
+            rng=np.random.default_rng(settings.seed or None),
+            clock=clock,
+        )
+        if settings.learner:
+            learner = _learner(settings, stores, lexical, memory, searcher.strategies, clock)
+            _run(stack, learner.run())
+        yield [
+            register_search(searcher, Suggester(lexical, memory), clock),
+            register_feedback(FeedbackIntake(stores.event_stream, clock), settings.feedback_stream_s),
+            register_catalog(catalog),
+            register_learning(
+                Reports(models, searcher.strategies, settings.policy, settings.ranker),
+                stores.decision_log,
+                settings.depths,
+            ),
+        ]
+
+
+@asynccontextmanager
+async def open_learner(
+    settings: OrchestratorSettings,
+    connections: Mapping[str, Connection],
+    connect: Connect | None = None,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Sequence[Registration]]:
+    """The learner alone; serves nothing but health. Arguments and errors as for `open_service`."""
+    _check(settings, connections)
+    async with AsyncExitStack() as stack:
+        stores = await _open_stores(stack, settings)
+        retrievers = await _open_retrievers(stack, settings, connections, connect)
+        lexical, memory = _core_stubs(connections)
+        _run(stack, _learner(settings, stores, lexical, memory, lambda: retrievers.strategies, clock).run())
+        yield []
+
+
+def _check(settings: OrchestratorSettings, connections: Mapping[str, Connection]) -> None:
+    missing = [name for name in CORE if name not in connections]
+    if missing:
+        raise FailedPrecondition(
+            f"no address for {', '.join(missing)}: name them in HONEYGUIDE_ORCHESTRATOR_RETRIEVERS_FILE"
+        )
+    policies = known_policies()
+    for name, value in (("POLICY", settings.policy), ("SHADOW_POLICY", settings.shadow_policy)):
+        if value and value not in policies:
+            raise FailedPrecondition(f"HONEYGUIDE_ORCHESTRATOR_{name}: {value!r} is not one of {', '.join(policies)}")
+    if settings.ranker not in RANKERS:
+        names = ", ".join(RANKERS)
+        raise FailedPrecondition(f"HONEYGUIDE_ORCHESTRATOR_RANKER: {settings.ranker!r} is not one of {names}")
+
+
+async def _open_stores(stack: AsyncExitStack, settings: OrchestratorSettings) -> _Stores:
+    redis = await open_redis(settings)
+    stack.push_async_callback(redis.aclose)
+    keys = Keys(settings.key_prefix)
+    return _Stores(
+        redis,
+        keys,
+        DecisionLog(redis, keys, settings.decision_keep_s, settings.decisions_max),
+        EventStream(redis, keys, settings.event_partitions, settings.events_max),
+        SnapshotStore(redis, keys),
+    )
+
+
+async def _open_retrievers(
+    stack: AsyncExitStack,
+    settings: OrchestratorSettings,
+    connections: Mapping[str, Connection],
+    connect: Connect | None,
+) -> Retrievers:
+    retrievers = Retrievers()
+    for name, connection in connections.items():
+        await retrievers.connect(name, connection)
+    if settings.retrievers_file and connect:
+        _run(stack, watch_file(settings.retrievers_file, retrievers, frozenset(connections), connect))
+
+    async def refresh() -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            await retrievers.refresh()
+
+    _run(stack, refresh())
+    return retrievers
+
+
+def _core_stubs(connections: Mapping[str, Connection]) -> tuple[Any, Any]:
+    return (
+        connections["lexical"].stub(lexical_pb2_grpc.LexicalServiceStub),
+        connections["memory"].stub(memory_pb2_grpc.MemoryServiceStub),
+    )
+
+
+def _policies(settings: OrchestratorSettings) -> dict[str, Policy]:
+    options = PolicyOptions(
+        costs=Costs.of(settings.depths, settings.call_cost, settings.candidate_cost),
+        exploration_share=settings.exploration_share,
+        gamma=settings.exploration_gamma,
+        epsilon=settings.epsilon,
+    )
+    return {name: factory(options) for name, factory in known_policies().items()}
+
+
+def _learner(
+    settings: OrchestratorSettings,
+    stores: _Stores,
+    lexical: Any,
+    memory: Any,
+    strategies: Callable[[], Any],
+    clock: Callable[[], float],
+) -> Learner:
+    return Learner(
+        decision_log=stores.decision_log,
+        event_stream=stores.event_stream,
+        snapshots=stores.snapshots,
+        lease=Lease(stores.redis, stores.keys.lease, settings.lease_s),
+        lexical=lexical,
+        memory=memory,
+        strategies=strategies,
+        options=LearnerOptions(
+            depths=settings.depths,
+            rewards=Rewards(settings.rewards, settings.play_full_s),
+            window_s=settings.attribution_window_s,
+            call_cost=settings.call_cost,
+            candidate_cost=settings.candidate_cost,
+            learn_interval_s=settings.learn_interval_s,
+            snapshot_interval_s=settings.snapshot_interval_s,
+            lease_s=settings.lease_s,
+        ),
+        clock=clock,
+    )
+
+
+async def _page_token_secret(stores: _Stores, settings: OrchestratorSettings) -> bytes:
+    if settings.page_token_secret:
+        return settings.page_token_secret.get_secret_value().encode()
+    await stores.redis.set(stores.keys.page_token_secret, secrets.token_bytes(32), nx=True)
+    secret: bytes = await stores.redis.get(stores.keys.page_token_secret)
+    return secret
+
+
+def _run(stack: AsyncExitStack, work: Any) -> None:
+    """Runs a coroutine beside the service, and ends it with the service."""
+    task = asyncio.create_task(work)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    stack.push_async_callback(end)

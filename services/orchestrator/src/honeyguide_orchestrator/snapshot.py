@@ -1,0 +1,92 @@
+"""Snapshots of what was learned: published by the learner, picked up by every replica."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+
+from honeyguide.errors import Unavailable
+from honeyguide_orchestrator.redis_store import Keys
+
+log = structlog.get_logger("honeyguide.snapshot")
+
+# KEYS: snapshot, lease. ARGV: token, content, time. Only who holds the lease may publish: a learner that lost it
+# while it was learning must not overwrite what its successor learned.
+_PUBLISH = """
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return -1 end
+local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
+redis.call('HSET', KEYS[1], 'content', ARGV[2], 'time', ARGV[3])
+return version
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A version, when it was published (seconds since 1970-01-01), and everything learned as plain values."""
+
+    version: int
+    time_s: float
+    content: Mapping[str, Any]
+
+
+NO_SNAPSHOT = Snapshot(0, 0.0, {})
+
+
+class SnapshotStore:
+    """The newest snapshot, in Redis."""
+
+    def __init__(self, redis: Any, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._publish = redis.register_script(_PUBLISH)
+
+    async def publish(self, content: Mapping[str, Any], lease_token: str, time_s: float) -> int:
+        """Publishes; returns the version, or -1 if the lease is another's.
+
+        Raises:
+            Unavailable: if Redis does not answer.
+        """
+        body = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 1)
+        try:
+            version: int = await self._publish(
+                keys=[self._keys.snapshot, self._keys.lease], args=[lease_token, body, time_s]
+            )
+        except RedisError as error:
+            raise Unavailable(f"the snapshot store does not answer: {error}") from error
+        return version
+
+    async def fetch(self, known_version: int = 0) -> Snapshot | None:
+        """The newest snapshot, or None if there is none newer than the version known.
+
+        Raises:
+            Unavailable: if Redis does not answer.
+        """
+        try:
+            version = int(await self._redis.hget(self._keys.snapshot, "version") or 0)
+            if version <= known_version:
+                return None
+            raw = await self._redis.hmget(self._keys.snapshot, "version", "time", "content")
+        except RedisError as error:
+            raise Unavailable(f"the snapshot store does not answer: {error}") from error
+        return Snapshot(int(raw[0]), float(raw[1]), json.loads(zlib.decompress(raw[2])))
+
+
+async def follow(store: SnapshotStore, interval_s: float, adopt: Callable[[Snapshot], None]) -> None:
+    """Hands every new snapshot to `adopt`, until cancelled. What cannot be read is logged and tried again."""
+    version = 0
+    while True:
+        try:
+            snapshot = await store.fetch(version)
+            if snapshot is not None:
+                adopt(snapshot)
+                version = snapshot.version
+        except Unavailable as error:
+            log.warning("no snapshot", error=error.message)
+        await asyncio.sleep(interval_s)
