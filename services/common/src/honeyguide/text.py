@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 def normalize(text: str) -> str:
@@ -32,4 +33,4 @@ def fold(text: str) -> str:
 
 def has_forbidden_characters(text: str) -> bool:
     """True if a text holds NUL or other control characters (tab and line ends aside) or lone surrogates."""
-    return any((c < " " and c not in "\t\n\r") or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in text)
+    return _FORBIDDEN.search(text) is not None
