@@ -67,10 +67,6 @@ class Graph:
             return np.empty(0, np.int64)
         return np.asarray(self._index.search(vector, count, threads=1).keys, dtype=np.int64)
 
-    def rows(self) -> Rows:
-        """The rows held, in no order."""
-        return np.fromiter(self._index.keys, np.int64, len(self._index))
-
     def save(self, path: Path) -> None:
         """Writes the graph to a file; not atomic by itself."""
         self._index.save(str(path))
@@ -82,3 +78,7 @@ class Graph:
             RuntimeError: the file is not what was saved.
         """
         self._index.load(str(path))
+
+    def clear(self) -> None:
+        """Drops all vectors."""
+        self._index.reset()  # type: ignore[no-untyped-call]

@@ -136,7 +136,7 @@ class VectorIndex:
         saved = load_graph(self._folder, self._graph, self._shape) or SavedRows(0, {})
         changes = self._journal.since(0)
         later: list[Change] = []
-        self.collection.restore(self._saved_documents(changes, saved, later))
+        self.collection.restore(self._saved_documents(changes, saved, later), saved.rows.values())
         self._saved_sequence = saved.sequence
         for some in _batches(self._embedded_documents(later, changes)):
             self.collection.put(some)

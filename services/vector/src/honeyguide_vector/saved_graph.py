@@ -58,7 +58,10 @@ def load_graph(folder: Path, graph: Graph, shape: GraphShape) -> SavedRows | Non
                 log.info("saved graph has another shape and is built anew", saved=content["shape"])
                 continue
             graph.load(place / "graph.usearch")
+            if len(graph) != len(content["rows"]):
+                raise ValueError(f"{len(graph)} vectors for {len(content['rows'])} rows")
         except (OSError, ValueError, KeyError, RuntimeError) as error:
+            graph.clear()
             log.warning("saved graph cannot be read and is built anew", place=place.name, error=str(error))
             continue
         return SavedRows(content["sequence"], content["rows"])
