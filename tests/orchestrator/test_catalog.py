@@ -21,10 +21,11 @@ from honeyguide.errors import InvalidArgument, NotFound, ResourceExhausted, Unav
 from honeyguide.retriever import DocumentError, IndexStats
 from honeyguide.server import Server
 from honeyguide.servicers import IndexingServicer
-from honeyguide_orchestrator.catalog import Catalog, CatalogWatch
+from honeyguide_orchestrator.catalog import Catalog
 from honeyguide_orchestrator.catalog_facts import NumericAttribute
 from honeyguide_orchestrator.catalog_servicer import register_catalog
 from honeyguide_orchestrator.catalog_store import CatalogStore
+from honeyguide_orchestrator.catalog_watch import CatalogWatch
 from honeyguide_orchestrator.ordered_pipeline import ordered_pipeline
 
 Proto = document_pb2.Document
@@ -102,7 +103,6 @@ class World:
             {name: in_process(IndexingServicer(index)) for name, index in self.indexes.items()},
             in_process(DocumentServicer(self.indexes["lexical"])),
             self.store,
-            self.clock,
         )
 
 
@@ -229,8 +229,8 @@ async def test_the_configuration_reaches_every_service_and_every_replica(world: 
     world.clock.now_s += 1
     watch.configuration()  # old: fetched again behind the caller's back
     async with asyncio.timeout(5):
-        while watch.configuration() != configuration:
-            await asyncio.sleep(0.005)  # noqa: ASYNC110
+        while watch.configuration() != configuration:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
     assert watch.facts().numeric == (NumericAttribute("year"),)
     await watch.close()
 

@@ -178,7 +178,7 @@ async def test_an_answer_that_does_not_fit_the_query_is_not_trusted() -> None:
 async def test_only_the_first_words_of_a_long_query_are_looked_up() -> None:
     service = servicer()
     understood = await understander(service, Clock()).understand("word " * 400 + "thriller", Likelihoods())
-    assert len(service.calls[0].split()) == 48
+    assert len(service.calls[0].split()) == 32
     assert understood.normalized_query.endswith("word thriller")
     assert understood.corrected_query == understood.normalized_query
 

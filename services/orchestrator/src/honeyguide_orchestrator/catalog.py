@@ -7,38 +7,22 @@ and the client sends it again: writes are idempotent, so that brings all of them
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-import structlog
-
 from honeyguide.api.lexical.v1 import lexical_pb2
 from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2
-from honeyguide.documents import (
-    ATTRIBUTE_NAME_CHARS_MAX,
-    TYPE_PATTERN,
-    Document,
-    check_id,
-    check_text,
-    document_from_proto,
-)
+from honeyguide.documents import Document, check_id, document_from_proto
 from honeyguide.errors import DeadlineExceeded, FieldViolation, HoneyguideError, InvalidArgument, NotFound, Unavailable
 from honeyguide.retriever import DocumentError
-from honeyguide_orchestrator.catalog_facts import CatalogFacts, gather_facts, observe_numeric
+from honeyguide_orchestrator.catalog_configuration import check_configuration
+from honeyguide_orchestrator.catalog_facts import observe_numeric
 from honeyguide_orchestrator.catalog_store import CatalogStore
-
-log = structlog.get_logger("honeyguide.orchestrator.catalog")
 
 DOCUMENTS_MAX = 1_000
 DOCUMENT_BYTES_MAX = 3 * 2**20
 DELETIONS_MAX = 10_000
-TYPES_MAX = 1_000
-ATTRIBUTES_MAX = 10_000
-CONFIGURATION_EVERY_S = 1.0
-FACTS_EVERY_S = 5.0
-LOG_EVERY_S = 30.0
 
 Answer = TypeVar("Answer")
 
@@ -96,7 +80,6 @@ class Catalog:
         services: who takes documents in, by service name; the first is asked how many documents there are.
         lexical: who gives documents back.
         store: where the configuration is kept.
-        clock: seconds; only differences matter.
         without_embedding: names of the services that have no use for embeddings supplied with documents.
         write_timeout_s: how long one service may take over one request; encoding a thousand texts takes its time.
         read_timeout_s: the same for what only reads.
@@ -107,7 +90,6 @@ class Catalog:
         services: Mapping[str, IndexingStub],
         lexical: DocumentStub,
         store: CatalogStore,
-        clock: Callable[[], float],
         without_embedding: frozenset[str] = frozenset({"lexical", "memory"}),
         write_timeout_s: float = 120.0,
         read_timeout_s: float = 5.0,
@@ -115,7 +97,6 @@ class Catalog:
         self._services = dict(services)
         self._lexical = lexical
         self._store = store
-        self._clock = clock
         self._without_embedding = without_embedding
         self._write_timeout_s = write_timeout_s
         self._read_timeout_s = read_timeout_s
@@ -234,116 +215,6 @@ class Catalog:
         if failures:
             raise _joined(failures)
         return answers
-
-
-class CatalogWatch:
-    """The catalogue's configuration and facts as of a moment ago, at no cost to the search that asks.
-
-    What is too old is fetched again in the background (other replicas change it too): the configuration after a
-    second, the facts after five. When that fails, what is known stays. Await `refresh` once before serving.
-    """
-
-    def __init__(self, catalog: Catalog, store: CatalogStore, clock: Callable[[], float]) -> None:
-        self._catalog = catalog
-        self._store = store
-        self._clock = clock
-        self._configuration = indexing_pb2.CatalogConfiguration()
-        self._facts = CatalogFacts()
-        self._configuration_at_s = -math.inf
-        self._facts_at_s = -math.inf
-        self._logged_at_s = -math.inf
-        self._refreshing: asyncio.Task[None] | None = None
-
-    def configuration(self) -> indexing_pb2.CatalogConfiguration:
-        """The configuration; must not be changed."""
-        self._refresh_if_old()
-        return self._configuration
-
-    def facts(self) -> CatalogFacts:
-        """Numeric attributes and size of the catalogue."""
-        self._refresh_if_old()
-        return self._facts
-
-    async def refresh(self) -> None:
-        """Fetches what is too old now."""
-        now_s = self._clock()
-        changed = False
-        try:
-            if now_s - self._configuration_at_s >= CONFIGURATION_EVERY_S:
-                self._configuration_at_s = now_s
-                configuration = await self._store.configuration()
-                changed = configuration != self._configuration
-                self._configuration = configuration
-            if changed or now_s - self._facts_at_s >= FACTS_EVERY_S:
-                self._facts_at_s = now_s
-                numeric = await self._store.numeric()
-                # Without the count, conditions are still found, only weighed less well.
-                document_count = self._facts.document_count
-                self._facts = gather_facts(self._configuration, numeric, document_count)
-                document_count = await self._catalog.count_documents()
-                self._facts = gather_facts(self._configuration, numeric, document_count)
-        except HoneyguideError as error:
-            if now_s - self._logged_at_s >= LOG_EVERY_S:
-                self._logged_at_s = now_s
-                log.warning("the catalogue's configuration and facts are not up to date", error=error.message)
-
-    async def close(self) -> None:
-        """Ends a refresh that is running."""
-        if self._refreshing is not None:
-            self._refreshing.cancel()
-            await asyncio.gather(self._refreshing, return_exceptions=True)
-            self._refreshing = None
-
-    def _refresh_if_old(self) -> None:
-        if self._clock() - self._configuration_at_s < CONFIGURATION_EVERY_S:
-            return
-        if self._refreshing is None or self._refreshing.done():
-            self._refreshing = asyncio.get_running_loop().create_task(self.refresh())
-
-
-def check_configuration(configuration: indexing_pb2.CatalogConfiguration) -> None:
-    """Raises InvalidArgument, naming the first field that is wrong."""
-    if len(configuration.types) > TYPES_MAX:
-        raise InvalidArgument("types", f"{len(configuration.types):,} of them; at most {TYPES_MAX:,} are allowed")
-    if len(configuration.attributes) > ATTRIBUTES_MAX:
-        count = len(configuration.attributes)
-        raise InvalidArgument("attributes", f"{count:,} of them; at most {ATTRIBUTES_MAX:,} are allowed")
-    names: set[str] = set()
-    for i, type in enumerate(configuration.types):
-        if not TYPE_PATTERN.fullmatch(type.name):
-            raise InvalidArgument(
-                f"types[{i}].name", f"{type.name[:80]!r} is not 1 to 64 characters of a-z, 0-9, _ and -"
-            )
-        if type.name in names:
-            raise InvalidArgument(f"types[{i}].name", f"{type.name} is there twice")
-        names.add(type.name)
-        for name in type.embedded_attributes:
-            _check_attribute_name(f"types[{i}].embedded_attributes", name)
-    names.clear()
-    for i, attribute in enumerate(configuration.attributes):
-        _check_attribute_name(f"attributes[{i}].name", attribute.name)
-        if attribute.name in names:
-            raise InvalidArgument(f"attributes[{i}].name", f"{attribute.name!r} is there twice")
-        names.add(attribute.name)
-        if attribute.kind not in indexing_pb2.AttributeKind.values():
-            known = ", ".join(indexing_pb2.AttributeKind.keys())
-            raise InvalidArgument(f"attributes[{i}].kind", f"{attribute.kind} is not one of {known}")
-        _check_boost(f"attributes[{i}].boost", attribute.boost)
-    _check_boost("title_boost", configuration.title_boost)
-    language = configuration.language
-    if language and not (len(language) == 2 and language.isascii() and language.isalpha() and language.islower()):
-        raise InvalidArgument("language", f"{language[:20]!r} is not an ISO 639-1 code, like en")
-
-
-def _check_attribute_name(path: str, name: str) -> None:
-    if not 1 <= len(name) <= ATTRIBUTE_NAME_CHARS_MAX:
-        raise InvalidArgument(path, f"{name[:80]!r} is not a name of 1 to {ATTRIBUTE_NAME_CHARS_MAX} characters")
-    check_text(path, name, ATTRIBUTE_NAME_CHARS_MAX)
-
-
-def _check_boost(path: str, boost: float) -> None:
-    if not math.isfinite(boost) or boost < 0:
-        raise InvalidArgument(path, f"{boost} is not a finite number of 0 or more")
 
 
 def _check(documents: Sequence[document_pb2.Document]) -> tuple[dict[int, Document], dict[int, DocumentError]]:
