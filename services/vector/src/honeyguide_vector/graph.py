@@ -3,6 +3,9 @@
 How usearch 2.26 behaves, as tried: a key added twice raises; a removed key is gone from results at once and its slot
 is taken by a later addition; the search's expansion is not saved with the graph; a file cut short raises on loading;
 adding and searching release the interpreter's lock, saving and loading do not.
+
+usearch's wheel carries a C++ standard library of its own and exports symbols of it, which makes onnxruntime crash the
+process if it is loaded after usearch. The other way round both work.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime  # noqa: F401  must come before usearch, see above
 from usearch.index import Index
 
 from honeyguide_vector.encoder import Vectors
