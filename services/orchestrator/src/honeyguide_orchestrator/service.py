@@ -20,9 +20,10 @@ from honeyguide.errors import FailedPrecondition
 from honeyguide.server import Registration
 from honeyguide_orchestrator.allocation_model import Costs
 from honeyguide_orchestrator.attribution import Rewards
-from honeyguide_orchestrator.catalog import Catalog, CatalogWatch
+from honeyguide_orchestrator.catalog import Catalog
 from honeyguide_orchestrator.catalog_servicer import register_catalog
 from honeyguide_orchestrator.catalog_store import CatalogStore
+from honeyguide_orchestrator.catalog_watch import CatalogWatch
 from honeyguide_orchestrator.decision_log import DecisionLog
 from honeyguide_orchestrator.event_stream import EventStream
 from honeyguide_orchestrator.fanout import Retrievers
@@ -95,7 +96,7 @@ async def open_service(
 
         catalog_store = CatalogStore(stores.redis, settings.key_prefix)
         indexes: dict[str, Any] = {name: connections[name].stub(indexing_pb2_grpc.IndexingServiceStub) for name in CORE}
-        catalog = Catalog(indexes, lexical, catalog_store, clock)
+        catalog = Catalog(indexes, lexical, catalog_store)
         watch = CatalogWatch(catalog, catalog_store, time.monotonic)
         await watch.refresh()
         stack.push_async_callback(watch.close)
