@@ -316,10 +316,8 @@ def check_container(
     prefix = f"HONEYGUIDE_{part.upper()}_"
     if str(ports.get("metrics")) != environment.get(f"{prefix}METRICS_PORT"):
         yield f"{where}: port metrics is {ports.get('metrics')}, not {prefix}METRICS_PORT"
-    if name == "learner":
-        if container.get("args") != ["learner"]:
-            yield f"{where}: its arguments are not [learner]"
-        return
+    if name == "learner" and container.get("args") != ["learner"]:
+        yield f"{where}: its arguments are not [learner]"
     listens = int(environment.get(f"{prefix}PORT", 0))
     if ports.get("grpc") != listens:
         yield f"{where}: port grpc is {ports.get('grpc')}, but it listens on {listens}"
