@@ -229,7 +229,7 @@ async def test_the_configuration_reaches_every_service_and_every_replica(world: 
     world.clock.now_s += 1
     watch.configuration()  # old: fetched again behind the caller's back
     async with asyncio.timeout(5):
-        while watch.configuration() != configuration:  # noqa: ASYNC110
+        while watch.configuration() != configuration or not watch.facts().numeric:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     assert watch.facts().numeric == (NumericAttribute("year"),)
     await watch.close()
@@ -281,6 +281,12 @@ async def test_ranges_of_numeric_attributes_grow_with_the_documents(world: World
     world.clock.now_s += 1
     await watch.refresh()
     assert [numeric.name for numeric in watch.facts().numeric] == ["released"]
+    # Where it calls some numeric attributes recognized, the others are not looked for.
+    year = attribute("year", kind=indexing_pb2.ATTRIBUTE_KIND_NUMBER, recognized=True)
+    await world.catalog.configure(indexing_pb2.CatalogConfiguration(attributes=[year]))
+    world.clock.now_s += 1
+    await watch.refresh()
+    assert [numeric.name for numeric in watch.facts().numeric] == ["year"]
 
 
 async def test_facts_stay_when_redis_or_a_service_does_not_answer(world: World) -> None:

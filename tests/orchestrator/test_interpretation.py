@@ -89,11 +89,11 @@ def test_a_year_becomes_the_seconds_of_that_year() -> None:
 
 
 def test_evidence_is_that_of_picking_the_value_against_typing_the_words() -> None:
-    # ln(10 / 10,000) + (4 + 5) = 2.092 nats for the value against plain text.
+    # ln(10 / 10,000) + (4 + 5) + 1.5 (for a value) = 3.592 nats against plain text.
     words = QueryWords(("science", "fiction"), (4.0, 5.0))
     parts = parts_of_spans([genre(0, 2, "Science Fiction", 10)], words, FACTS)
     (only,), plain = interpret(parts, words, even)
-    odds = math.exp(9 + math.log(10 / 10_000))
+    odds = math.exp(9 + math.log(10 / 10_000) + 1.5)
     assert only.likelihood == pytest.approx(odds / (1 + odds))
     assert plain == pytest.approx(1 / (1 + odds))
     assert only.conditions == (Condition("genre", frozenset(["science fiction"])),)
@@ -218,6 +218,25 @@ def test_a_number_is_read_as_the_attribute_in_whose_range_it_lies() -> None:
     assert "number:minutes" not in by_signature
     assert by_signature["number:year"] > 0.9
     assert by_signature.get("number:gross", 0) < 0.02
+
+
+def test_readings_of_one_quantity_still_compare_when_all_are_strong() -> None:
+    facts = CatalogFacts(
+        (
+            NumericAttribute("year", low=1940, high=2014, count=10_000),
+            NumericAttribute("films", low=2, high=8_925, count=10_000),
+            NumericAttribute("score", low=0, high=100, count=10_000),
+        ),
+        10_000,
+    )
+    words = QueryWords(("90s",), (0.0,))
+    interpretations, _ = interpret(parts_of_quantities(find_quantities("90s", NOW_S), words, facts), words, even)
+    year, films = interpretations
+    # Ten of 75 years against ten of 8,924 numbers of films.
+    assert year.likelihood / films.likelihood == pytest.approx((10 / 75) / (10 / 8_924))
+    # A bound that every value is below says nothing.
+    (part,) = [p for p in parts_of_quantities(find_quantities("<60", NOW_S), words, facts) if p.evidence > 0]
+    assert part.signature == "number:score"
 
 
 def test_an_attribute_of_unknown_range_is_a_reading_too() -> None:

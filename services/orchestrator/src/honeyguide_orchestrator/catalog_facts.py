@@ -41,7 +41,7 @@ class NumericAttribute:
 
 @dataclass(frozen=True, slots=True)
 class CatalogFacts:
-    """The numeric attributes (at most 64, most used first) and the number of documents, 0 = not known."""
+    """The numeric attributes understood in queries (at most 64, most used first) and the number of documents, 0 = not known."""
 
     numeric: tuple[NumericAttribute, ...] = ()
     document_count: int = 0
@@ -64,8 +64,12 @@ def observe_numeric(documents: Iterable[Document]) -> dict[str, NumericAttribute
 def gather_facts(
     configuration: pb.CatalogConfiguration, seen: Mapping[str, NumericAttribute], document_count: int
 ) -> CatalogFacts:
-    """Puts together what the configuration says and what documents showed; the configuration has the last word."""
+    """Puts together what the configuration says and what documents showed; the configuration has the last word.
+
+    Numeric attributes that it calls recognized are the only ones; where it calls none so, all are.
+    """
     numeric = dict(seen)
+    recognized: set[str] = set()
     for attribute in configuration.attributes:
         if attribute.kind in (pb.ATTRIBUTE_KIND_NUMBER, pb.ATTRIBUTE_KIND_TIME):
             is_time = attribute.kind == pb.ATTRIBUTE_KIND_TIME
@@ -73,9 +77,10 @@ def gather_facts(
             if known is None or known.is_time != is_time:
                 known = NumericAttribute(attribute.name, is_time)
             numeric[attribute.name] = known
+            if attribute.recognized:
+                recognized.add(attribute.name)
         elif attribute.kind != pb.ATTRIBUTE_KIND_UNSPECIFIED:
             numeric.pop(attribute.name, None)
-    most_used = sorted(numeric.values(), key=lambda attribute: (-attribute.count, attribute.name))
-    configured = {attribute.name for attribute in configuration.attributes}
-    most_used.sort(key=lambda attribute: attribute.name not in configured)
+    wanted = [attribute for attribute in numeric.values() if not recognized or attribute.name in recognized]
+    most_used = sorted(wanted, key=lambda attribute: (-attribute.count, attribute.name))
     return CatalogFacts(tuple(most_used[:NUMERIC_ATTRIBUTES_MAX]), document_count)

@@ -6,9 +6,10 @@ text. For a title or an attribute value v written in words w, of N documents, ca
     evidence = ln(n / N) - sum(ln p(w)) = ln(n / N) + sum(idf(w))
 
 compares picking a document and typing its v with typing these words one by one: many words that make up one rare title
-are no chance, a single common word may well be. To it add the learned log-odds of the reading's signature and span.
-A reading of the whole query is a set of readings that do not overlap and do not contradict each other; its odds
-against plain text are the product of theirs, and the likelihoods are those odds over their sum, plain text having 1.
+are no chance, a single common word may well be. To it come constants for what else tells readings apart (below), and
+the learned log-odds of the reading's signature and span. A reading of the whole query is a set of readings that do not overlap and do not contradict each
+other; its odds against plain text are the product of theirs, and the likelihoods are those odds over their sum, plain
+text having 1.
 """
 
 from __future__ import annotations
@@ -31,13 +32,15 @@ COMBINATIONS_MAX = 32
 LIKELIHOOD_MIN = 1e-4
 DOCUMENT_COUNT_ASSUMED = 10_000
 EVIDENCE_MIN = -3.0
-EVIDENCE_MAX = 6.0
+EVIDENCE_MAX = 5.0
 QUANTITY_EVIDENCE_MAX = 3.0
 # A bare number that an attribute can have is meant as its value more often than as a word.
 QUANTITY_EVIDENCE = 2.0
 EDIT_EVIDENCE = -1.5
 # A word for a type is hardly ever typed for another reason, whatever its idf.
 TYPE_EVIDENCE = 1.0
+# Words of a value are in the text of the documents that carry it: they are no less the value for being that usual.
+ATTRIBUTE_EVIDENCE = 1.5
 # People type a title alone, or with what tells it from others of its name: unexplained words speak against it.
 TITLE_ALONE_EVIDENCE = 1.0
 TITLE_AMONG_EVIDENCE = -3.0
@@ -123,23 +126,27 @@ def parts_of_spans(spans: Sequence[Span], words: QueryWords, facts: CatalogFacts
         if not 0 <= span.begin < span.end <= len(words.corrected):
             continue
         popularity_max = max((r.popularity for r in span.readings if not r.attribute), default=0.0)
-        for reading in span.readings:
-            if reading.attribute or reading.type:
-                parts.append(_part_of_reading(span, reading, words, facts, popularity_max))
+        readings = [reading for reading in span.readings if reading.attribute or reading.type]
+        found = [_part_of_reading(span, reading, words, facts, popularity_max) for reading in readings]
+        for part, reading in zip(_bounded(found, EVIDENCE_MAX), readings, strict=True):
+            parts.append(replace(part, evidence=part.evidence + EDIT_EVIDENCE * reading.edits))
     return parts
 
 
 def parts_of_quantities(quantities: Sequence[Quantity], words: QueryWords, facts: CatalogFacts) -> list[Part]:
     """Each quantity as a condition on each numeric attribute in whose range it lies."""
-    parts = []
+    parts: list[Part] = []
     for quantity in quantities:
-        if quantity.end > len(words.corrected):
-            continue
-        for attribute in facts.numeric:
-            part = _part_of_quantity(quantity, attribute, words, facts)
-            if part is not None:
-                parts.append(part)
+        if quantity.end <= len(words.corrected):
+            found = [_part_of_quantity(quantity, attribute, words, facts) for attribute in facts.numeric]
+            parts.extend(_bounded([part for part in found if part is not None], QUANTITY_EVIDENCE_MAX))
     return parts
+
+
+def _bounded(parts: Sequence[Part], evidence_max: float) -> list[Part]:
+    # The best reading of a span is bounded, and the others with it, so that they still compare.
+    above = max(0.0, max((part.evidence for part in parts), default=0.0) - evidence_max)
+    return [replace(part, evidence=max(part.evidence - above, EVIDENCE_MIN)) for part in parts]
 
 
 def interpret(parts: Sequence[Part], words: QueryWords, log_odds: LogOdds) -> tuple[tuple[Interpretation, ...], float]:
@@ -205,13 +212,12 @@ def _part_of_reading(
 ) -> Part:
     signature = signature_of(reading)
     text = words.text(span.begin, span.end)
-    edits = EDIT_EVIDENCE * reading.edits
     if signature.startswith("type:"):
-        return Part(span.begin, span.end, signature, text, TYPE_EVIDENCE + edits, types=(reading.type,))
+        return Part(span.begin, span.end, signature, text, TYPE_EVIDENCE, types=(reading.type,))
     documents = max(facts.document_count or DOCUMENT_COUNT_ASSUMED, reading.document_count, 1)
-    chance = words.information(span.begin, span.end) + math.log(max(reading.document_count, 1) / documents)
-    evidence = min(max(chance, EVIDENCE_MIN), EVIDENCE_MAX) + edits
+    evidence = words.information(span.begin, span.end) + math.log(max(reading.document_count, 1) / documents)
     if reading.attribute:
+        evidence += ATTRIBUTE_EVIDENCE
         return Part(span.begin, span.end, signature, text, evidence, conditions=(_condition(reading),))
     if popularity_max > 0:
         relative = POPULARITY_EXPONENT * math.log((1 + max(reading.popularity, 0.0)) / (1 + popularity_max))
@@ -239,22 +245,23 @@ def _part_of_quantity(
         low, high, unit = *times, DAY_S
     elif quantity.unit == "second":
         return None
-    if high < attribute.low or low > attribute.high:
-        return None
+    if not any(attribute.low <= bound <= attribute.high for bound in (low, high)):
+        return None  # a condition that all meet, or none
     evidence = 0.0
     if math.isfinite(attribute.low) and math.isfinite(attribute.high):
         # As for names: typing a value of the attribute (even over its range) against typing this word of all words.
         # A notation that only numbers have is not typed as a word at all.
         documents = max(facts.document_count or DOCUMENT_COUNT_ASSUMED, attribute.count, 1)
         width = (attribute.high - attribute.low) / unit + 1
-        share = min(1.0, ((min(high, attribute.high) - max(low, attribute.low)) / unit + 1) / width)
+        one_sided = math.isinf(low) or math.isinf(high)
+        overlap = 1.0 if one_sided else (min(high, attribute.high) - max(low, attribute.low)) / unit + 1
+        share = min(1.0, overlap / width)
         carried = max(attribute.count, 1) / documents
         rarity = math.log(documents)
         if not quantity.explicit:
             known = [words.idfs[i] for i in range(quantity.begin, quantity.end) if words.idfs[i] > 0]
             rarity = sum(known) if known else rarity
-        chance = math.log(share * carried) + rarity + QUANTITY_EVIDENCE
-        evidence = min(max(chance, EVIDENCE_MIN), QUANTITY_EVIDENCE_MAX)
+        evidence = math.log(share * carried) + rarity + QUANTITY_EVIDENCE
     condition = Condition(attribute.name, None, low, high)
     signature = f"number:{attribute.name.replace('+', '_')}"
     return Part(quantity.begin, quantity.end, signature, "", evidence, conditions=(condition,))
