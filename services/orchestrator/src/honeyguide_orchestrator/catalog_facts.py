@@ -41,7 +41,10 @@ class NumericAttribute:
 
 @dataclass(frozen=True, slots=True)
 class CatalogFacts:
-    """The numeric attributes understood in queries (at most 64, most used first) and the number of documents, 0 = not known."""
+    """The numeric attributes understood in queries (at most 64, most used first), and how large the catalogue is.
+
+    A `document_count` of 0 means that it is not known.
+    """
 
     numeric: tuple[NumericAttribute, ...] = ()
     document_count: int = 0

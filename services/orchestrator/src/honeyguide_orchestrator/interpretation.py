@@ -7,9 +7,10 @@ text. For a title or an attribute value v written in words w, of N documents, ca
 
 compares picking a document and typing its v with typing these words one by one: many words that make up one rare title
 are no chance, a single common word may well be. To it come constants for what else tells readings apart (below), and
-the learned log-odds of the reading's signature and span. A reading of the whole query is a set of readings that do not overlap and do not contradict each
-other; its odds against plain text are the product of theirs, and the likelihoods are those odds over their sum, plain
-text having 1.
+the learned log-odds of the reading's signature and span.
+
+A reading of the whole query is a set of readings that do not overlap and do not contradict each other; its odds against
+plain text are the product of theirs, and the likelihoods are those odds over their sum, plain text having 1.
 """
 
 from __future__ import annotations
