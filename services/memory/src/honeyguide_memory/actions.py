@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from honeyguide.documents import DAY_S, Context
 from honeyguide.text import words
@@ -12,11 +12,17 @@ from honeyguide_memory.budget import Budget
 from honeyguide_memory.grams import gram_slots, posting
 from honeyguide_memory.layout import Layout, Owner, digest, owner_id
 from honeyguide_memory.settings import MemorySettings
-from honeyguide_memory.store import ASSOCIATE, POPULARITY, POST, Command, Store, call
+from honeyguide_memory.store import ASSOCIATE, POPULARITY, POST, Store, call
+from honeyguide_memory.transport import Command
 
 WORDS_LEARNED_MAX = 8
 QUERY_CHARS_COMPLETED_MAX = 100
 PREFIX_LENGTHS = (1, 2, 4, 7)
+
+# As lua/associate.lua, lua/popularity.lua and lua/post.lua read them.
+_EVENT = struct.Struct("<8sddH")
+_PAIR = struct.Struct("<c8sH")
+_POSTING = struct.Struct("<H9sd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +61,33 @@ class ActionRecorder:
 
     async def record(self, actions: Sequence[Action]) -> int:
         """Takes actions in; returns how many were not seen before."""
-        popularity: dict[bytes, list[Any]] = {}
-        associated: dict[bytes, list[Any]] = {}
+        layout = self._layout
+        popularity: dict[bytes, list[bytes]] = {}
+        associated: dict[bytes, list[bytes]] = {}
         posted: dict[tuple[int, bytes], float] = {}
         for action in actions:
-            id, document, time_s = digest(action.event_id), action.document_id.encode(), repr(action.time_s)
-            weight = repr(action.weight)
-            popularity.setdefault(self._layout.document_tag(document), []).extend((id, time_s, weight, document))
+            id, document = digest(action.event_id), action.document_id.encode()
+            event = _EVENT.pack(id, action.time_s, action.weight, len(document)) + document
+            popularity.setdefault(layout.document_tag(document), []).append(event)
             if action.weight == 0:
                 continue
             query_words = words(action.query)
             for tag, pairs in self._pairs(action, query_words, document).items():
-                associated.setdefault(tag, []).extend((id, time_s, weight, len(pairs) // 3, *pairs))
+                event = _EVENT.pack(id, action.time_s, action.weight, len(pairs))
+                associated.setdefault(tag, []).extend((event, *pairs))
             if query_words and action.weight > 0:
                 slots = gram_slots(query_words)
                 entry = posting(owner_id(Owner.QUERY, " ".join(query_words)), len(slots))
                 for slot in slots:
                     posted[slot, entry] = max(action.time_s, posted.get((slot, entry), action.time_s))
-        commands = [call(POPULARITY, tag, *self._popularity, *rest) for tag, rest in popularity.items()]
-        commands += [call(ASSOCIATE, tag, *self._associate, *rest) for tag, rest in associated.items()]
+        commands = [call(POPULARITY, tag, *self._popularity, b"".join(events)) for tag, events in popularity.items()]
+        commands += [call(ASSOCIATE, tag, *self._associate, b"".join(events)) for tag, events in associated.items()]
         commands += self._post(posted)
         replies = await self._store.run(commands)
         return sum(replies[: len(popularity)])
 
-    def _pairs(self, action: Action, query_words: list[str], document: bytes) -> dict[bytes, list[Any]]:
-        """By hash tag: kind, owner and target, one after the other."""
+    def _pairs(self, action: Action, query_words: list[str], document: bytes) -> dict[bytes, list[bytes]]:
+        """Packed pairs by hash tag."""
         query = " ".join(query_words)
         context = action.context
         owners = [
@@ -90,16 +98,18 @@ class ActionRecorder:
         ]
         owners += [(Owner.WORD, word, document) for word in dict.fromkeys(query_words[:WORDS_LEARNED_MAX])]
         if action.weight > 0 and len(query) <= QUERY_CHARS_COMPLETED_MAX:
-            owners += [(Owner.PREFIX, query[:n], query.encode()) for n in PREFIX_LENGTHS if len(query) >= n]
-        pairs: dict[bytes, list[Any]] = {}
+            target = query.encode()
+            owners += [(Owner.PREFIX, query[:n], target) for n in PREFIX_LENGTHS if len(query) >= n]
+        pairs: dict[bytes, list[bytes]] = {}
         for kind, name, target in owners:
             if name:
                 owner = owner_id(kind, name)
-                pairs.setdefault(self._layout.owner_tag(owner), []).extend((kind.value, owner, target))
+                packed = _PAIR.pack(kind.encode(), owner, len(target)) + target
+                pairs.setdefault(self._layout.owner_tag(owner), []).append(packed)
         return pairs
 
     def _post(self, posted: dict[tuple[int, bytes], float]) -> list[Command]:
-        by_tag: dict[bytes, list[Any]] = {}
+        by_tag: dict[bytes, list[bytes]] = {}
         for (slot, entry), time_s in posted.items():
-            by_tag.setdefault(self._layout.gram_tag(slot), []).extend((slot, entry, repr(time_s)))
-        return [call(POST, tag, self._postings_max, *rest) for tag, rest in by_tag.items()]
+            by_tag.setdefault(self._layout.gram_tag(slot), []).append(_POSTING.pack(slot, entry, time_s))
+        return [call(POST, tag, self._postings_max, b"".join(entries)) for tag, entries in by_tag.items()]

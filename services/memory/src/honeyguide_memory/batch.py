@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from honeyguide_memory.store import Command, Store
+from honeyguide_memory.store import Store
+from honeyguide_memory.transport import Command
 
 T = TypeVar("T")
 
@@ -13,27 +14,30 @@ T = TypeVar("T")
 class Pending(Generic[T]):
     """An answer that is there once its batch has run."""
 
-    __slots__ = ("_read", "_reply", "_there")
+    __slots__ = ("_read", "_reply", "_state", "_value")
 
     def __init__(self, read: Callable[[Any], T]) -> None:
         self._read = read
         self._reply: Any = None
-        self._there = False
+        self._value: T
+        self._state = "asked"
 
     def settle(self, reply: Any) -> None:
         """Takes the reply in."""
-        self._reply, self._there = reply, True
+        self._reply, self._state = reply, "settled"
 
     @property
     def value(self) -> T:
-        """The answer, read anew at each use.
+        """The answer, read from the reply at its first use.
 
         Raises:
             RuntimeError: the batch has not run.
         """
-        if not self._there:
+        if self._state == "asked":
             raise RuntimeError("the batch has not run yet")
-        return self._read(self._reply)
+        if self._state == "settled":
+            self._value, self._reply, self._state = self._read(self._reply), None, "read"
+        return self._value
 
 
 class Batch:

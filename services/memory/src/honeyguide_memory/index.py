@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from honeyguide_memory.predict import predict
 from honeyguide_memory.records import pack_record
 from honeyguide_memory.settings import MemorySettings
 from honeyguide_memory.store import DELETE, PREDICT, UPSERT, Store, call
+
+# Bucket, query, score, stamp, length of the document's id; see lua/predict.lua.
+_PREDICTED = struct.Struct("<H8sHHH")
 
 
 class MemoryIndex:
@@ -44,7 +48,7 @@ class MemoryIndex:
         }
         layout, settings, now_s = self._layout, self._settings, self._clock()
         upserts: dict[bytes, list[Any]] = {}
-        predicted: dict[bytes, list[Any]] = {}
+        predicted: dict[bytes, list[bytes]] = {}
         for document in documents:
             predictions = predict(document, aliases, texts, settings.predicted_per_document_max)
             id = document.id.encode()
@@ -53,14 +57,14 @@ class MemoryIndex:
                 (id, pack_record(document, predictions.stamp), repr(document.popularity), created, repr(now_s))
             )
             for pair in predictions.pairs:
-                predicted.setdefault(layout.owner_tag(pair.query), []).extend(
-                    (layout.bucket(pair.query), pair.query, pair.score, predictions.stamp, id)
-                )
+                bucket = layout.bucket(pair.query)
+                packed = _PREDICTED.pack(bucket, pair.query, pair.score, predictions.stamp, len(id))
+                predicted.setdefault(layout.owner_tag(pair.query), []).append(packed + id)
         listed_max = -(-settings.listed_max // settings.partitions)
         commands = [call(UPSERT, tag, listed_max, *arguments) for tag, arguments in upserts.items()]
         commands += [
-            call(PREDICT, tag, self._budget.bucket_bytes, settings.predicted_per_query_max, *arguments)
-            for tag, arguments in predicted.items()
+            call(PREDICT, tag, self._budget.bucket_bytes, settings.predicted_per_query_max, b"".join(packed_pairs))
+            for tag, packed_pairs in predicted.items()
         ]
         await self._store.run(commands)
         return ()
@@ -82,12 +86,12 @@ class MemoryIndex:
         )
         by_type: dict[str, int] = {}
         for reply in counts:
-            for type, count in reply.items():
+            for type, count in zip(reply[::2], reply[1::2], strict=True):
                 if int(count):
                     by_type[type.decode()] = by_type.get(type.decode(), 0) + int(count)
         figures: dict[str, float] = {}
         for reply in learned:
-            for kind, size in reply.items():
+            for kind, size in zip(reply[::2], reply[1::2], strict=True):
                 name = f"{self._budget.kinds[kind.decode()]}_bytes"
                 figures[name] = figures.get(name, 0.0) + float(size)
         names = [*self._budget.kinds.values()] * self._layout.partitions

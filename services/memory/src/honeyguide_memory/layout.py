@@ -5,11 +5,12 @@ Every key begins with a hash tag `{prefix:family:partition}`, and every script s
     a  associations: owners (queries, words, users ...) to targets; predicted pairs
     d  documents: records, popularity, lists
     n  near index: grams to queries
+
+Beside them, under `{prefix:meta}`, the layout itself and the catalogue's configuration.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
 
@@ -44,24 +45,25 @@ def prediction_id(words: list[str]) -> bytes:
     return digest("\0".join(sorted(set(words))))
 
 
-@dataclass(frozen=True, slots=True)
 class Layout:
     """Names of keys under a prefix, over that many partitions a family."""
 
-    prefix: str
-    partitions: int
-
-    def tag(self, family: str, partition: int) -> bytes:
-        """The hash tag of a partition."""
-        return f"{{{self.prefix}:{family}:{partition}}}".encode()
+    def __init__(self, prefix: str, partitions: int) -> None:
+        self.partitions = partitions
+        self._tags = {
+            family: [f"{{{prefix}:{family}:{partition}}}".encode() for partition in range(partitions)]
+            for family in ("a", "d", "n")
+        }
+        self.layout_key = f"{{{prefix}:meta}}layout".encode()
+        self.catalogue_key = f"{{{prefix}:meta}}catalogue".encode()
 
     def tags(self, family: str) -> list[bytes]:
         """The hash tags of all partitions of a family."""
-        return [self.tag(family, partition) for partition in range(self.partitions)]
+        return self._tags[family]
 
     def owner_tag(self, owner: bytes) -> bytes:
         """The hash tag that an owner, or a predicted query, lives under."""
-        return self.tag("a", int.from_bytes(owner, "little") % self.partitions)
+        return self._tags["a"][int.from_bytes(owner, "little") % self.partitions]
 
     def owner_key(self, owner: bytes) -> bytes:
         """The hash of an owner: target to packed mass."""
@@ -78,13 +80,8 @@ class Layout:
     def document_tag(self, document_id: bytes) -> bytes:
         """The hash tag that a document lives under."""
         number = int.from_bytes(blake2b(document_id, digest_size=HASH_BYTES).digest(), "little")
-        return self.tag("d", number % self.partitions)
+        return self._tags["d"][number % self.partitions]
 
     def gram_tag(self, slot: int) -> bytes:
         """The hash tag that a slot of the near index lives under."""
-        return self.tag("n", slot % self.partitions)
-
-    @property
-    def catalogue_key(self) -> bytes:
-        """The catalogue's configuration."""
-        return f"{{{self.prefix}:meta}}catalogue".encode()
+        return self._tags["n"][slot % self.partitions]

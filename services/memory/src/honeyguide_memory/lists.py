@@ -33,8 +33,8 @@ class ListReader:
     def __init__(self, layout: Layout, depth: int, filter: Filter) -> None:
         self.count = wanted_with(depth, filter)
         share = self.count / layout.partitions
-        # Documents are spread by chance: four standard deviations more than a partition's share.
-        self._each = min(self.count, math.ceil(share + 4.0 * math.sqrt(share) + 4.0))
+        # Documents are spread by chance: three standard deviations more than a partition's share, and three.
+        self._each = min(self.count, math.ceil(share + 3.0 * math.sqrt(share) + 3.0))
         typed = 1 <= len(filter.types) <= TYPES_ASKED_MAX
         self._suffixes = [f":{type}".encode() for type in sorted(filter.types)] if typed else [b""]
         self._tags = layout.tags("d")

@@ -10,7 +10,7 @@ from honeyguide.text import words
 from honeyguide_memory.batch import Batch, Pending
 from honeyguide_memory.grams import gram_slots, nearest
 from honeyguide_memory.layout import Layout, Owner, owner_id, prediction_id
-from honeyguide_memory.mass import HalfLives, Masses, masses
+from honeyguide_memory.mass import HalfLives, Masses, masses, masses_of_each
 
 WORDS_ASKED_MAX = 8
 _PAIR = struct.Struct("<HHH")
@@ -41,7 +41,7 @@ class QueryMemory:
         self._now_s, self._layout, self._lives, self._limits = now_s, layout, lives, limits
         self._owner = owner_id(Owner.QUERY, " ".join(self._words))
         self._slots = gram_slots(self._words)
-        self._near: list[tuple[float, Pending[Masses]]] = []
+        self._near: list[tuple[float, Pending[list[bytes]]]] = []
 
     def ask_observed(self, batch: Batch) -> None:
         """Asks for observed pairs and for the names of near queries."""
@@ -56,14 +56,14 @@ class QueryMemory:
         key = prediction_id(self._words)
         self._predicted = batch.ask(("HGET", self._layout.bucket_key(key), key), _predicted)
         self._by_word = [
-            batch.ask(("HGETALL", self._layout.owner_key(owner_id(Owner.WORD, word))), self._masses)
+            batch.ask(("HGETALL", self._layout.owner_key(owner_id(Owner.WORD, word))), _as_is)
             for word in dict.fromkeys(self._words[:WORDS_ASKED_MAX])
         ]
 
     def ask_near(self, batch: Batch) -> None:
         """Asks for the pairs of the near queries, once `ask_observed` is answered."""
         self._near = [
-            (similarity, batch.ask(("HGETALL", self._layout.owner_key(owner)), self._masses))
+            (similarity, batch.ask(("HGETALL", self._layout.owner_key(owner)), _as_is))
             for owner, similarity in self.nearest()
         ]
 
@@ -85,14 +85,15 @@ class QueryMemory:
     @property
     def by_word(self) -> list[Masses]:
         """Pairs of each word."""
-        return [pending.value for pending in self._by_word]
+        return masses_of_each([pending.value for pending in self._by_word], self._now_s, self._lives)
 
     @property
     def near(self) -> list[tuple[float, Masses]]:
         """Near queries: similarity and observed pairs."""
-        return [(similarity, pending.value) for similarity, pending in self._near]
+        found = masses_of_each([pending.value for _, pending in self._near], self._now_s, self._lives)
+        return [(similarity, pairs) for (similarity, _), pairs in zip(self._near, found, strict=True)]
 
-    def _masses(self, reply: dict[bytes, bytes]) -> Masses:
+    def _masses(self, reply: list[bytes]) -> Masses:
         return masses(reply, self._now_s, self._lives)
 
 

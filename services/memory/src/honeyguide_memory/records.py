@@ -12,25 +12,35 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 
-import numpy as np
-import numpy.typing as npt
-
 from honeyguide.documents import Condition, Document, Filter, comparable
 
-_HEAD = struct.Struct("<ffHHH")
-_NUMBERS = np.dtype([("name", "<u4"), ("value", "<f8")])
+_HEAD = struct.Struct("<ffHII")
+_NUMBER = struct.Struct("<Id")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A document's record. `hashes` are of text and flag values, `numbers` of numbers and times."""
+    """A document's record; values are unpacked when a filter asks for them."""
 
     type: str
     popularity: float
     created_day: float
     stamp: int
-    hashes: npt.NDArray[np.uint64]
-    numbers: npt.NDArray[np.void]
+    packed: bytes
+    values_at: int
+    hash_count: int
+    number_count: int
+
+    @property
+    def hashes(self) -> tuple[int, ...]:
+        """Hashes of attribute and value, of text and flag values."""
+        return struct.unpack_from(f"<{self.hash_count}Q", self.packed, self.values_at)
+
+    @property
+    def numbers(self) -> list[tuple[int, float]]:
+        """Hash of the attribute and value, of numbers and times."""
+        begin = self.values_at + 8 * self.hash_count
+        return list(_NUMBER.iter_unpack(self.packed[begin : begin + _NUMBER.size * self.number_count]))
 
 
 def pack_record(document: Document, stamp: int) -> bytes:
@@ -50,8 +60,8 @@ def pack_record(document: Document, stamp: int) -> bytes:
             bytes([len(type)]),
             type,
             _HEAD.pack(min(document.popularity, 3e38), document.created_day, stamp, len(hashes), len(numbers)),
-            np.array(sorted(hashes), "<u8").tobytes(),
-            np.array(sorted(numbers), _NUMBERS).tobytes(),
+            struct.pack(f"<{len(hashes)}Q", *sorted(hashes)),
+            *(_NUMBER.pack(name, number) for name, number in sorted(numbers)),
         )
     )
 
@@ -60,15 +70,8 @@ def unpack_record(packed: bytes) -> Record:
     """Unpacks a record."""
     at = 1 + packed[0]
     popularity, created_day, stamp, hash_count, number_count = _HEAD.unpack_from(packed, at)
-    hashes_at = at + _HEAD.size
-    return Record(
-        type=packed[1:at].decode(),
-        popularity=popularity,
-        created_day=created_day,
-        stamp=stamp,
-        hashes=np.frombuffer(packed, "<u8", hash_count, hashes_at),
-        numbers=np.frombuffer(packed, _NUMBERS, number_count, hashes_at + 8 * hash_count),
-    )
+    type = packed[1:at].decode()
+    return Record(type, popularity, created_day, stamp, packed, at + _HEAD.size, hash_count, number_count)
 
 
 class RecordFilter:
@@ -96,25 +99,24 @@ class _ReadyCondition:
     def __init__(self, condition: Condition) -> None:
         self._name = _name_hash(condition.attribute)
         self._low, self._high = condition.low, condition.high
-        self._hashes: npt.NDArray[np.uint64] | None = None
-        if condition.any_of is not None:
-            hashes: list[int] = []
-            numbers: list[float] = []
-            for value in condition.any_of:
-                if isinstance(value, str):
-                    hashes.append(_value_hash(condition.attribute, value))
-                else:  # True equals 1.0 in Python, and so in the reference
-                    numbers.append(float(value))
-                    if value in (0.0, 1.0):
-                        hashes.append(_value_hash(condition.attribute, bool(value)))
-            self._hashes = np.array(hashes, "<u8")
-            self._values = np.array(numbers, "<f8")
+        self._any_of = condition.any_of is not None
+        hashes: set[int] = set()
+        numbers: set[float] = set()
+        for value in condition.any_of or ():
+            if isinstance(value, str):
+                hashes.add(_value_hash(condition.attribute, value))
+            else:  # True equals 1.0 in Python, and so in the reference
+                numbers.add(float(value))
+                if value in (0.0, 1.0):
+                    hashes.add(_value_hash(condition.attribute, bool(value)))
+        self._hashes, self._numbers = frozenset(hashes), frozenset(numbers)
 
     def matches(self, record: Record) -> bool:
-        values = record.numbers["value"][record.numbers["name"] == self._name]
-        if self._hashes is not None:
-            return bool(np.isin(self._hashes, record.hashes).any() or np.isin(values, self._values).any())
-        return bool(((values >= self._low) & (values <= self._high)).any())
+        if not self._any_of:
+            return any(name == self._name and self._low <= value <= self._high for name, value in record.numbers)
+        return not self._hashes.isdisjoint(record.hashes) or (
+            bool(self._numbers) and any(name == self._name and value in self._numbers for name, value in record.numbers)
+        )
 
 
 @lru_cache(maxsize=4_096)
@@ -122,6 +124,7 @@ def _name_hash(name: str) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "little")
 
 
+@lru_cache(maxsize=65_536)
 def _value_hash(name: str, value: str | bool) -> int:
     text = f"{name}\0{'b' if isinstance(value, bool) else 't'}{value}"
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")

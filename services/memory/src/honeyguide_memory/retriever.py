@@ -84,6 +84,7 @@ class _Retrieval:
         limits = NearLimits(settings.near_queries_max, settings.near_similarity_min)
         self._query = QueryMemory(text, self._now_s, self._layout, self._lives, limits) if text else None
         self._lists: dict[str, Entries] = {}
+        self._near: dict[bytes, float] = {}
 
     async def run(self) -> dict[str, Candidates]:
         """Candidates by strategy."""
@@ -91,8 +92,8 @@ class _Retrieval:
         if self._query:
             self._query.ask_near(self._batch)
             await self._batch.run()
-            near = from_near(self._query.near, self._settings.prior_strength)
-            self._lists[NEAR] = self._ranked(near, NEAR)
+            self._near = from_near(self._query.near, self._settings.prior_strength)
+            self._lists[NEAR] = self._ranked(self._near, NEAR)
             own = dict.fromkeys((pair.document for pair in self._query.predicted), 1.0)
             for document, net in zip(self._query.observed.targets, self._query.observed.net.tolist(), strict=True):
                 own[document] = own.get(document, 0.0) + net
@@ -171,7 +172,7 @@ class _Retrieval:
             for pair in self._query.predicted
             if pair.document in shelf.records and shelf.records[pair.document].stamp == pair.stamp
         }
-        near = from_near(self._query.near, settings.prior_strength)
+        near = self._near
         words = from_words(self._query.by_word)
         known = {*predicted, *near, *words, *self._query.observed.targets}
         popularity = {

@@ -32,7 +32,7 @@ async def open_service(
         FailedPrecondition: what is stored has another layout.
     """
     layout = Layout(settings.key_prefix, settings.partitions)
-    async with open_store(settings) as store:
+    async with open_store(settings, layout) as store:
         yield [
             register_retriever(MemoryRetriever(store, layout, settings)),
             register_index(MemoryIndex(store, layout, settings, clock)),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
-import numpy as np
-
+from honeyguide.documents import DAY_S
 from honeyguide_memory.batch import Batch
 from honeyguide_memory.layout import Layout
 from honeyguide_memory.mass import HalfLives, Masses, masses
 from honeyguide_memory.records import Record, unpack_record
-
-DAY_S = 86_400.0
 
 
 class Shelf:
@@ -38,9 +36,9 @@ class Shelf:
         row = self._rows.get(document)
         if row is None:
             return 0.0
-        short_rate = max(0.0, float(self._popularity.short[row])) * np.log(2) * DAY_S / self._lives.short_s
-        long_rate = max(0.0, float(self._popularity.long[row])) * np.log(2) * DAY_S / self._lives.long_s
-        return float(np.log((short_rate + 1.0) / (long_rate + 1.0)))
+        short_rate = max(0.0, float(self._popularity.short[row])) * math.log(2) * DAY_S / self._lives.short_s
+        long_rate = max(0.0, float(self._popularity.long[row])) * math.log(2) * DAY_S / self._lives.long_s
+        return math.log((short_rate + 1.0) / (long_rate + 1.0))
 
 
 async def fetch_shelf(
@@ -60,8 +58,10 @@ async def fetch_shelf(
     ]
     await batch.run()
     records: dict[bytes, Record] = {}
-    popularity: dict[bytes, bytes] = {}
+    popularity: list[bytes] = []
     for ids, packed, mass in asked:
         records.update((id, unpack_record(each)) for id, each in zip(ids, packed.value, strict=True) if each)
-        popularity.update((id, each) for id, each in zip(ids, mass.value, strict=True) if each)
+        for id, each in zip(ids, mass.value, strict=True):
+            if each:
+                popularity += (id, each)
     return Shelf(records, masses(popularity, now_s, lives), lives)

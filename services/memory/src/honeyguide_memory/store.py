@@ -7,12 +7,10 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha1
 from importlib.resources import files
 from typing import Any
 
-import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
@@ -26,10 +24,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from honeyguide.errors import FailedPrecondition, HoneyguideError, ResourceExhausted, Unavailable
+from honeyguide_memory.layout import Layout
 from honeyguide_memory.settings import MemorySettings
+from honeyguide_memory.transport import ClusterTransport, Command, ServerTransport, Transport
 
 LAYOUT_VERSION = 1
-Command = tuple[Any, ...]
 
 _UNREACHABLE = (
     RedisConnectionError,
@@ -53,11 +52,9 @@ class Script:
 @cache
 def script(*names: str) -> Script:
     """The script made of these files, in this order."""
-    # SHA-1 is how Redis names scripts; nothing secret hangs on it.
-    from hashlib import sha1
-
     folder = files("honeyguide_memory") / "lua"
     source = "\n".join((folder / f"{name}.lua").read_text() for name in names)
+    # SHA-1 is how Redis names scripts; nothing secret hangs on it.
     return Script(source, sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -76,17 +73,14 @@ def call(wanted: Script, tag: bytes, *arguments: Any) -> Command:
 
 
 class Store:
-    """A connection pool with a bound, to one Redis or a Redis Cluster."""
+    """Redis, through either transport; counts its round trips."""
 
-    def __init__(self, client: Any, calls_max: int, cluster: bool) -> None:
-        self._client = client
-        self._cluster = cluster
-        # The cluster client's pools refuse instead of waiting, so calls wait here.
-        self._turns = asyncio.Semaphore(calls_max)
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
         self.round_trips = 0
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
-        """Sends commands in one round trip and returns their replies in order.
+        """Sends commands in one round trip and returns their replies in order. They must be idempotent.
 
         Raises:
             Unavailable: Redis does not answer.
@@ -109,35 +103,23 @@ class Store:
         """Brings the scripts to every server."""
         try:
             for each in SCRIPTS:
-                await self._client.script_load(each.source)
+                await self._transport.load_script(each.source)
         except (RedisError, OSError) as error:
             raise _translate(error) from error
 
     async def size_bytes(self) -> int:
         """Memory that Redis uses in all, in bytes; over all primaries of a cluster."""
         try:
-            if not self._cluster:
-                return int((await self._client.info("memory"))["used_memory"])
-            sizes = [
-                (await self._client.info("memory", target_nodes=node))["used_memory"]
-                for node in self._client.get_primaries()
-            ]
-            return int(sum(sizes))
+            return await self._transport.size_bytes()
         except (RedisError, OSError) as error:
             raise _translate(error) from error
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        async with self._turns:
-            self.round_trips += 1
-            try:
-                options = {} if self._cluster else {"transaction": False}
-                pipeline = self._client.pipeline(**options)
-                for command in commands:
-                    pipeline.execute_command(*command)
-                replies: list[Any] = await pipeline.execute(raise_on_error=False)
-                return replies
-            except (RedisError, OSError) as error:
-                raise _translate(error) from error
+        self.round_trips += 1
+        try:
+            return await self._transport.send(commands)
+        except (RedisError, OSError) as error:
+            raise _translate(error) from error
 
 
 def _translate(error: Exception) -> HoneyguideError:
@@ -149,43 +131,24 @@ def _translate(error: Exception) -> HoneyguideError:
 
 
 @contextlib.asynccontextmanager
-async def open_store(settings: MemorySettings) -> AsyncIterator[Store]:
+async def open_store(settings: MemorySettings, layout: Layout) -> AsyncIterator[Store]:
     """Connects, waiting up to `start_wait_s` for Redis, and checks that what is stored has this layout.
 
     Raises:
         Unavailable: Redis did not answer in time.
         FailedPrecondition: the data was written with other `partitions` or by another version's layout.
     """
-    client = _connect(settings)
-    store = Store(client, settings.connections_max, settings.cluster)
     try:
-        await _wait(store, settings)
-        await _check_layout(store, settings)
-        yield store
-    finally:
-        await client.aclose()
-
-
-def _connect(settings: MemorySettings) -> Any:
-    # Sending again is safe: every write is idempotent.
-    retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), 2)
-    options: dict[str, Any] = {
-        "protocol": 2,
-        "socket_timeout": settings.call_timeout_s,
-        "socket_connect_timeout": settings.call_timeout_s,
-        "retry": retry,
-    }
-    try:
-        if settings.cluster:
-            return redis.RedisCluster.from_url(
-                settings.redis_url, max_connections=settings.connections_max, require_full_coverage=True, **options
-            )
-        pool = redis.BlockingConnectionPool.from_url(
-            settings.redis_url, max_connections=settings.connections_max, timeout=settings.call_timeout_s, **options
-        )
-        return redis.Redis.from_pool(pool)
+        transport: Transport = ClusterTransport(settings) if settings.cluster else ServerTransport(settings)
     except ValueError as error:
         raise FailedPrecondition(f"HONEYGUIDE_REDIS_URL: {error}") from None
+    try:
+        store = Store(transport)
+        await _wait(store, settings)
+        await _check_layout(store, layout, settings)
+        yield store
+    finally:
+        await transport.close()
 
 
 async def _wait(store: Store, settings: MemorySettings) -> None:
@@ -203,8 +166,8 @@ async def _wait(store: Store, settings: MemorySettings) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _check_layout(store: Store, settings: MemorySettings) -> None:
-    key = f"{{{settings.key_prefix}:meta}}layout"
+async def _check_layout(store: Store, layout: Layout, settings: MemorySettings) -> None:
+    key = layout.layout_key
     ours = f"version {LAYOUT_VERSION}, partitions {settings.partitions}".encode()
     _, stored = await store.run([("SET", key, ours, "NX"), ("GET", key)])
     if stored != ours:

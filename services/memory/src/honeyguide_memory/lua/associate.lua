@@ -1,7 +1,8 @@
 -- Adds actions to owners (queries, words, users ...) of one partition.
 -- KEYS[1] the partition's hash tag. ARGV: half-lives (s), window (days), ids kept a day, number of kinds, per kind: its
 -- letter, pairs an owner may have, bytes all its owners may have, seconds of rest before an owner goes (0 = never);
--- then per event: id, time, weight, number of pairs, per pair: kind, owner, target.
+-- last all events, packed: id (8 bytes), time, weight (doubles), number of pairs (16 bits), per pair: kind (a letter),
+-- owner (8 bytes), target (16 bits of length, then bytes).
 local tag = KEYS[1]
 local half_short, half_long = tonumber(ARGV[1]), tonumber(ARGV[2])
 local window_days, ids_max = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -10,7 +11,7 @@ local kinds, at = {}, 6
 for _ = 1, tonumber(ARGV[5]) do
   kinds[ARGV[at]] = {
     name = ARGV[at], pairs_max = tonumber(ARGV[at + 1]), bytes_max = tonumber(ARGV[at + 2]),
-    rest_s = tonumber(ARGV[at + 3]), grown = 0, touched = false,
+    rest_s = tonumber(ARGV[at + 3]), grown = 0, touched = {},
   }
   at = at + 4
 end
@@ -45,30 +46,35 @@ local function forget(kind, owner)
   redis.call('ZREM', tag .. 'z' .. kind.name, owner)
 end
 
-while at <= #ARGV do
-  local id, time, weight, count = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-  at = at + 4
-  if seen_first(tag, id, time, window_days, ids_max) then
-    for i = at, at + 3 * (count - 1), 3 do
-      local kind, owner, target = kinds[ARGV[i]], ARGV[i + 1], ARGV[i + 2]
-      local key = tag .. 'o' .. owner
+local events, pos = ARGV[at], 1
+while pos <= #events do
+  local id, time, weight, count
+  id, time, weight, count, pos = struct.unpack('<c8ddH', events, pos)
+  local first = seen_first(tag, id, time, window_days)
+  for _ = 1, count do
+    local letter, owner, length
+    letter, owner, length, pos = struct.unpack('<c1c8H', events, pos)
+    local target = string.sub(events, pos, pos + length - 1)
+    pos = pos + length
+    if first then
+      local kind, key = kinds[letter], tag .. 'o' .. owner
       local value = redis.call('HGET', key, target)
       redis.call('HSET', key, target, (mass_add(value, time, weight, half_short, half_long)))
       if not value then
         local size = redis.call('HLEN', key)
-        kind.grown = kind.grown + #target + PAIR_BYTES + (size == 1 and OWNER_BYTES or 0)
+        kind.grown = kind.grown + length + PAIR_BYTES + (size == 1 and OWNER_BYTES or 0)
         if size > kind.pairs_max then trim(key, kind) end
       end
-      redis.call('ZADD', tag .. 'z' .. kind.name, 'GT', time, owner)
-      kind.touched = true
+      if time > (kind.touched[owner] or -math.huge) then kind.touched[owner] = time end
     end
   end
-  at = at + 3 * count
 end
+seen_rotate(ids_max)
 
 for name, kind in pairs(kinds) do
-  if kind.touched then
+  if next(kind.touched) then
     local owners = tag .. 'z' .. name
+    for owner, time in pairs(kind.touched) do redis.call('ZADD', owners, 'GT', time, owner) end
     if kind.rest_s > 0 then
       local newest = tonumber(redis.call('ZRANGE', owners, -1, -1, 'WITHSCORES')[2])
       local rested = redis.call('ZRANGE', owners, '-inf', '(' .. string.format('%.17g', newest - kind.rest_s),

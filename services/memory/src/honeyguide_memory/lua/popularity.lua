@@ -1,6 +1,6 @@
 -- Adds actions to the popularity of documents of one partition; returns how many events were new.
--- KEYS[1] the partition's hash tag. ARGV: half-lives (s), window (days), ids kept a day, list length; then per event:
--- id, time, weight, document. Lists hold log2(mass) + time / half-life, so that decay never rewrites them.
+-- KEYS[1] the partition's hash tag. ARGV: half-lives (s), window (days), ids kept a day, list length; last all events,
+-- packed: id (8 bytes), time, weight (doubles), document (16 bits of length, then bytes). Lists hold log2(mass) + time / half-life, so that decay never rewrites them.
 local tag = KEYS[1]
 local half_short, half_long = tonumber(ARGV[1]), tonumber(ARGV[2])
 local window_days, ids_max, listed_max = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -17,9 +17,13 @@ local function list(key, document, mass, last)
   end
 end
 
-for at = 6, #ARGV, 4 do
-  local id, time, weight, document = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3]
-  if seen_first(tag, id, time, window_days, ids_max) then
+local events, pos = ARGV[6], 1
+while pos <= #events do
+  local id, time, weight, length
+  id, time, weight, length, pos = struct.unpack('<c8ddH', events, pos)
+  local document = string.sub(events, pos, pos + length - 1)
+  pos = pos + length
+  if seen_first(tag, id, time, window_days) then
     new = new + 1
     local record = redis.call('HGET', tag .. 'r', document)
     if record and weight ~= 0 then
@@ -31,4 +35,5 @@ for at = 6, #ARGV, 4 do
     end
   end
 end
+seen_rotate(ids_max)
 return new

@@ -1,7 +1,7 @@
 -- Adds predicted pairs to queries of one partition. A query's pairs are one packed string in a bucket (a hash of some
 -- dozens of queries); a bucket that grows too large loses its least promising queries.
--- KEYS[1] the partition's hash tag. ARGV: bytes a bucket may have, pairs a query may have; then per pair: bucket,
--- query, score (0..65535), stamp, document.
+-- KEYS[1] the partition's hash tag. ARGV: bytes a bucket may have, pairs a query may have; all pairs, packed: bucket
+-- (16 bits), query (8 bytes), score, stamp, length of the document's id (16 bits each), the id.
 local tag, bytes_max, pairs_max = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 local QUERY_BYTES = 72
 
@@ -33,9 +33,12 @@ local function shrink(key, bytes)
   return bytes
 end
 
-for at = 3, #ARGV, 5 do
-  local key, query = tag .. 'p' .. ARGV[at], ARGV[at + 1]
-  local score, stamp, document = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4]
+local pairs_packed, pos = ARGV[3], 1
+while pos <= #pairs_packed do
+  local bucket, query, score, stamp, length
+  bucket, query, score, stamp, length, pos = struct.unpack('<Hc8HHH', pairs_packed, pos)
+  local key, document = tag .. 'p' .. bucket, string.sub(pairs_packed, pos, pos + length - 1)
+  pos = pos + length
   local before = redis.call('HGET', key, query)
   local rows = entries(before or '')
   local kept, least = {}, nil
