@@ -48,8 +48,12 @@ class Api:
         explain: bool = False,
         policy: str = "",
         ranker: str = "",
+        untracked: bool = False,
     ) -> search_pb2.SearchResponse:
-        """Searches; an empty query asks for recommendations. `explain` asks for provenance and the decision."""
+        """Searches; an empty query asks for recommendations.
+
+        `explain` asks for provenance and the decision; nothing is learned from an `untracked` search.
+        """
         view = search_pb2.SEARCH_VIEW_FULL if explain else search_pb2.SEARCH_VIEW_BASIC
         request = search_pb2.SearchRequest(
             query=query,
@@ -60,6 +64,7 @@ class Api:
             view=view,
             policy=policy,
             ranker=ranker,
+            untracked=untracked,
         )
         response: search_pb2.SearchResponse = await self._search.Search(request, timeout=SEARCH_S)
         return response

@@ -59,6 +59,7 @@ def main() -> None:
     try:
         outcome = app(standalone_mode=False)
         code = outcome if isinstance(outcome, int) else 0
+        sys.stdout.flush()
     except Exit as end:
         code = end.exit_code
     except HoneyguideError as error:

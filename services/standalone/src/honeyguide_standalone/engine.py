@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, TypeVar
 
 from honeyguide_orchestrator.service import open_service as open_orchestrator
 
 from honeyguide.client import Connection, LocalConnection
+from honeyguide.config import ServerSettings
 from honeyguide.errors import FailedPrecondition
 from honeyguide.server import Registration
 from honeyguide_lexical.service import open_service as open_lexical
@@ -22,6 +23,8 @@ from honeyguide_standalone.api import Api
 from honeyguide_standalone.valkey import ValkeyServer, lock_folder
 from honeyguide_vector.service import open_service as open_vector
 from honeyguide_vector.settings import VectorSettings
+
+S = TypeVar("S", bound=ServerSettings)
 
 
 class Engine:
@@ -71,8 +74,12 @@ class Engine:
                 stack.callback(valkey.stop)
                 self.redis_url = valkey.url
             connections = await self._open_retrievers(stack)
-            settings = OrchestratorSettings(
-                redis_url=self.redis_url, key_prefix=self._key_prefix, learner=self._learner, retrievers_file=None
+            settings = _settings(
+                OrchestratorSettings,
+                redis_url=self.redis_url,
+                key_prefix=self._key_prefix,
+                learner=self._learner,
+                retrievers_file=None,
             )
             self.registrations = await stack.enter_async_context(open_orchestrator(settings, connections))
             self._api = Api(LocalConnection(self.registrations))
@@ -86,9 +93,9 @@ class Engine:
         await self._stack.aclose()
 
     async def _open_retrievers(self, stack: AsyncExitStack) -> dict[str, Connection]:
-        lexical = LexicalSettings(data_dir=self._data_dir / "lexical")
-        vector = VectorSettings(data_dir=self._data_dir / "vector")
-        memory = MemorySettings(redis_url=self.redis_url, key_prefix=self._key_prefix)
+        lexical = _settings(LexicalSettings, data_dir=self._data_dir / "lexical")
+        vector = _settings(VectorSettings, data_dir=self._data_dir / "vector")
+        memory = _settings(MemorySettings, redis_url=self.redis_url, key_prefix=self._key_prefix)
         return {
             "lexical": LocalConnection(await stack.enter_async_context(open_lexical(lexical))),
             "vector": LocalConnection(await stack.enter_async_context(open_vector(vector))),
@@ -99,3 +106,8 @@ class Engine:
 def _take(data_dir: Path) -> IO[str]:
     data_dir.mkdir(parents=True, exist_ok=True)
     return lock_folder(data_dir)
+
+
+def _settings(type: type[S], **given: object) -> S:
+    # pydantic-settings reads what is not given from the environment, which type checkers take for missing arguments.
+    return type(**given)  # type: ignore[arg-type]

@@ -22,10 +22,9 @@ from honeyguide.documents import Document, Value
 from honeyguide.errors import NotFound
 from honeyguide.text import normalize
 
-PERSON_FILMS_MIN = 3
+PERSON_FILMS_MIN = 5
 COMPANY_FILMS_MIN = 2
 CAST_MAX = 40
-CAST_IN_TEXT = 5
 FILMS_IN_TEXT = 5
 RELATED_FILMS_MAX = 20
 BEST_FILMS = 10
@@ -48,6 +47,7 @@ CONFIGURATION = {
         {"name": "country", "kind": "keyword", "searchable": True, "recognized": True},
         {"name": "language", "kind": "keyword", "searchable": True, "recognized": True},
         {"name": "role", "kind": "keyword", "searchable": True, "recognized": True},
+        {"name": "awards", "kind": "text", "searchable": True},
         {"name": "certificate", "kind": "keyword"},
         {"name": "year", "kind": "number", "recognized": True},
         {"name": "runtime_minutes", "kind": "number"},
@@ -241,6 +241,7 @@ def _film(film: Film, documents: dict[str, dict[str, Name]]) -> Document:
         "company": tuple(film.companies),
         "country": tuple(film.countries),
         "language": tuple(film.languages),
+        "awards": (film.awards,) if film.awards else (),
         "certificate": (film.certificate,) if film.certificate else (),
         **{key: (number,) for key, number in film.numbers.items()},
     }
@@ -261,16 +262,13 @@ def _film(film: Film, documents: dict[str, dict[str, Name]]) -> Document:
 
 
 def _film_text(film: Film) -> str:
-    first = f"{film.year} {' '.join(film.genres).lower()} film"
+    """A sentence for reading and for the embedding. Names of the cast would double its cost there, and say little."""
+    text = f"{film.year} {' '.join(film.genres).lower()} film"
     if film.directors:
-        first += f" directed by {_listed(film.directors[:3])}"
-    if film.actors:
-        first += f", starring {_listed(film.actors[:CAST_IN_TEXT])}"
-    rest = [f"Made in {_listed(film.countries[:3])}" if film.countries else ""]
-    rest.append(f"in {_listed(film.languages[:3])}" if film.languages else "")
-    rest.append(f"by {_listed(film.companies[:2])}" if film.companies else "")
-    made = " ".join(part for part in rest if part).removesuffix(".")
-    return " ".join(part for part in (f"{first}.", f"{made}." if made else "", film.awards) if part)
+        text += f" by {_listed(film.directors[:2])}"
+    if film.countries:
+        text += f", {_listed(film.countries[:2])}"
+    return f"{text}."
 
 
 def _name(type: str, name: Name) -> Document:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +55,7 @@ async def index_file(api: Api, file: Path, bookmark: Bookmark) -> int:
     if progress.lines:
         console.print(f"{file.name}: {progress.lines:,} lines were indexed before; going on (--restart starts over)")
     before, begin = progress.indexed, time.monotonic()
-    size_bytes = file.stat().st_size
+    size_bytes = await asyncio.to_thread(os.path.getsize, file)
     with Progress(
         TextColumn("indexing {task.description}"),
         BarColumn(),

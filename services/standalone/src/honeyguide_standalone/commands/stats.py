@@ -44,5 +44,6 @@ def stats(
     for point in progress.points[-1:]:
         console.print(
             f"{point.decisions:,} decisions closed; lately reward {point.reward_mean:.3f}, "
-            f"cost {point.cost_mean:.3f}, {point.candidates_mean:.0f} candidates and {point.calls_mean:.1f} calls a search"
+            f"cost {point.cost_mean:.3f}, {point.candidates_mean:.0f} candidates and {point.calls_mean:.1f} calls "
+            "a search"
         )

@@ -16,7 +16,6 @@ from honeyguide.config import CommonSettings, ServerSettings, load
 from honeyguide.server import Server
 from honeyguide.telemetry import configure_logging
 from honeyguide_standalone.commands.session import DATA_DIR, console, run
-from honeyguide_standalone.engine import Engine
 from honeyguide_standalone.running import Running, forget_running
 from honeyguide_standalone.supervisor import Status, Supervisor, supervise
 
@@ -48,6 +47,8 @@ async def _supervised(data_dir: Path, port: int, redis_url: str | None) -> None:
 
 
 async def _in_process(data_dir: Path, port: int, redis_url: str | None) -> None:
+    from honeyguide_standalone.engine import Engine  # all services at once: not for commands that only call them
+
     common = load(CommonSettings)
     configure_logging(common, "honeyguide")
     stop = stop_on_signals()

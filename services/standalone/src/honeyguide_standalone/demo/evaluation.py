@@ -1,7 +1,6 @@
 """Before and after: fresh wishes of the same simulated users, each asked of the learned system and of the static one.
 
-Nothing is fed back while measuring. What the users would have done is sent afterwards: without it every one of these
-searches would count as one that led to nothing.
+These searches are untracked: nothing is fed back, and nothing learned from them.
 """
 
 from __future__ import annotations
@@ -12,8 +11,7 @@ from dataclasses import asdict, dataclass
 from random import Random
 
 from honeyguide_standalone.api import Api
-from honeyguide_standalone.demo.clicks import act_on
-from honeyguide_standalone.demo.simulation import FeedbackSender, Search, ask, each, events_of
+from honeyguide_standalone.demo.simulation import Search, ask, each
 from honeyguide_standalone.demo.users import SimulatedUser
 
 STATIC_POLICY = "full_depth"
@@ -81,26 +79,18 @@ class Comparison:
 async def compare(
     api: Api, users: Sequence[SimulatedUser], seed: int, begin: int, time_s: float, count: int
 ) -> Comparison:
-    """Asks fresh wishes twice, all at one moment of simulated time, then sends what the users did."""
+    """Asks fresh wishes twice, all at one moment of simulated time."""
     pairs: dict[int, tuple[Search, Search]] = {}
 
     async def one(number: int) -> None:
         random = Random(f"evaluation {seed} {begin} {number}")
         user = random.choice(users)
         wish = user.wish()
-        learned = await ask(api, user, wish, time_s)
-        static = await ask(api, user, wish, time_s, STATIC_POLICY, STATIC_RANKER)
+        learned = await ask(api, user, wish, time_s, untracked=True)
+        static = await ask(api, user, wish, time_s, STATIC_POLICY, STATIC_RANKER, untracked=True)
         pairs[number] = (learned, static)
 
     await each(count, one)
-    sender = FeedbackSender(api)
-    try:
-        for number, pair in sorted(pairs.items()):
-            random = Random(f"evaluation clicks {seed} {begin} {number}")
-            for search in pair:
-                await sender.send(events_of(search, act_on(search.shown, search.wish.wanted, random), random))
-    finally:
-        await sender.close()
     ordered = [pair for _, pair in sorted(pairs.items())]
     return Comparison([learned for learned, _ in ordered], [static for _, static in ordered])
 

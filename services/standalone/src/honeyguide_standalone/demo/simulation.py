@@ -56,7 +56,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Simulated time: the n-th search happens at `begin_s` + n × `step_s`, in seconds since 1970-01-01."""
+    """Simulated time: the n-th search happens at `begin_s` + n times `step_s`, in seconds since 1970-01-01."""
 
     begin_s: float
     step_s: float
@@ -150,16 +150,35 @@ async def each(count: int, work: Callable[[int], Awaitable[None]]) -> None:
         for number in numbers:
             await work(number)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(IN_FLIGHT, count)):
-            group.create_task(worker())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(IN_FLIGHT, count)):
+                group.create_task(worker())
+    except ExceptionGroup as failures:  # the workers do the same: the first failure tells enough
+        raise failures.exceptions[0] from None
 
 
-async def ask(api: Api, user: SimulatedUser, wish: Wish, time_s: float, policy: str = "", ranker: str = "") -> Search:
+async def ask(
+    api: Api,
+    user: SimulatedUser,
+    wish: Wish,
+    time_s: float,
+    policy: str = "",
+    ranker: str = "",
+    untracked: bool = False,
+) -> Search:
     """One search by a simulated user; only the first page is looked at."""
     session_id = f"{user.id}-{int(time_s // SESSION_S)}"
     context = document_pb2.Context(user_id=user.id, session_id=session_id, time=time_to_proto(time_s))
-    response = await api.search(wish.query, context=context, page_size=PAGE, explain=True, policy=policy, ranker=ranker)
+    response = await api.search(
+        wish.query,
+        context=context,
+        page_size=PAGE,
+        explain=True,
+        policy=policy,
+        ranker=ranker,
+        untracked=untracked,
+    )
     return read_search(response, wish, user.id, session_id, time_s)
 
 

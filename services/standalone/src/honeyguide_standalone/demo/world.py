@@ -78,7 +78,11 @@ class World:
         language: str = "",
         title_words: Iterable[str] = (),
     ) -> list[Item]:
-        """Up to 50 films, best known first, with all these genres, in these years (both included), in a language, with any word in the title."""
+        """Up to 50 films, best known first, that satisfy everything given.
+
+        They have all these genres, are of these years (both included) and in this language, and have any of these
+        words in the title.
+        """
         key = (tuple(genres), years, language, tuple(title_words))
         if key not in self._pools:
             wanted_genres, wanted_words = frozenset(key[0]), frozenset(key[3])
