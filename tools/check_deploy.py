@@ -30,6 +30,8 @@ IMAGES = (*SERVICES, "standalone")
 STATEFUL = ("lexical", "vector")  # one replica each, on its own volume
 OUR_IMAGE = re.compile(r"honeyguide/([a-z]+):\S+")
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 Problems = Iterator[str]
 Manifest = dict[str, Any]
 
@@ -142,7 +144,7 @@ def check_lock(lock: Path, projects: list[Path]) -> Problems:
 def check_compose(root: Path, image: Mapping[str, str]) -> Problems:
     """Compose runs every service and a learner, with right settings, health and volumes."""
     deploy = root / "deploy"
-    compose = yaml.safe_load((deploy / "compose.yaml").read_text())
+    compose = read_yaml((deploy / "compose.yaml").read_text())
     services: dict[str, Any] = compose.get("services", {})
     for name in (*SERVICES, "learner", "redis"):
         if name not in services:
@@ -166,7 +168,7 @@ def check_compose(root: Path, image: Mapping[str, str]) -> Problems:
                 yield f"{where}: has no health check"
             continue
         yield from check_compose_service(where, name, service, ours[1], deploy, image)
-    targets = yaml.safe_load((deploy / "retrievers/retrievers.yaml").read_text())
+    targets = read_yaml((deploy / "retrievers/retrievers.yaml").read_text())
     yield from check_targets("retrievers.yaml", targets, set(services), image)
 
 
@@ -225,14 +227,14 @@ def check_kubernetes(folder: Path, image: Mapping[str, str]) -> Problems:
     manifests: list[tuple[str, Manifest]] = []
     for path in sorted(folder.glob("*.yaml")):
         if path.name != "kustomization.yaml":
-            manifests.extend((path.name, manifest) for manifest in yaml.safe_load_all(path.read_text()))
+            manifests.extend((path.name, manifest) for manifest in yaml.load_all(path.read_text(), LOADER))
     for file, manifest in manifests:
         try:
             kubernetes_validate.validate(manifest, KUBERNETES_VERSION, strict=True)
         except kubernetes_validate.ValidationError as error:
             where = ".".join(str(part) for part in error.path)
             yield f"{file}: {title(manifest)}: {where}: {error.message.splitlines()[0]}"
-    listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    listed = read_yaml((folder / "kustomization.yaml").read_text())["resources"]
     files = {file for file, _ in manifests}
     for name in sorted(files.symmetric_difference(listed)):
         yield f"kustomization.yaml: {name} is {'not listed' if name in files else 'not there'}"
@@ -255,7 +257,7 @@ def check_kubernetes(folder: Path, image: Mapping[str, str]) -> Problems:
         for name in wanted:
             if name not in by_kind.get(kind, {}):
                 yield f"kubernetes: {name} has no {kind}"
-    targets = yaml.safe_load(maps.get("honeyguide-retrievers", {}).get("retrievers.yaml", "{}"))
+    targets = read_yaml(maps.get("honeyguide-retrievers", {}).get("retrievers.yaml", "{}"))
     yield from check_targets("configmap.yaml", targets, set(by_kind.get("Service", {})), image)
 
 
@@ -359,6 +361,11 @@ def check_references(by_kind: Mapping[str, Mapping[str, Manifest]], workloads: M
         service_name = workload["spec"].get("serviceName", name)
         if workload["kind"] == "StatefulSet" and service_name not in by_kind.get("Service", {}):
             yield f"{title(workload)}: there is no Service {service_name}"
+
+
+def read_yaml(text: str) -> Any:
+    """One YAML document."""
+    return yaml.load(text, LOADER)
 
 
 def title(manifest: Manifest) -> str:

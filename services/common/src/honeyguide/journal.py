@@ -1,7 +1,7 @@
 """A durable journal of the catalogue, one row a document: what an index is rebuilt and caught up from.
 
-A write is durable when it returns: it survives the death of the process at once, and of the machine within SQLite's
-write-ahead log (`synchronous=NORMAL`). Every change takes the next sequence number, so that an index which remembers
+A write is durable when it returns: it survives the death of the process and, since every transaction is synced to disk
+(`synchronous=FULL`, one sync a batch), that of the machine. Every change takes the next sequence number, so that an index which remembers
 the number it was saved at reads only what came after.
 """
 
@@ -32,7 +32,7 @@ class Journal:
         self._lock = threading.Lock()
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.execute("PRAGMA synchronous=FULL")
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS documents"
             " (id TEXT PRIMARY KEY, sequence INTEGER NOT NULL, payload BLOB) WITHOUT ROWID"
