@@ -86,7 +86,7 @@ def candidate_features(
             general[i, 9] = meant.get(type, 0.0)
             general[i, 10] = type_affinity.get(type, 0.0)
             general[i, 11] = document_id in acted_on
-    return np.concatenate([general, per.reshape(count, -1)], axis=1)
+    return np.concatenate([general, per.reshape(count, strategies * len(PER_STRATEGY))], axis=1)
 
 
 def _normalized(scores: Floats, found: npt.NDArray[np.bool_]) -> Floats:

@@ -1,0 +1,103 @@
+"""One suite for every policy, and exact propensities by counting."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from honeyguide_orchestrator.allocation_learner import AllocationLearner, StrategyTraits
+from honeyguide_orchestrator.allocation_model import AllocationModel, Costs
+from honeyguide_orchestrator.policies import POLICIES
+from honeyguide_orchestrator.policy import Policy, PolicyOptions, Situation
+from honeyguide_orchestrator.situation import FEATURES
+
+DEPTHS = (5, 10, 20)
+NAMES = ("lexical.bm25", "memory.query", "memory.fresh", "vector.dense")
+OPTIONS = PolicyOptions(Costs.of(DEPTHS, 0.0125, 0.00025), exploration_share=0.5, gamma=20.0, epsilon=0.3)
+
+
+def model_after(searches: int = 60) -> AllocationModel:
+    learner = AllocationLearner(DEPTHS)
+    for name in NAMES:
+        learner.ensure(StrategyTraits(name, name == "lexical.bm25", name == "memory.fresh"))
+    for i in range(searches):
+        ranks = {"lexical.bm25": 1 + i % 9, "vector.dense": 3} if i % 3 else {"memory.query": 1}
+        learner.learn(context(), dict.fromkeys(NAMES, 20), ranks, 0.8, i)
+    return learner.model(NAMES)
+
+
+def context() -> np.ndarray:
+    x = np.zeros(len(FEATURES), np.float32)
+    x[0] = 1.0
+    return x
+
+
+def situation(allowed: tuple[bool, ...] = (True, True, True, True)) -> Situation:
+    return Situation(
+        context(), np.array(allowed), np.array([True, False, False, False]), np.array([False, False, True, False])
+    )
+
+
+@pytest.fixture(params=sorted(POLICIES))
+def policy(request: pytest.FixtureRequest) -> Policy:
+    return POLICIES[request.param](OPTIONS)
+
+
+@settings(max_examples=40, deadline=None)
+@given(allowed=st.tuples(*[st.booleans()] * 4), seed=st.integers(0, 2**32 - 1))
+def test_every_policy_keeps_to_what_is_allowed_and_asks_something_dependable(
+    allowed: tuple[bool, ...], seed: int
+) -> None:
+    model = model_after(10)
+    for name, factory in POLICIES.items():
+        at = situation(allowed)
+        draw = factory(OPTIONS).draw(at, model, np.random.default_rng(seed))
+        assert draw.rungs.shape == (4,), name
+        assert not draw.rungs[~at.allowed].any(), name
+        assert (draw.rungs >= 0).all()
+        assert (draw.rungs <= len(DEPTHS)).all(), name
+        if any(allowed):
+            assert draw.rungs[at.must_ask].any(), name
+        assert 0 < draw.propensity <= 1, name
+        assert ((draw.propensities > 0) & (draw.propensities <= 1)).all(), name
+
+
+def test_the_same_seed_draws_the_same(policy: Policy) -> None:
+    model = model_after()
+    first = [policy.draw(situation(), model, np.random.default_rng(7)).rungs.tolist() for _ in range(2)]
+    assert first[0] == first[1]
+
+
+@pytest.mark.parametrize("name", ["squarecb", "epsilon_greedy", "greedy", "full_depth", "safe"])
+def test_propensities_are_the_frequencies(name: str) -> None:
+    model, at, rng = model_after(), situation(), np.random.default_rng(1)
+    chosen = POLICIES[name](OPTIONS)
+    draws = [chosen.draw(at, model, rng) for _ in range(6_000)]
+    told: dict[tuple[int, ...], float] = {}
+    for draw in draws:
+        assert not draw.estimated
+        told[tuple(draw.rungs)] = draw.propensity
+    seen = {rungs: sum(tuple(draw.rungs) == rungs for draw in draws) / len(draws) for rungs in told}
+    for rungs, propensity in told.items():
+        assert seen[rungs] == pytest.approx(propensity, abs=0.02), rungs
+    assert sum(told.values()) == pytest.approx(1.0, abs=0.02)
+    for s in range(4):
+        for draw in draws[:50]:
+            share = sum(other.rungs[s] == draw.rungs[s] for other in draws) / len(draws)
+            assert share == pytest.approx(draw.propensities[s], abs=0.02)
+
+
+def test_squarecb_shuns_what_is_worse() -> None:
+    model, at, rng = model_after(300), situation(), np.random.default_rng(1)
+    gentle = POLICIES["squarecb"](PolicyOptions(OPTIONS.costs, 1.0, gamma=1.0, epsilon=0))
+    sharp = POLICIES["squarecb"](PolicyOptions(OPTIONS.costs, 1.0, gamma=1e4, epsilon=0))
+
+    def fresh_share(policy: Policy) -> float:
+        return float(np.mean([policy.draw(at, model, rng).rungs[2] > 0 for _ in range(2_000)]))
+
+    assert fresh_share(sharp) < 0.02 < fresh_share(gentle)
+
+
+def test_thompson_says_that_it_estimates() -> None:
+    draw = POLICIES["thompson"](OPTIONS).draw(situation(), model_after(), np.random.default_rng(3))
+    assert draw.estimated
