@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +84,6 @@ class Client:
         return list((await self.lexical.FetchDocuments(request)).documents)
 
 
-Opener = Callable[[Path], Any]
-
-
 @asynccontextmanager
 async def open_local(folder: Path) -> AsyncIterator[Client]:
     async with open_service(LexicalSettings(data_dir=folder, commit_interval_s=0.05)) as registrations:
@@ -114,6 +111,12 @@ async def open_remote(folder: Path) -> AsyncIterator[Client]:
 async def empty(tmp_path: Path) -> AsyncIterator[Client]:
     async with open_local(tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture
+def opener() -> Callable[[Path], AbstractAsyncContextManager[Client]]:
+    """Opens a service over a folder, in process."""
+    return open_local
 
 
 @pytest.fixture(params=[open_local, open_remote], ids=["in_process", "grpc"])

@@ -17,8 +17,10 @@ from honeyguide_lexical.fulltext import BODY, FAME, TITLE, FullText, candidates_
 PHRASE_TERMS_MAX = 6
 """Longer queries are sentences: their word pairs cost most of the time and gain nothing (measured on SciFact)."""
 PHRASE_BOOST = 0.15
-ALL_IN_TITLE_BONUS = 2.0
-ALL_IN_BODY_BONUS = 0.5
+ALL_IN_TITLE_BOOST = 0.5
+ALL_IN_ONE_BOOST = 0.3
+"""Share by which the score of a document counts again if it has all words: one that has half of them, but is short,
+must not win."""
 
 Should, Must = tantivy.Occur.Should, tantivy.Occur.Must
 
@@ -58,15 +60,19 @@ def search_text(index: FullText, text: str, filter: Filter, depth: int, by_fame:
 
 
 def _bonuses(index: FullText, terms: list[str], distinct: list[str]) -> list[tantivy.Query]:
-    in_title = tantivy.Query.boolean_query([(Must, _term(index, TITLE, term)) for term in distinct])
-    bonuses = [tantivy.Query.const_score_query(in_title, ALL_IN_TITLE_BONUS)]
-    if len(terms) > 1:
-        in_body = tantivy.Query.boolean_query([(Must, _term(index, BODY, term)) for term in distinct])
-        bonuses.append(tantivy.Query.const_score_query(in_body, ALL_IN_BODY_BONUS))
-        for field in (TITLE, BODY):
-            for pair in pairwise(terms):
-                phrase = tantivy.Query.phrase_query(index.schema, field, list(pair))
-                bonuses.append(tantivy.Query.boost_query(phrase, PHRASE_BOOST))
+    """What a document gains that has all words in one field, or neighbours of the query next to each other."""
+    shares = {TITLE: ALL_IN_TITLE_BOOST}
+    if len(distinct) > 1:
+        shares[BODY] = ALL_IN_ONE_BOOST
+        shares |= {f"extra{i}": ALL_IN_ONE_BOOST * boost for i, boost in enumerate(index.layout.extra_boosts)}
+    bonuses = []
+    for field, share in shares.items():
+        all_in = tantivy.Query.boolean_query([(Must, _term(index, field, term)) for term in distinct])
+        bonuses.append(tantivy.Query.boost_query(all_in, share))
+    for field in (TITLE, BODY):
+        for pair in pairwise(terms):
+            phrase = tantivy.Query.phrase_query(index.schema, field, list(pair))
+            bonuses.append(tantivy.Query.boost_query(phrase, PHRASE_BOOST))
     return bonuses
 
 

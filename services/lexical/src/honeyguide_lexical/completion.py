@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import tantivy
@@ -10,8 +11,8 @@ import tantivy
 from honeyguide.documents import Filter
 from honeyguide.text import normalize
 from honeyguide_lexical.analysis import PREFIX_CHARS_MAX
-from honeyguide_lexical.facts import filter_clauses
-from honeyguide_lexical.fulltext import CAPTION, FAME, ID, NAMES, PREFIXES, TYPE, FullText, find
+from honeyguide_lexical.facts import Clause, filter_clauses
+from honeyguide_lexical.fulltext import CAPTION, FAME, ID, NAMES, PREFIXES, TYPE, WHOLE, FullText, find
 
 CANDIDATES_MIN = 40
 CANDIDATES_A_TITLE = 4
@@ -33,34 +34,46 @@ class Completion:
 def complete(index: FullText, prefix: str, filter: Filter, limit: int) -> list[Completion]:
     """Up to `limit` titles that have all words of the prefix, the last one as a word's beginning.
 
-    Most popular first, where a title that begins with the prefix counts more; a title that is the prefix comes first.
+    A title that is the prefix comes first, however unpopular. Then the most popular, where a title that begins with
+    the prefix counts more than one that has it inside.
     """
     words = index.analysis.plain(prefix)[:PREFIX_WORDS_MAX]
     if not words:
         return []
-    must = tantivy.Occur.Must
-    if prefix[-1:].isspace():
-        last = tantivy.Query.term_query(index.schema, NAMES, words[-1], "basic")
-    else:
-        last = tantivy.Query.term_query(index.schema, PREFIXES, words[-1][:PREFIX_CHARS_MAX], "basic")
-    clauses = [(must, tantivy.Query.term_query(index.schema, NAMES, word, "basic")) for word in words[:-1]]
-    query = tantivy.Query.boolean_query([*clauses, (must, last), *filter_clauses(index.schema, filter)])
+    allowed = filter_clauses(index.schema, filter)
     searcher = index.searcher
+    whole = _term(index, WHOLE, normalize(prefix))
+    exact, _ = find(searcher, _all_of([whole], allowed), limit, count=False, order_by_field=FAME)
+    beginnings = [_term(index, NAMES, word) for word in words[:-1]]
+    if prefix[-1].isspace():
+        beginnings.append(_term(index, NAMES, words[-1]))
+    else:
+        beginnings.append(_term(index, PREFIXES, words[-1][:PREFIX_CHARS_MAX]))
     wanted = max(CANDIDATES_MIN, CANDIDATES_A_TITLE * limit)
-    hits, _ = find(searcher, query, wanted, count=False, order_by_field=FAME)
-    fame_max = max((float(fame or 0.0) for fame, _ in hits), default=0.0)
+    hits, _ = find(searcher, _all_of(beginnings, allowed), wanted, count=False, order_by_field=FAME)
+    fame_max = max((float(fame or 0.0) for fame, _ in (*exact, *hits)), default=0.0)
     typed = " ".join(words)
-    completions = []
-    for fame, address in hits:
-        entry = searcher.doc(address)
-        title = entry[CAPTION][0]
-        quality = 0.5 + 0.4 * math.sqrt(float(fame or 0.0) / fame_max) if fame_max > 0 else 0.5
-        completions.append(Completion(entry[ID][0], title, entry[TYPE][0], quality * _fit(normalize(title), typed)))
-    completions.sort(key=lambda c: (-c.score, len(c.title), c.title, c.document_id))
-    return completions[:limit]
+    best: dict[str, Completion] = {}
+    for is_exact, found in ((True, exact), (False, hits)):
+        for fame, address in found:
+            entry = searcher.doc(address)
+            title = entry[CAPTION][0]
+            quality = math.sqrt(float(fame or 0.0) / fame_max) if fame_max > 0 else 0.0
+            score = _score(quality, is_exact, normalize(title).startswith(typed))
+            best.setdefault(entry[ID][0], Completion(entry[ID][0], title, entry[TYPE][0], score))
+    return sorted(best.values(), key=lambda c: (-c.score, len(c.title), c.title, c.document_id))[:limit]
 
 
-def _fit(name: str, typed: str) -> float:
-    if name == typed:
-        return 1.0 / 0.9
-    return 1.0 if name.startswith(typed) else INSIDE_SHARE
+def _score(quality: float, exact: bool, begins: bool) -> float:
+    """Exact titles score in [.9, 1], the others up to .9 by popularity."""
+    if exact:
+        return 0.9 + 0.1 * quality
+    return (0.5 + 0.4 * quality) * (1.0 if begins else INSIDE_SHARE)
+
+
+def _all_of(queries: Sequence[tantivy.Query], allowed: Sequence[Clause]) -> tantivy.Query:
+    return tantivy.Query.boolean_query([*((tantivy.Occur.Must, query) for query in queries), *allowed])
+
+
+def _term(index: FullText, field: str, term: str) -> tantivy.Query:
+    return tantivy.Query.term_query(index.schema, field, term, "basic")

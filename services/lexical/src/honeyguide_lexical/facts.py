@@ -91,7 +91,7 @@ def _name(attribute: str) -> str:
     return hashlib.blake2b(attribute.encode(), digest_size=10).hexdigest()
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=65_536)
 def _text_token(name: str, value: str) -> str:
     text = str(comparable(value))
     if len(text) * 4 > TOKEN_TEXT_BYTES_MAX and len(text.encode()) > TOKEN_TEXT_BYTES_MAX:

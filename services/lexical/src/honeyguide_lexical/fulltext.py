@@ -16,10 +16,10 @@ from honeyguide.documents import Document
 from honeyguide.text import fold, words
 from honeyguide_lexical.analysis import Analysis, compounds
 from honeyguide_lexical.facts import FACTS, facts_of
-from honeyguide_lexical.layout import Layout, text_of
+from honeyguide_lexical.layout import Layout, name_of, text_of
 
 ID, TYPE, TITLE, BODY, PLAIN, NAMES, LABELS = "id", "type", "title", "body", "plain", "names", "labels"
-COMPOUNDS, PREFIXES, FAME, CAPTION = "compounds", "prefixes", "fame", "caption"
+COMPOUNDS, PREFIXES, FAME, CAPTION, WHOLE = "compounds", "prefixes", "fame", "caption", "whole"
 TITLE_WORDS_COMPLETED_MAX = 16
 
 Hits = Sequence[tuple[float, tantivy.DocAddress]]
@@ -30,7 +30,8 @@ class FullText:
 
     Fields: `title` (with aliases) and `body` (title and text) stemmed; `extra<i>` for searchable attributes, stemmed;
     `plain` holds all of these unstemmed, for document frequencies; `names` (title, aliases) and `labels` (recognized
-    attribute values) unstemmed for misspellings; `compounds` and `prefixes` of names; `facts` for filters; fast
+    attribute values) unstemmed for misspellings; `compounds` and `prefixes` of names, and names as a
+    `whole`; `facts` for filters; fast
     columns `popularity`, `created_day` and `fame` = ln(1 + popularity).
     """
 
@@ -48,6 +49,11 @@ class FullText:
         self._writer: tantivy.IndexWriter | None = None
         self._writing = threading.Lock()
         self._searcher = self._index.searcher()
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """True if there is an index in the folder."""
+        return folder.is_dir() and bool(tantivy.Index.exists(str(folder)))
 
     @property
     def searcher(self) -> tantivy.Searcher:
@@ -133,6 +139,7 @@ def _schema(layout: Layout) -> tantivy.Schema:
     builder.add_text_field(CAPTION, stored=True, tokenizer_name="raw", index_option="basic")
     builder.add_text_field(NAMES, tokenizer_name="plain", index_option="freq")
     builder.add_text_field(LABELS, tokenizer_name="plain", index_option="freq")
+    builder.add_text_field(WHOLE, tokenizer_name="raw", index_option="basic")
     builder.add_text_field(COMPOUNDS, tokenizer_name="raw", index_option="basic")
     builder.add_text_field(PREFIXES, tokenizer_name="prefixes", index_option="basic")
     builder.add_text_field(FACTS, tokenizer_name="raw", index_option="basic")
@@ -156,7 +163,8 @@ def _entry(document: Document, layout: Layout) -> dict[str, object]:
         BODY: body,
         PLAIN: plain,
         NAMES: folded_names,
-        LABELS: [fold(label) for _, label in layout.labels(document)],
+        LABELS: [name for _, _, name in layout.labels(document)],
+        WHOLE: [name for name in map(name_of, names) if name],
         COMPOUNDS: compounds(names),
         PREFIXES: [word for name in names for word in words(name)[:TITLE_WORDS_COMPLETED_MAX]],
         FACTS: facts_of(document),

@@ -24,12 +24,9 @@ from honeyguide_lexical.fulltext import (
     candidates_of,
     find,
 )
+from honeyguide_lexical.spelling import edits_allowed
 
 WORDS_MAX = 12
-WORD_CHARS_MAX = 40
-"""A Levenshtein automaton grows with its word: longer ones are only matched exactly."""
-ONE_EDIT_CHARS_MIN = 4
-TWO_EDITS_CHARS_MIN = 8
 RERANKED_MAX = 300
 
 EXACT, COMPOUND, PREFIX, ONE_EDIT, TWO_EDITS = 1.0, 0.95, 0.8, 0.7, 0.5
@@ -37,13 +34,6 @@ LABEL_SHARE = 0.6
 """Worth of a match in an attribute's value (an artist) beside one in the title."""
 LIKENESS_WEIGHT = 0.5
 FAME_WEIGHT = 0.05
-
-
-def edits_allowed(word: str) -> int:
-    """How many edits a word may be away from what was meant: none below 4 letters, 1 from 4, 2 from 8."""
-    if not ONE_EDIT_CHARS_MIN <= len(word) <= WORD_CHARS_MAX:
-        return 0
-    return 1 if len(word) < TWO_EDITS_CHARS_MIN else 2
 
 
 def search_fuzzy(index: FullText, text: str, filter: Filter, depth: int) -> Candidates:

@@ -7,10 +7,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from honeyguide.api.retrieval.v1 import indexing_pb2 as pb
 from honeyguide.documents import ATTRIBUTE_NAME_CHARS_MAX, ATTRIBUTES_MAX, Document, Value
 from honeyguide.errors import InvalidArgument
+from honeyguide.text import normalize
 
 LAYOUT_VERSION = 1
 """Raised whenever fields, analysers or the lexicon change: what is on disk is then rebuilt from the journal."""
@@ -23,6 +25,9 @@ NAME_WORDS_MAX = 6
 NAME_CHARS_MAX = 60
 VALUES_RECOGNIZED_MAX = 200
 """Recognized values a document, over all its attributes: what a catalogue of sparse attributes costs is bounded."""
+
+NAMES_REMEMBERED = 65_536
+"""Values whose normalised form is remembered: attribute values repeat from document to document."""
 
 LANGUAGE = re.compile(r"[a-z]{2}")
 
@@ -67,19 +72,26 @@ class Layout:
                 if isinstance(value, str) and value:
                     yield value
 
-    def labels(self, document: Document) -> Iterator[tuple[str, str]]:
-        """Attribute values that queries may name, with their attribute: short texts."""
+    def labels(self, document: Document) -> Iterator[tuple[str, str, str]]:
+        """Attribute values that queries may name: attribute, value, and the value's name (see `name_of`)."""
         count = 0
         recognized = self.recognized
         for attribute, values in document.attributes.items():
             if attribute in self.aliases or (recognized is not None and not recognized.get(attribute, True)):
                 continue
             for value in values:
-                if isinstance(value, str) and len(value) <= NAME_CHARS_MAX and value.count(" ") < NAME_WORDS_MAX:
+                if isinstance(value, str) and len(value) <= NAME_CHARS_MAX and (name := name_of(value)):
                     if count == VALUES_RECOGNIZED_MAX:
                         return
                     count += 1
-                    yield attribute, value
+                    yield attribute, value, name
+
+
+@lru_cache(maxsize=NAMES_REMEMBERED)
+def name_of(value: str) -> str:
+    """The normalised form under which queries can name a value; empty if it has no word, or too many."""
+    name = normalize(value) if len(value) <= 4 * NAME_CHARS_MAX else ""
+    return name if name.count(" ") < NAME_WORDS_MAX else ""
 
 
 def layout_from(configuration: pb.CatalogConfiguration) -> Layout:

@@ -11,20 +11,24 @@ most popular first), `words` (the words of names, by how many readings have them
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter, defaultdict
+from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from honeyguide.documents import Document
-from honeyguide.text import normalize
-from honeyguide_lexical.layout import NAME_CHARS_MAX, NAME_WORDS_MAX, Layout
+from honeyguide_lexical.analysis import Analysis
+from honeyguide_lexical.layout import Layout, name_of
 from honeyguide_lexical.spelling import deletion_keys
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS documents (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS documents (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, unpopularity REAL NOT NULL,
+    readings BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS readings (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL, attribute TEXT NOT NULL, value TEXT NOT NULL,
     document_count INTEGER NOT NULL);
@@ -32,12 +36,14 @@ CREATE UNIQUE INDEX IF NOT EXISTS readings_by_key ON readings (name, type, attri
 CREATE TABLE IF NOT EXISTS mentions (
     reading INTEGER NOT NULL, unpopularity REAL NOT NULL, document INTEGER NOT NULL,
     PRIMARY KEY (reading, unpopularity, document)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS mentions_by_document ON mentions (document);
 CREATE TABLE IF NOT EXISTS words (word TEXT PRIMARY KEY, reading_count INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS deletions (key INTEGER NOT NULL, word TEXT NOT NULL, PRIMARY KEY (key, word)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
 _CHUNK = 500
+TYPE_NAME, TYPE_STEM = "type", "type stem"
+"""In a reading's attribute, together with a type: the name is the type's own, or the stem of it, so that "companies"
+names the type company. Such readings have a count but no mentions: all documents of the type would be there."""
 
 Key = tuple[str, str, str]
 """Name, type, attribute: what tells readings apart."""
@@ -134,34 +140,38 @@ class Lexicon:
         self._drop_unused([number for delta, number in moved if delta < 0])
 
     def _forget(self, ids: Iterable[str], deltas: Counter[int]) -> None:
-        known = self._rows("SELECT number FROM documents WHERE id IN ({})", list(ids))
-        numbers = [row[0] for row in known]
-        if not numbers:
-            return
-        for (reading,) in self._rows("SELECT reading FROM mentions WHERE document IN ({})", numbers):
-            deltas[reading] -= 1
-        self._rows("DELETE FROM mentions WHERE document IN ({})", numbers)
-        self._rows("DELETE FROM documents WHERE number IN ({})", numbers)
+        known = self._rows("SELECT number, unpopularity, readings FROM documents WHERE id IN ({})", list(ids))
+        mentions: list[tuple[int, float, int]] = []
+        for number, unpopularity, packed in known:
+            readings = array("q", packed)
+            deltas.subtract(readings)
+            mentions.extend((reading, unpopularity, number) for reading in readings)
+        self._database.executemany(
+            "DELETE FROM mentions WHERE reading = ? AND unpopularity = ? AND document = ?", sorted(mentions)
+        )
+        self._rows("DELETE FROM documents WHERE number IN ({})", [number for number, _, _ in known])
 
     def _learn(self, documents: Sequence[Document], layout: Layout, deltas: Counter[int]) -> None:
         first = (self._database.execute("SELECT max(number) FROM documents").fetchone()[0] or 0) + 1
-        self._database.executemany(
-            "INSERT INTO documents VALUES (?, ?, ?)",
-            [(first + i, document.id, document.type) for i, document in enumerate(documents)],
-        )
-        carriers: defaultdict[Key, list[tuple[float, int]]] = defaultdict(list)
+        keys = [_keys(document, layout) for document in documents]
         values: dict[Key, str] = {}
-        for i, document in enumerate(documents):
-            for key, value in _keys(document, layout).items():
+        for found in keys:
+            for key, value in found.items():
                 values.setdefault(key, value)
-                carriers[key].append((-document.popularity, first + i))
         numbers = self._numbers(values)
+        rows: list[tuple[int, str, str, float, bytes]] = []
         mentions: list[tuple[int, float, int]] = []
-        for key, carried in carriers.items():
-            number = numbers[key]
-            deltas[number] += len(carried)
-            mentions.extend((number, unpopularity, document) for unpopularity, document in carried)
+        for number, (document, found) in enumerate(zip(documents, keys, strict=True), first):
+            readings = array("q", [numbers[key] for key in found])
+            rows.append((number, document.id, document.type, -document.popularity, readings.tobytes()))
+            deltas.update(readings)
+            mentions.extend(
+                (reading, -document.popularity, number)
+                for (_, type, attribute), reading in zip(found, readings, strict=True)
+                if not (type and attribute)
+            )
         mentions.sort()
+        self._database.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", rows)
         self._database.executemany("INSERT INTO mentions VALUES (?, ?, ?)", mentions)
 
     def _numbers(self, values: Mapping[Key, str]) -> dict[Key, int]:
@@ -177,7 +187,7 @@ class Lexicon:
                 [(first + i, *key, values[key]) for i, key in enumerate(new)],
             )
             numbers.update((key, first + i) for i, key in enumerate(new))
-            self._count_words(Counter(word for name, _, _ in new for word in set(name.split(" "))))
+            self._count_words(_words(new))
         return numbers
 
     def _count_words(self, gained: Counter[str]) -> None:
@@ -191,11 +201,13 @@ class Lexicon:
         self._database.executemany("INSERT OR IGNORE INTO deletions VALUES (?, ?)", keys)
 
     def _drop_unused(self, numbers: Sequence[int]) -> None:
-        gone = self._rows("SELECT number, name FROM readings WHERE document_count = 0 AND number IN ({})", numbers)
+        gone = self._rows(
+            "SELECT number, name, type, attribute FROM readings WHERE document_count = 0 AND number IN ({})", numbers
+        )
         if not gone:
             return
-        self._rows("DELETE FROM readings WHERE number IN ({})", [number for number, _ in gone])
-        lost = Counter(word for _, name in gone for word in set(name.split(" ")))
+        self._rows("DELETE FROM readings WHERE number IN ({})", [number for number, *_ in gone])
+        lost = _words((name, type, attribute) for _, name, type, attribute in gone)
         self._database.executemany(
             "UPDATE words SET reading_count = reading_count - ? WHERE word = ?",
             [(count, word) for word, count in lost.items()],
@@ -216,18 +228,28 @@ class Lexicon:
         return rows
 
 
+def _words(keys: Iterable[Key]) -> Counter[str]:
+    """In how many names each word is; a stem is not a word."""
+    return Counter(word for name, _, attribute in keys if attribute != TYPE_STEM for word in set(name.split(" ")))
+
+
+@lru_cache(maxsize=1_024)
+def _type_keys(type: str, language: str) -> tuple[Key, ...]:
+    name = name_of(type)
+    stem = Analysis(language).stem(name)
+    return (
+        ((name, type, TYPE_NAME),)
+        if stem == name or " " in name
+        else ((name, type, TYPE_NAME), (stem, type, TYPE_STEM))
+    )
+
+
 def _keys(document: Document, layout: Layout) -> dict[Key, str]:
     """What a document can be named by: key to the value as the catalogue writes it."""
-    keys: dict[Key, str] = {}
-    for name in layout.names(document):
-        if len(name) <= 4 * NAME_CHARS_MAX:
-            normalized = normalize(name)
-            if normalized and normalized.count(" ") < NAME_WORDS_MAX:
-                keys.setdefault((normalized, document.type, ""), name)
-    for attribute, value in layout.labels(document):
-        normalized = normalize(value)
-        if normalized and normalized.count(" ") < NAME_WORDS_MAX:
-            keys.setdefault((normalized, "", attribute), value)
-    type_name = normalize(document.type)
-    keys.setdefault((type_name, document.type, "type"), document.type)
+    keys = dict.fromkeys(_type_keys(document.type, layout.language), document.type)
+    for title in layout.names(document):
+        if name := name_of(title):
+            keys.setdefault((name, document.type, ""), title)
+    for attribute, value, name in layout.labels(document):
+        keys.setdefault((name, "", attribute), value)
     return keys

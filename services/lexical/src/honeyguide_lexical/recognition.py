@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import tantivy
 
@@ -15,14 +16,17 @@ from honeyguide.query import Span, SpanReading
 from honeyguide_lexical.analysis import Analysis
 from honeyguide_lexical.fulltext import PLAIN
 from honeyguide_lexical.layout import NAME_WORDS_MAX
-from honeyguide_lexical.spelling import nearest, query_keys
+from honeyguide_lexical.lexicon import TYPE_NAME, TYPE_STEM
+from honeyguide_lexical.spelling import deletion_keys, edits_allowed, nearest
 
 QUERY_WORDS_MAX = 24
 READINGS_A_SPAN_MAX = 16
 DOCUMENTS_A_READING_MAX = 5
 NEAR_WORDS_MAX = 2_000
-TYPE_READING = "type"
-"""Mark, in the lexicon's attribute column together with a type, of the reading that is a type's own name."""
+
+
+Row = tuple[int, str, str, str, int]
+"""A reading: number, type, attribute, value, how many documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ class Recognizer:
                     corrected[i], edits[i] = near
                     known.add(near[0])
                     frequencies[i] = _frequency(searcher, analysis, near[0])
-        spans = self._spans(database, corrected, edits, known)
+        stems = [analysis.stem(word) for word in corrected]
+        spans = self._spans(database, corrected, edits, known, stems)
         count = searcher.num_docs
         idfs = tuple(math.log((count - df + 0.5) / (df + 0.5) + 1.0) if df > 0 else 0.0 for df in frequencies)
         return Recognition(spans, tuple(corrected), idfs)
@@ -86,7 +91,7 @@ class Recognizer:
         return {row[0] for row in database.execute(f"SELECT word FROM words WHERE word IN ({marks})", words)}
 
     def _nearest(self, database: sqlite3.Connection, word: str) -> tuple[str, int] | None:
-        keys = list(query_keys(word))
+        keys = list(deletion_keys(word)) if edits_allowed(word) else []
         if not keys:
             return None
         marks = ",".join("?" * len(keys))
@@ -98,7 +103,12 @@ class Recognizer:
         return nearest(word, rows)
 
     def _spans(
-        self, database: sqlite3.Connection, words: Sequence[str], edits: Sequence[int], known: set[str]
+        self,
+        database: sqlite3.Connection,
+        words: Sequence[str],
+        edits: Sequence[int],
+        known: set[str],
+        stems: Sequence[str],
     ) -> tuple[Span, ...]:
         runs: dict[tuple[int, int], str] = {}
         for begin in range(len(words)):
@@ -106,48 +116,49 @@ class Recognizer:
                 if words[end - 1] not in known:
                     break
                 runs[begin, end] = " ".join(words[begin:end])
-        found: dict[str, list[tuple[int, str, str, str, int]]] = {}
-        names = list(dict.fromkeys(runs.values()))
-        if names:
-            marks = ",".join("?" * len(names))
-            rows: Iterable[tuple[str, int, str, str, str, int]] = database.execute(
-                f"SELECT name, number, type, attribute, value, document_count FROM readings WHERE name IN ({marks})",
-                names,
-            )
-            for name, *reading in rows:
-                found.setdefault(name, []).append(tuple(reading))  # type: ignore[arg-type]
+        rows = self._rows(database, {*runs.values(), *stems})
         spans = []
-        for (begin, end), name in runs.items():
-            if name in found:
-                spans.append(Span(begin, end, self._readings(database, found[name], sum(edits[begin:end]))))
+        for begin in range(len(words)):
+            for end in range(begin + 1, min(begin + NAME_WORDS_MAX, len(words)) + 1):
+                found = [row for row in rows.get(runs.get((begin, end), ""), ()) if row[2] != TYPE_STEM]
+                if end == begin + 1 and stems[begin] != words[begin]:
+                    named = {row[1] for row in found if row[2] == TYPE_NAME}
+                    found += [row for row in rows.get(stems[begin], ()) if row[1] not in named and _of_type(row)]
+                if found:
+                    spans.append(Span(begin, end, self._readings(database, found, sum(edits[begin:end]))))
         return tuple(spans)
 
-    def _readings(
-        self, database: sqlite3.Connection, rows: list[tuple[int, str, str, str, int]], edits: int
-    ) -> tuple[SpanReading, ...]:
+    def _rows(self, database: sqlite3.Connection, names: set[str]) -> dict[str, list[Row]]:
+        found: dict[str, list[Row]] = {}
+        if names:
+            marks = ",".join("?" * len(names))
+            for name, *reading in database.execute(
+                f"SELECT name, number, type, attribute, value, document_count FROM readings WHERE name IN ({marks})",
+                list(names),
+            ):
+                found.setdefault(name, []).append(cast(Row, tuple(reading)))
+        return found
+
+    def _readings(self, database: sqlite3.Connection, rows: list[Row], edits: int) -> tuple[SpanReading, ...]:
         rows.sort(key=lambda row: -row[4])
         readings = []
         for number, type, attribute, value, count in rows[:READINGS_A_SPAN_MAX]:
+            if type and attribute:
+                readings.append(SpanReading(value, type, edits=edits, document_count=count))
+                continue
             top = database.execute(
-                "SELECT id, unpopularity FROM mentions JOIN documents ON documents.number = mentions.document"
-                " WHERE reading = ? ORDER BY unpopularity LIMIT ?",
+                "SELECT id, mentions.unpopularity FROM mentions JOIN documents ON documents.number = mentions.document"
+                " WHERE reading = ? ORDER BY mentions.unpopularity LIMIT ?",
                 (number, DOCUMENTS_A_READING_MAX),
             ).fetchall()
-            if not top:
-                continue
-            named = not (type and attribute)
-            readings.append(
-                SpanReading(
-                    value=value,
-                    type=type,
-                    attribute=attribute if named else "",
-                    edits=edits,
-                    document_count=count,
-                    popularity=-top[0][1],
-                    document_ids=tuple(id for id, _ in top) if named else (),
-                )
-            )
+            if top:
+                ids = tuple(id for id, _ in top)
+                readings.append(SpanReading(value, type, attribute, edits, count, -top[0][1], ids))
         return tuple(readings)
+
+
+def _of_type(row: Row) -> bool:
+    return row[2] in (TYPE_NAME, TYPE_STEM) and row[1] != ""
 
 
 def _frequency(searcher: tantivy.Searcher, analysis: Analysis, word: str) -> int:

@@ -1,14 +1,15 @@
-"""Near words without looking at all of them: words meet where both have lost a letter or two.
+"""Near words without looking at all of them: words meet where both have lost a letter.
 
-Symmetric deletion (Garbe's SymSpell): two words at most d edits apart (an exchange of neighbours is one) have a form in
-common after at most d deletions from each. Only the first PREFIX_CHARS letters lose letters, which bounds the forms a
-word; candidates are then checked by their true distance.
+Symmetric deletion, as in Garbe's SymSpell: two words one edit apart (an exchange of neighbours is one) have a form in
+common once each has lost at most one letter. Only the first PREFIX_CHARS letters lose one, so a word has at most
+PREFIX_CHARS + 1 forms, and edits further on cost nothing. Of words two edits apart, those are found whose edits are one
+letter too many and one too few, or not both among the first letters: keeping all of them takes three times the rows,
+which was most of the time to index a catalogue of names. What true distance allows is checked afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import combinations
+from collections.abc import Iterable
 from zlib import crc32
 
 from rapidfuzz.distance import OSA
@@ -30,21 +31,16 @@ def edits_allowed(word: str) -> int:
 
 
 def deletion_keys(word: str) -> set[int]:
-    """Hashes of the forms under which a word of the catalogue is kept.
+    """Hashes of the forms under which a word is kept and looked for; none if it has to be exact.
 
-    A query word may be one letter longer than the catalogue's, so a word is kept under what a neighbour one letter
-    longer would be allowed.
+    One letter shorter than what may be misspelt is kept as well: "her" is near "herr".
     """
-    if len(word) < ONE_EDIT_CHARS_MIN - 1:
+    if not ONE_EDIT_CHARS_MIN - 1 <= len(word) <= WORD_CHARS_MAX or any(c.isdigit() for c in word):
         return set()
-    longer = word + "x" * (2 if len(word) >= TWO_EDITS_CHARS_MIN - 2 else 1)
-    return {crc32(form.encode()) for form in _forms(word, edits_allowed(longer))}
-
-
-def query_keys(word: str) -> set[int]:
-    """Hashes of the forms under which near words may be kept; none if the word must be exact."""
-    edits = edits_allowed(word)
-    return {crc32(form.encode()) for form in _forms(word, edits)} if edits else set()
+    prefix = word[:PREFIX_CHARS]
+    keys = {crc32((prefix[:i] + prefix[i + 1 :]).encode()) for i in range(len(prefix))}
+    keys.add(crc32(prefix.encode()))
+    return keys
 
 
 def nearest(word: str, candidates: Iterable[tuple[str, int]]) -> tuple[str, int] | None:
@@ -60,10 +56,3 @@ def nearest(word: str, candidates: Iterable[tuple[str, int]]) -> tuple[str, int]
             rank = (edits, candidate[0] != word[0], -usual, candidate)
             best = rank if best is None else min(best, rank)
     return (best[3], best[0]) if best else None
-
-
-def _forms(word: str, edits: int) -> Iterator[str]:
-    prefix = word[:PREFIX_CHARS]
-    for count in range(edits + 1):
-        for gone in combinations(range(len(prefix)), min(count, len(prefix))):
-            yield "".join(c for i, c in enumerate(prefix) if i not in gone)

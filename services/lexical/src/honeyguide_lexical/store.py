@@ -108,7 +108,7 @@ class Store:
         for folder in self._data_dir.glob("index-*"):
             if folder.name != state.get("folder"):
                 shutil.rmtree(folder, ignore_errors=True)
-        if state.get("fingerprint") == self.layout.fingerprint:
+        if state.get("fingerprint") == self.layout.fingerprint and FullText.exists(self._data_dir / state["folder"]):
             try:
                 return self._full_text(self._data_dir / state["folder"]), state["sequence"]
             except (ValueError, OSError) as error:

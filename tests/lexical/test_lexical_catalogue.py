@@ -1,0 +1,204 @@
+"""Taking documents in: visible in time, replaced, deleted, and never lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import time
+from asyncio.subprocess import DEVNULL, PIPE
+from pathlib import Path
+
+import grpc
+import pytest
+
+from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2, indexing_pb2_grpc
+from honeyguide.documents import Document, document_to_proto
+from honeyguide.errors import FailedPrecondition, InvalidArgument
+from honeyguide_lexical.service import open_service
+from honeyguide_lexical.settings import LexicalSettings
+
+
+async def test_an_upsert_is_found_within_a_second(client) -> None:
+    await client.put(Document("new", "film", "Quetzalcoatl Rising"), settle=False)
+    begin = time.monotonic()
+    while await client.ids("lexical.bm25", "quetzalcoatl") != ["new"]:
+        assert time.monotonic() - begin < 1.0
+        await asyncio.sleep(0.01)
+    while "Quetzalcoatl Rising" not in await client.complete("quetz"):
+        assert time.monotonic() - begin < 1.0
+        await asyncio.sleep(0.01)
+
+
+async def test_a_document_is_fetchable_as_soon_as_it_is_acknowledged(client) -> None:
+    await client.put(Document("new", "film", "Quetzalcoatl", "", {"x": ("y", 1.0, True)}), settle=False)
+    [fetched] = await client.fetch("new")
+    assert fetched.document.title == "Quetzalcoatl"
+    assert len(fetched.document.attributes["x"].values) == 3
+
+
+async def test_replacing_removes_what_was(client) -> None:
+    await client.put(Document("f2", "film", "Delicatessen", "A butcher.", {"genre": ("Horror",)}, 10))
+    assert await client.ids("lexical.bm25", "amelie") == []
+    assert await client.ids("lexical.bm25", "delicatessen butcher") == ["f2"]
+    assert not (await client.recognize("amelie")).spans
+    assert (await client.recognize("horror")).spans[0].readings[0].document_count == 1
+    comedy = (await client.recognize("comedy")).spans[0].readings[0]
+    assert (comedy.document_count, list(comedy.document_ids)) == (1, ["f5"])
+    assert (await client.stats()).document_count == 12
+
+
+async def test_the_last_of_several_versions_in_one_call_counts(client) -> None:
+    await client.put(*(Document("twice", "film", f"Version{i}") for i in range(3)))
+    assert await client.ids("lexical.bm25", "version2") == ["twice"]
+    assert await client.ids("lexical.bm25", "version0") == []
+
+
+async def test_deleting(client) -> None:
+    assert await client.delete("f6", "f6", "unknown") == 1
+    assert "f6" not in await client.ids("lexical.bm25", "love")
+    assert await client.fetch("f6") == []
+    assert not (await client.recognize("love")).spans
+    assert await client.delete("f6") == 0
+    stats = await client.stats()
+    assert stats.documents_by_type == {"film": 6, "person": 2, "track": 3}
+
+
+async def test_deleting_everything_leaves_no_word_behind(client) -> None:
+    await client.delete(*(f"f{i}" for i in range(1, 8)), "p1", "p2", "t1", "t2", "t3")
+    stats = await client.stats()
+    assert (stats.document_count, stats.figures["names"], stats.figures["words"]) == (0, 0, 0)
+    assert list((await client.recognize("tayler")).corrected_words) == ["tayler"]
+
+
+async def test_bad_documents_are_named_and_the_others_taken(client) -> None:
+    errors = await client.put(Document("ok", "film", "Fine"), Document("bad", "No Type!", "x"))
+    assert [(e.index, e.document_id, e.field) for e in errors] == [(1, "bad", "type")]
+    assert await client.ids("lexical.bm25", "fine") == ["ok"]
+
+
+async def test_the_embedding_is_not_kept(client) -> None:
+    message = document_pb2.Document(id="e", type="film", title="E", embedding=b"\0\0\x80\x3f")
+    await client.index.IndexDocuments(indexing_pb2.IndexDocumentsRequest(documents=[message]))
+    assert (await client.fetch("e"))[0].document.embedding == b""
+
+
+async def test_reopening_finds_everything_again(tmp_path: Path, opener) -> None:
+    async with opener(tmp_path) as client:
+        await client.put(Document("a", "film", "Alpha"), Document("b", "film", "Beta"), settle=False)
+    async with opener(tmp_path) as client:
+        assert await client.ids("lexical.bm25", "alpha") == ["a"]
+        assert (await client.recognize("beta")).spans[0].readings[0].value == "Beta"
+
+
+async def test_a_folder_serves_one_process_at_a_time(tmp_path: Path, opener) -> None:
+    async with opener(tmp_path):
+        with pytest.raises(FailedPrecondition, match="in use"):
+            async with open_service(LexicalSettings(data_dir=tmp_path)):
+                pass
+
+
+def do_damage(data_dir: Path, damage: str) -> None:
+    [folder] = data_dir.glob("index-*")
+    if damage == "no folder":
+        shutil.rmtree(folder)
+    elif damage == "no meta":
+        (folder / "meta.json").write_text("{")
+    elif damage == "cut segment":
+        for path in folder.glob("*.store"):
+            os.truncate(path, 3)
+        for path in folder.glob("*.term"):
+            os.truncate(path, 3)
+    else:
+        for path in data_dir.glob("lexicon.sqlite3*"):
+            path.unlink()
+
+
+@pytest.mark.parametrize("damage", ["no folder", "no meta", "cut segment", "lexicon gone"])
+async def test_a_damaged_index_is_rebuilt_from_the_journal(tmp_path: Path, damage: str, opener) -> None:
+    async with opener(tmp_path) as client:
+        await client.put(Document("a", "film", "Alpha"), Document("b", "film", "Beta"))
+    do_damage(tmp_path, damage)
+    async with opener(tmp_path) as client:
+        assert await client.ids("lexical.bm25", "alpha") == ["a"]
+        assert await client.complete("bet") == ["Beta"]
+        assert (await client.recognize("alpha")).spans
+
+
+async def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path, opener) -> None:
+    environment = {
+        **os.environ,
+        "HONEYGUIDE_LEXICAL_DATA_DIR": str(tmp_path / "data"),
+        # Nothing is committed to the index before the kill but what the first round does.
+        "HONEYGUIDE_LEXICAL_COMMIT_INTERVAL_S": "30",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "honeyguide_lexical", env=environment, stdout=PIPE, stderr=DEVNULL
+    )
+    try:
+        assert process.stdout is not None
+        line = await process.stdout.readline()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{int(line.split()[1])}") as channel:
+            stub = indexing_pb2_grpc.IndexingServiceStub(channel)
+            for i in range(20):
+                documents = [document_to_proto(Document(f"d{i}-{j}", "film", f"Kept{i}x{j}")) for j in range(20)]
+                await stub.IndexDocuments(indexing_pb2.IndexDocumentsRequest(documents=documents))
+            await stub.DeleteDocuments(indexing_pb2.DeleteDocumentsRequest(document_ids=["d0-0"]))
+    finally:
+        process.kill()
+        await process.wait()
+    async with opener(tmp_path / "data") as client:
+        assert (await client.stats()).document_count == 399
+        assert await client.ids("lexical.bm25", "kept19x19") == ["d19-19"]
+        assert await client.ids("lexical.bm25", "kept0x0") == []
+        assert (await client.recognize("kept19x19")).spans
+
+
+async def test_configuring_makes_attributes_searchable_and_survives_a_restart(tmp_path: Path, opener) -> None:
+    attribute = indexing_pb2.AttributeConfiguration
+    async with opener(tmp_path) as client:
+        await client.put(
+            Document("t", "track", "Halo", "", {"artist": ("Beyoncé",), "mood": ("calm",), "aka": ("Sasha's Song",)}),
+            Document("u", "track", "Other", "sasha song " * 30, {"artist": ("Nobody",)}),
+        )
+        assert await client.ids("lexical.bm25", "beyonce") == []
+        assert (await client.recognize("calm")).spans
+        await client.configure(
+            attribute(name="artist", searchable=True, boost=2),
+            attribute(name="aka", alias=True),
+            attribute(name="mood", kind=indexing_pb2.ATTRIBUTE_KIND_TEXT),
+        )
+        assert await client.ids("lexical.bm25", "beyonce") == ["t"]
+        assert await client.ids("lexical.bm25", "calm") == ["t"]
+        assert (await client.ids("lexical.bm25", "sasha song"))[0] == "t"
+        assert not (await client.recognize("calm")).spans
+        assert (await client.recognize("sasha s song")).spans[-1].readings[0].type == "track"
+        assert sum(name.startswith("index-") for name in os.listdir(tmp_path)) == 1
+    async with opener(tmp_path) as client:
+        assert await client.ids("lexical.bm25", "beyonce") == ["t"]
+
+
+@pytest.mark.parametrize(
+    ("configuration", "field"),
+    [
+        ({"language": "english"}, "language"),
+        ({"title_boost": -1.0}, "title_boost"),
+        ({"title_boost": float("nan")}, "title_boost"),
+        ({"attributes": [indexing_pb2.AttributeConfiguration(name="")]}, "name"),
+        ({"attributes": [indexing_pb2.AttributeConfiguration(name="a")] * 2}, "name"),
+        ({"attributes": [indexing_pb2.AttributeConfiguration(name="a", boost=-1)]}, "boost"),
+    ],
+)
+async def test_a_wrong_configuration_is_refused(client, configuration, field: str) -> None:
+    with pytest.raises(InvalidArgument, match=field):
+        await client.index.Configure(
+            indexing_pb2.ConfigureRequest(configuration=indexing_pb2.CatalogConfiguration(**configuration))
+        )
+    assert await client.ids("lexical.bm25", "amelie") == ["f2"]
+
+
+async def test_a_german_catalogue_is_stemmed_in_german(empty) -> None:
+    await empty.put(Document("h", "film", "Häuser", "Die Kinder spielten"))
+    await empty.configure(language="de")
+    assert await empty.ids("lexical.bm25", "haus spielen") == ["h"]

@@ -1,0 +1,91 @@
+"""Fetching with snippets, and completion."""
+
+from __future__ import annotations
+
+import pytest
+
+from honeyguide.api.lexical.v1 import lexical_pb2
+from honeyguide.api.retrieval.v1 import document_pb2
+from honeyguide.documents import Document
+from honeyguide.errors import InvalidArgument
+from honeyguide_lexical.analysis import Analysis
+from honeyguide_lexical.snippets import SNIPPET_CHARS, Snippets
+
+
+async def test_documents_come_in_the_order_asked_and_unknown_ones_are_left_out(client) -> None:
+    assert [f.document.id for f in await client.fetch("t1", "nope", "f1", "p2")] == ["t1", "f1", "p2"]
+
+
+async def test_snippets_mark_stems_and_escape_html(client) -> None:
+    await client.put(Document("x", "film", "X", 'He said <script>alert("rebel")</script> & the rebels\' rebellion.'))
+    [fetched] = await client.fetch("x", query="REBEL script")
+    assert fetched.snippet == (
+        "He said &lt;<b>script</b>&gt;alert(&quot;<b>rebel</b>&quot;)&lt;/<b>script</b>&gt; &amp; "
+        "the <b>rebels</b>&#x27; rebellion."
+    )
+
+
+async def test_no_query_or_no_match_gives_no_snippet(client) -> None:
+    assert [f.snippet for f in await client.fetch("f1", "f2")] == ["", ""]
+    assert [f.snippet for f in await client.fetch("f1", query="waitress")] == [""]
+
+
+def test_the_snippet_is_where_most_words_are() -> None:
+    snippets = Snippets(Analysis("en"))
+    text = "apple " + "filler words here " * 60 + "an apple and a pear together " + "more filler " * 60 + "pear"
+    snippet = snippets.snippet(text, snippets.terms("apple pear"))
+    assert "an <b>apple</b> and a <b>pear</b> together" in snippet
+    assert snippet.startswith("… ")
+    assert snippet.endswith(" …")
+    assert len(snippet.replace("<b>", "").replace("</b>", "")) <= SNIPPET_CHARS + 4
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 5_000, "pear" * 900, "é" * 300 + " pear", "pear", " pear\n", "\U0001d52dear pear " * 200]
+)
+def test_odd_texts_give_bounded_snippets(text: str) -> None:
+    snippets = Snippets(Analysis("en"))
+    snippet = snippets.snippet(text, snippets.terms("pear"))
+    assert len(snippet.replace("<b>", "").replace("</b>", "")) <= max(SNIPPET_CHARS, 300) + 8
+
+
+async def test_titles_complete_by_popularity(client) -> None:
+    assert await client.complete("love") == ["Love", "Love Story", "Love Actually", "Lover", "Crazy in Love"]
+    assert await client.complete("love a") == ["Love Actually"]
+    assert await client.complete("ame") == ["Amélie"]
+    assert await client.complete("AMÉ") == ["Amélie"]
+    assert await client.complete("spider-m") == ["Spider-Man"]
+    assert (await client.complete("t", limit=1)) == ["Taylor Swift"]
+    assert await client.complete("") == []
+    assert await client.complete("-") == []
+
+
+async def test_completion_honours_the_filter(client) -> None:
+    assert await client.complete("lov", filter=document_pb2.Filter(types=["track"])) == [
+        "Love Story",
+        "Lover",
+        "Crazy in Love",
+    ]
+
+
+async def test_an_exact_title_is_completed_however_unpopular(client) -> None:
+    await client.put(*(Document(f"l{i}", "film", f"Love {i}", popularity=1_000.0) for i in range(200)))
+    assert (await client.complete("love", limit=3))[0] == "Love"
+
+
+async def test_scores_lie_in_0_to_1_best_first(client) -> None:
+    response = await client.lexical.CompleteTitles(lexical_pb2.CompleteTitlesRequest(prefix="l", limit=10))
+    scores = [c.score for c in response.completions]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 < score <= 1 for score in scores)
+
+
+@pytest.mark.parametrize("limit", [0, 51])
+async def test_the_limit_is_checked(client, limit: int) -> None:
+    with pytest.raises(InvalidArgument, match="limit"):
+        await client.complete("a", limit=limit)
+
+
+async def test_too_many_ids_are_refused(client) -> None:
+    with pytest.raises(InvalidArgument, match="document_ids"):
+        await client.fetch(*map(str, range(1_001)))
