@@ -1,8 +1,8 @@
 """A durable journal of the catalogue, one row a document: what an index is rebuilt and caught up from.
 
 A write is durable when it returns: it survives the death of the process and, since every transaction is synced to disk
-(`synchronous=FULL`, one sync a batch), that of the machine. Every change takes the next sequence number, so that an index which remembers
-the number it was saved at reads only what came after.
+(`synchronous=FULL`, one sync a batch), that of the machine. Every change takes the next sequence number, so that an
+index which remembers the number it was saved at reads only what came after.
 """
 
 from __future__ import annotations
