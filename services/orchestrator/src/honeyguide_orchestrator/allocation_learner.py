@@ -32,8 +32,14 @@ FIRST_BIN = {"dependable": -0.4, "exploit": -0.9, "explore": -3.0}
 LATER_BINS = {"dependable": -1.6, "exploit": -2.2, "explore": -3.5}
 """Prior log-odds for every later bin, given that it stands in no earlier one."""
 
-MISSED = -0.25
+MISSES = "misses"
+"""Feature: how many strategies were asked before and missed. Beside it, every such strategy has a flag of its own."""
+
+MISSED = -0.3
 """Prior effect of another strategy's miss on the log-odds."""
+
+KNOWN_SHARE = 0.7
+"""Share of the misses really seen that a step is told of."""
 
 VALUE_PRIOR = 0.7
 """Prior graded reward of a wanted document found in the first bin."""
@@ -89,7 +95,7 @@ class AllocationLearner:
         regressions = []
         for b in range(len(self.depths)):
             table = FIRST_BIN if b == 0 else LATER_BINS
-            regressions.append(_regression({"bias": table[traits.prior]}, {}))
+            regressions.append(_regression({"bias": table[traits.prior], MISSES: MISSED}, {}))
         self.bins[traits.name] = _Bins(
             regressions,
             [VALUE_PRIOR * VALUE_PRIOR_DECAY**b * VALUE_PRIOR_COUNT for b in range(len(self.depths))],
@@ -117,8 +123,10 @@ class AllocationLearner:
             if name not in self.bins:
                 continue
             strategy = self.bins[name]
-            chosen = [other for other in missed if other != name and rng.random() < 0.5]
+            chosen = [other for other in missed if other != name and rng.random() < KNOWN_SHARE]
             features = context | {_flag(other): 1.0 for other in chosen}
+            if chosen:
+                features[MISSES] = float(len(chosen))
             rank = ranks.get(name)
             for b, rung in enumerate(self.depths):
                 if b > 0 and self.depths[b - 1] >= depth:
@@ -144,10 +152,10 @@ class AllocationLearner:
                 learned = regression.weights
                 sums = regression.optimizer.g2
                 for i, name in enumerate(names):
-                    prior = MISSED if i >= len(FEATURES) else 0.0
-                    weights[s, b, i] = learned.get(name, prior)
+                    weights[s, b, i] = learned.get(name, 0.0)
                     if name in sums:
                         deviations[s, b, i] = 1.0 / np.sqrt(sums[name])
+                weights[s, b, len(FEATURES) :] += learned[MISSES]
                 values[s, b] = bins.value_sums[b] / bins.value_counts[b]
         return AllocationModel(tuple(strategies), self.depths, weights, deviations * 0.3, values)
 
