@@ -10,7 +10,7 @@ from honeyguide.documents import DAY_S, Context
 from honeyguide.text import words
 from honeyguide_memory.budget import Budget
 from honeyguide_memory.grams import gram_slots, posting
-from honeyguide_memory.layout import Layout, Owner, digest, owner_id
+from honeyguide_memory.layout import Layout, Owner, event_number, owner_id
 from honeyguide_memory.settings import MemorySettings
 from honeyguide_memory.store import ASSOCIATE, POPULARITY, POST, Store, call
 from honeyguide_memory.transport import Command
@@ -20,7 +20,7 @@ QUERY_CHARS_COMPLETED_MAX = 100
 PREFIX_LENGTHS = (1, 2, 4, 7)
 
 # As lua/associate.lua, lua/popularity.lua and lua/post.lua read them.
-_EVENT = struct.Struct("<8sddH")
+_EVENT = struct.Struct("<dddH")
 _PAIR = struct.Struct("<c8sH")
 _POSTING = struct.Struct("<H9sd")
 
@@ -52,11 +52,11 @@ class ActionRecorder:
         self._store = store
         self._layout = layout
         budget = Budget(settings)
-        window = (settings.event_window_days, budget.event_ids_a_day)
+        ids = (budget.event_sets, budget.event_ids_a_set)
         long_s = settings.half_life_long_days * DAY_S
-        self._associate = (settings.half_life_short_days * DAY_S, long_s, *window, *budget.kind_arguments)
+        self._associate = (settings.half_life_short_days * DAY_S, long_s, *ids, *budget.kind_arguments)
         listed_max = -(-settings.listed_max // settings.partitions)
-        self._popularity = (settings.half_life_trend_days * DAY_S, long_s, *window, listed_max)
+        self._popularity = (settings.half_life_trend_days * DAY_S, long_s, *ids, listed_max)
         self._postings_max = budget.postings_max
 
     async def record(self, actions: Sequence[Action]) -> int:
@@ -66,7 +66,7 @@ class ActionRecorder:
         associated: dict[bytes, list[bytes]] = {}
         posted: dict[tuple[int, bytes], float] = {}
         for action in actions:
-            id, document = digest(action.event_id), action.document_id.encode()
+            id, document = event_number(action.event_id), action.document_id.encode()
             event = _EVENT.pack(id, action.time_s, action.weight, len(document)) + document
             popularity.setdefault(layout.document_tag(document), []).append(event)
             if action.weight == 0:

@@ -5,18 +5,26 @@ from __future__ import annotations
 from honeyguide_memory.layout import BUCKETS, GRAM_SLOTS, Owner
 from honeyguide_memory.settings import MemorySettings
 
-# Shares of the whole; what is left over is for Redis's own tables.
+# Shares of `memory_bytes_max`; what is left over is for Redis's own tables.
 SHARES = {
-    Owner.QUERY: 0.35,
-    Owner.WORD: 0.08,
-    Owner.USER: 0.20,
+    Owner.QUERY: 0.32,
+    Owner.WORD: 0.07,
+    Owner.USER: 0.18,
     Owner.SEGMENT: 0.02,
     Owner.SESSION: 0.05,
     Owner.PREFIX: 0.05,
 }
-PREDICTED_SHARE = 0.12
-NEAR_SHARE = 0.08
-POSTING_BYTES = 24
+PREDICTED_SHARE = 0.10
+NEAR_SHARE = 0.07
+EVENT_IDS_SHARE = 0.10
+
+POSTING_BYTES = 36
+POSTINGS_MAX = 100
+# Sets of event ids over all partitions of a family, and their sizes up to 500 ids (which Redis packs) and beyond.
+EVENT_SETS = 4_096
+EVENT_SET_PACKED_MAX = 500
+EVENT_ID_PACKED_BYTES = 9
+EVENT_ID_BYTES = 40
 
 NAMES = {
     Owner.QUERY: "queries",
@@ -47,7 +55,9 @@ class Budget:
             rest_s = settings.session_s if kind is Owner.SESSION else 0
             self.kind_arguments += [kind.value, pairs_max[kind], int(whole * share / partitions), rest_s]
         self.bucket_bytes = max(1, int(whole * PREDICTED_SHARE / partitions / BUCKETS))
-        self.postings_max = max(8, min(100, int(whole * NEAR_SHARE / GRAM_SLOTS / POSTING_BYTES)))
-        # Two generations of every day of the window, of days beyond it, and of today.
-        kept = 2 * (settings.event_window_days + 2) * partitions
-        self.event_ids_a_day = max(1, settings.event_ids_max // kept)
+        self.postings_max = max(4, min(POSTINGS_MAX, int(whole * NEAR_SHARE / GRAM_SLOTS / POSTING_BYTES)))
+        self.event_sets = max(1, EVENT_SETS // partitions)
+        # Associations and documents each keep ids, in two generations.
+        bytes_each = whole * EVENT_IDS_SHARE / (4 * self.event_sets * partitions)
+        packed = min(EVENT_SET_PACKED_MAX, int(bytes_each / EVENT_ID_PACKED_BYTES))
+        self.event_ids_a_set = max(4, packed, int(bytes_each / EVENT_ID_BYTES))

@@ -16,7 +16,7 @@ from hashlib import blake2b
 
 HASH_BYTES = 8
 BUCKETS = 512
-GRAM_SLOTS = 65_536
+GRAM_SLOTS = 32_768
 
 
 class Owner(StrEnum):
@@ -33,6 +33,11 @@ class Owner(StrEnum):
 def digest(text: str) -> bytes:
     """Eight bytes that stand for a text; two of a billion texts are alike with a chance of 3%."""
     return blake2b(text.encode(errors="surrogatepass"), digest_size=HASH_BYTES).digest()
+
+
+def event_number(event_id: str) -> float:
+    """A whole number below 2^52 that stands for an event: scripts count in doubles."""
+    return float(int.from_bytes(digest(event_id), "little") >> 12)
 
 
 def owner_id(kind: Owner, name: str) -> bytes:

@@ -30,7 +30,7 @@ class MemorySettings(ServerSettings):
     call_timeout_s: float = Field(5.0, gt=0, le=60, description="seconds that one answer of Redis may take")
 
     memory_bytes_max: int = Field(
-        2**30, ge=2**20, description="bytes that everything learned and predicted may take; documents come on top"
+        2**30, ge=2**26, description="bytes for all that is learned and predicted; records of documents come on top"
     )
     pairs_per_query_max: int = Field(200, ge=1, le=1_000, description="documents remembered for one query")
     pairs_per_user_max: int = Field(200, ge=1, le=1_000, description="documents remembered for one user or segment")
@@ -41,8 +41,6 @@ class MemorySettings(ServerSettings):
     listed_max: int = Field(
         16_000, ge=16, le=1_000_000, description="documents in each list (popular, fresh) of all or of one type"
     )
-    event_ids_max: int = Field(4_000_000, ge=1_000, description="event ids remembered to recognise resent events")
-    event_window_days: int = Field(8, ge=1, le=60, description="days, by event time, that event ids are remembered")
     session_s: float = Field(86_400.0, gt=0, description="seconds without action after which a session is forgotten")
 
     half_life_short_days: float = Field(3.0, gt=0, le=3_650, description="half-life of recent interest, in days")

@@ -1,12 +1,16 @@
 -- Adds actions to owners (queries, words, users ...) of one partition.
--- KEYS[1] the partition's hash tag. ARGV: half-lives (s), window (days), ids kept a day, number of kinds, per kind: its
+-- KEYS[1] the partition's hash tag. ARGV: half-lives (s), sets of event ids, ids a set, number of kinds, per kind: its
 -- letter, pairs an owner may have, bytes all its owners may have, seconds of rest before an owner goes (0 = never);
--- last all events, packed: id (8 bytes), time, weight (doubles), number of pairs (16 bits), per pair: kind (a letter),
+-- last all events, packed: id, time, weight (doubles), number of pairs (16 bits), per pair: kind (a letter),
 -- owner (8 bytes), target (16 bits of length, then bytes).
 local tag = KEYS[1]
 local half_short, half_long = tonumber(ARGV[1]), tonumber(ARGV[2])
-local window_days, ids_max = tonumber(ARGV[3]), tonumber(ARGV[4])
-local OWNER_BYTES, PAIR_BYTES = 160, 64
+local sets, ids_max = tonumber(ARGV[3]), tonumber(ARGV[4])
+
+-- As measured on Valkey 9, on the safe side: a target of more than 64 bytes makes Redis store an owner less densely.
+local OWNER_BYTES = 168
+local function pair_bytes(target) return #target + (#target > 64 and 112 or 48) end
+
 local kinds, at = {}, 6
 for _ = 1, tonumber(ARGV[5]) do
   kinds[ARGV[at]] = {
@@ -31,7 +35,7 @@ local function trim(key, kind)
   table.sort(rows, function(a, b) return a[2] < b[2] or (a[2] == b[2] and a[1] < b[1]) end)
   for i = 1, #rows - kind.pairs_max + math.floor(kind.pairs_max / 10) do
     redis.call('HDEL', key, rows[i][1])
-    kind.grown = kind.grown - #rows[i][1] - PAIR_BYTES
+    kind.grown = kind.grown - pair_bytes(rows[i][1])
   end
 end
 
@@ -40,7 +44,7 @@ local function forget(kind, owner)
   local targets = redis.call('HKEYS', key)
   if #targets > 0 then
     kind.grown = kind.grown - OWNER_BYTES
-    for _, target in ipairs(targets) do kind.grown = kind.grown - #target - PAIR_BYTES end
+    for _, target in ipairs(targets) do kind.grown = kind.grown - pair_bytes(target) end
     redis.call('UNLINK', key)
   end
   redis.call('ZREM', tag .. 'z' .. kind.name, owner)
@@ -49,8 +53,8 @@ end
 local events, pos = ARGV[at], 1
 while pos <= #events do
   local id, time, weight, count
-  id, time, weight, count, pos = struct.unpack('<c8ddH', events, pos)
-  local first = seen_first(tag, id, time, window_days)
+  id, time, weight, count, pos = struct.unpack('<dddH', events, pos)
+  local first = seen_first(tag, id, sets, ids_max)
   for _ = 1, count do
     local letter, owner, length
     letter, owner, length, pos = struct.unpack('<c1c8H', events, pos)
@@ -62,14 +66,13 @@ while pos <= #events do
       redis.call('HSET', key, target, (mass_add(value, time, weight, half_short, half_long)))
       if not value then
         local size = redis.call('HLEN', key)
-        kind.grown = kind.grown + length + PAIR_BYTES + (size == 1 and OWNER_BYTES or 0)
+        kind.grown = kind.grown + pair_bytes(target) + (size == 1 and OWNER_BYTES or 0)
         if size > kind.pairs_max then trim(key, kind) end
       end
       if time > (kind.touched[owner] or -math.huge) then kind.touched[owner] = time end
     end
   end
 end
-seen_rotate(ids_max)
 
 for name, kind in pairs(kinds) do
   if next(kind.touched) then

@@ -1,9 +1,9 @@
 -- Adds actions to the popularity of documents of one partition; returns how many events were new.
--- KEYS[1] the partition's hash tag. ARGV: half-lives (s), window (days), ids kept a day, list length; last all events,
--- packed: id (8 bytes), time, weight (doubles), document (16 bits of length, then bytes). Lists hold log2(mass) + time / half-life, so that decay never rewrites them.
+-- KEYS[1] the partition's hash tag. ARGV: half-lives (s), sets of event ids, ids a set, list length; last all events,
+-- packed: id, time, weight (doubles), document (16 bits of length, then bytes). Lists hold log2(mass) + time / half-life, so that decay never rewrites them.
 local tag = KEYS[1]
 local half_short, half_long = tonumber(ARGV[1]), tonumber(ARGV[2])
-local window_days, ids_max, listed_max = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local sets, ids_max, listed_max = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local new = 0
 
 local function list(key, document, mass, last)
@@ -20,10 +20,10 @@ end
 local events, pos = ARGV[6], 1
 while pos <= #events do
   local id, time, weight, length
-  id, time, weight, length, pos = struct.unpack('<c8ddH', events, pos)
+  id, time, weight, length, pos = struct.unpack('<dddH', events, pos)
   local document = string.sub(events, pos, pos + length - 1)
   pos = pos + length
-  if seen_first(tag, id, time, window_days) then
+  if seen_first(tag, id, sets, ids_max) then
     new = new + 1
     local record = redis.call('HGET', tag .. 'r', document)
     if record and weight ~= 0 then
@@ -35,5 +35,4 @@ while pos <= #events do
     end
   end
 end
-seen_rotate(ids_max)
 return new

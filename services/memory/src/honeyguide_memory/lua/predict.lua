@@ -3,7 +3,7 @@
 -- KEYS[1] the partition's hash tag. ARGV: bytes a bucket may have, pairs a query may have; all pairs, packed: bucket
 -- (16 bits), query (8 bytes), score, stamp, length of the document's id (16 bits each), the id.
 local tag, bytes_max, pairs_max = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
-local QUERY_BYTES = 72
+local QUERY_BYTES = 40
 
 local function entries(packed)
   local rows, at = {}, 1
