@@ -1,0 +1,121 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from honeyguide.documents import Context
+from honeyguide.query import Understanding
+from honeyguide_orchestrator.attribution import Attribution, Rewards, Verdict
+from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedStrategy, decode, encode
+from honeyguide_orchestrator.event_stream import Event
+from honeyguide_orchestrator.fanout import Status
+
+REWARDS = Rewards({"click": 1.0, "dislike": -1.0}, play_full_s=30.0)
+
+
+def record(id: str = "d1", time_s: float = 1_000.0) -> DecisionRecord:
+    return DecisionRecord(
+        id=id,
+        query="Halo",
+        understanding=Understanding("halo", "halo"),
+        context=Context(time_s, user_id="u1", attributes={"plan": "free"}),
+        scope="s",
+        policy="squarecb",
+        snapshot_version=3,
+        propensity=0.25,
+        propensity_estimated=False,
+        strategies=(
+            LoggedStrategy("lexical.bm25", 20, 0.9, Status.OK, 3, 0.001),
+            LoggedStrategy("memory.query", 5, 0.5, Status.LATE, 0, 0.5, "late"),
+            LoggedStrategy("vector.dense", 0, 0.8, Status.NOT_ASKED, 0, 0.0),
+        ),
+        x=np.array([1, 0.5], np.float32),
+        ranker="gated",
+        answered=("lexical.bm25",),
+        document_ids=("x", "y", "z"),
+        types=("film", "film", "person"),
+        scores=np.array([3, 2, 1], np.float32),
+        ranks=np.array([[2], [1], [3]], np.int16),
+        features=np.array([[1, 0.5], [0.25, 2]], np.float32),
+        strategy_scores=np.array([[4], [8]], np.float32),
+        page_size=2,
+        swapped_at=1,
+        shadow=(("lexical.bm25", 5),),
+    )
+
+
+def click(document_id: str = "y", decision_id: str = "d1", time_s: float = 1_010.0, **more: object) -> Event:
+    return Event("e1", decision_id, document_id, "click", time_s, **more)  # type: ignore[arg-type]
+
+
+def test_a_record_survives_its_bytes() -> None:
+    before, after = record(), decode(encode(record()))
+    for name in ("x", "scores", "ranks", "features", "strategy_scores"):
+        assert np.array_equal(getattr(before, name), getattr(after, name)), name
+    arrays = {name: np.empty(0) for name in ("x", "scores", "ranks", "features", "strategy_scores")}
+    assert repr(replace(before, **arrays)) == repr(replace(after, **arrays))
+
+
+def test_credit_goes_by_the_position_shown_and_names_who_found_it() -> None:
+    attribution = Attribution(window_s=60)
+    attribution.opened(record(), "1-0", 0)
+    verdict, credit = attribution.attribute(click("y"), 1.0, record())
+    assert verdict is Verdict.ATTRIBUTED
+    assert credit is not None
+    assert credit.position == 2
+    assert credit.reward == pytest.approx(1 / math.log2(3))
+    assert credit.gain == credit.reward
+    assert credit.ranks == {"lexical.bm25": 1}
+    # A late strategy is not held to have found nothing.
+    assert credit.asked == {"lexical.bm25": 20}
+
+
+def test_a_second_document_raises_the_reward_only_if_it_earns_more() -> None:
+    attribution = Attribution(window_s=60)
+    attribution.opened(record(), "1-0", 0)
+    _, first = attribution.attribute(click("y"), 1.0, record())
+    _, better = attribution.attribute(click("x"), 1.0, record())
+    _, worse = attribution.attribute(click("z"), 1.0, record())
+    assert first is not None
+    assert better is not None
+    assert worse is not None
+    assert better.gain == pytest.approx(1 - 1 / math.log2(3))
+    assert worse.gain == 0
+    assert attribution.attribute(click("x"), 1.0, record()) == (Verdict.REPEATED, None)
+
+
+@pytest.mark.parametrize(
+    ("event", "weight", "known", "verdict"),
+    [
+        (click(), 1.0, False, Verdict.UNKNOWN_DECISION),
+        (click(time_s=1_061.0), 1.0, True, Verdict.LATE),
+        (click("nowhere"), 1.0, True, Verdict.NOT_SHOWN),
+        (click(), 0.0, True, Verdict.NEUTRAL),
+        (click(), -1.0, True, Verdict.NEUTRAL),
+    ],
+)
+def test_what_earns_no_credit(event: Event, weight: float, known: bool, verdict: Verdict) -> None:
+    attribution = Attribution(window_s=60)
+    attribution.opened(record(), "1-0", 0)
+    assert attribution.attribute(event, weight, record() if known else None) == (verdict, None)
+
+
+def test_decisions_close_by_the_times_of_decisions_and_say_whether_they_were_rewarded() -> None:
+    attribution = Attribution(window_s=60)
+    for i, (id, time_s) in enumerate([("d1", 1_000.0), ("d2", 1_010.0), ("d3", 1_065.0)]):
+        attribution.opened(record(id, time_s), f"{i}-0", i)
+    attribution.attribute(click(decision_id="d1"), 1.0, record("d1"))
+    assert [(closed.id, rewarded) for closed, rewarded in attribution.close()] == [("d1", True)]
+    attribution.opened(record("d4", 1_071.0), "4-0", 3)
+    assert [(closed.id, rewarded) for closed, rewarded in attribution.close()] == [("d2", False)]
+    assert list(attribution.open) == ["d3", "d4"]
+    assert attribution.credited == {}
+
+
+def test_rewards() -> None:
+    assert REWARDS.of(click()) == 1.0
+    assert REWARDS.of(Event("e", "d", "x", "dislike", 0.0)) == -1.0
+    assert REWARDS.of(Event("e", "d", "x", "skip", 0.0)) == 0.0
+    assert REWARDS.of(Event("e", "d", "x", "play", 0.0, seconds=15.0)) == 0.5
+    assert REWARDS.of(Event("e", "d", "x", "play", 0.0, seconds=600.0)) == 1.0

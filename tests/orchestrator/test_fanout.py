@@ -1,0 +1,98 @@
+"""The fan-out over both ways to reach a retriever, with strategies that fail, are late or talk nonsense."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+
+from honeyguide.candidates import Candidates
+from honeyguide.client import Connection, LocalConnection, RemoteConnection
+from honeyguide.config import CommonSettings, ServerSettings
+from honeyguide.documents import Context
+from honeyguide.query import RetrievalQuery, Understanding
+from honeyguide.retriever import Answer, Need, Strategy, ask_each
+from honeyguide.server import Server
+from honeyguide.servicers import register_retriever
+from honeyguide_orchestrator.fanout import Retrievers, Status
+
+QUERY = RetrievalQuery("halo", Understanding("halo", "halo"), Context(1_000.0))
+
+
+class Shop:
+    strategies = (
+        Strategy("shop.good", "finds things", dependable=True, depth_max=3, needs=(Need.QUERY,)),
+        Strategy("shop.broken", "always fails"),
+    )
+
+    async def retrieve(self, query: RetrievalQuery, depths: Mapping[str, int]) -> Mapping[str, Answer]:
+        async def good() -> Candidates:
+            ids = [f"{query.query}-{i}" for i in range(depths["shop.good"])]
+            return Candidates(ids, np.arange(len(ids), 0, -1, dtype=np.float32), ["thing"] * len(ids))
+
+        async def broken() -> Candidates:
+            raise RuntimeError("out of order")
+
+        fetches = {"shop.good": good, "shop.broken": broken}
+        return await ask_each({name: fetches[name] for name in depths})
+
+
+class Snail:
+    strategies = (Strategy("snail.slow", "takes its time"),)
+
+    async def retrieve(self, query: RetrievalQuery, depths: Mapping[str, int]) -> Mapping[str, Answer]:
+        await asyncio.sleep(5)
+        return {}
+
+
+@asynccontextmanager
+async def connected(retriever: Shop | Snail, remote: bool) -> AsyncIterator[Connection]:
+    registration = register_retriever(retriever)
+    if not remote:
+        yield LocalConnection([registration])
+        return
+    settings = CommonSettings(drain_s=0)
+    server = Server("test", settings, ServerSettings(), [registration])
+    await server.start()
+    connection = RemoteConnection(f"127.0.0.1:{server.port}", settings)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+        await server.stop()
+
+
+@pytest.mark.parametrize("remote", [False, True], ids=["in process", "grpc"])
+async def test_partial_results(remote: bool) -> None:
+    async with connected(Shop(), remote) as shop, connected(Snail(), remote) as snail:
+        retrievers = Retrievers()
+        await retrievers.connect("shop", shop)
+        await retrievers.connect("snail", snail)
+        assert [strategy.name for strategy in retrievers.strategies] == ["shop.broken", "shop.good", "snail.slow"]
+        assert retrievers.strategies[1] == Shop.strategies[0]
+
+        begin = time.monotonic()
+        outcomes = await retrievers.retrieve(QUERY, {"shop.good": 2, "shop.broken": 5, "snail.slow": 5}, 0.3)
+        assert time.monotonic() - begin < 2
+
+        assert outcomes["shop.good"].status is Status.OK
+        assert outcomes["shop.good"].candidates.document_ids == ["halo-0", "halo-1"]
+        assert outcomes["shop.broken"].status is Status.FAILED
+        assert "out of order" in outcomes["shop.broken"].message
+        assert outcomes["snail.slow"].status is Status.LATE
+        assert len(outcomes["snail.slow"].candidates) == 0
+
+
+async def test_a_retriever_that_is_down_fails_alone_and_is_listed_when_it_is_back() -> None:
+    retrievers = Retrievers()
+    down = RemoteConnection("127.0.0.1:1", CommonSettings())
+    await retrievers.connect("shop", LocalConnection([register_retriever(Shop())]))
+    await retrievers.connect("other", down)
+    await down.close()
+    assert [strategy.name for strategy in retrievers.strategies] == ["shop.broken", "shop.good"]
+    await retrievers.connect("other", LocalConnection([register_retriever(Snail())]))
+    assert "snail.slow" in [strategy.name for strategy in retrievers.strategies]
+    retrievers.disconnect("other")
+    assert "snail.slow" not in [strategy.name for strategy in retrievers.strategies]
