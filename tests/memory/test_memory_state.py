@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,13 @@ import pytest
 import redis.asyncio as redis
 
 from honeyguide.api.memory.v1 import memory_pb2
-from honeyguide.api.retrieval.v1 import indexing_pb2
+from honeyguide.api.retrieval.v1 import indexing_pb2, retriever_pb2
 from honeyguide.candidates import Candidates
 from honeyguide.documents import DAY_S, Document
 from honeyguide.errors import FailedPrecondition, Unavailable
 from honeyguide_memory.budget import NAMES, SHARES
 from honeyguide_memory.settings import MemorySettings
+from honeyguide_standalone.valkey import ValkeyServer
 
 Memory = Any
 Opened = Callable[..., Any]
@@ -173,6 +176,39 @@ async def test_the_coldest_queries_leave_first_and_the_size_holds(
             async for key in client.scan_iter(match=f"{{{key_prefix}:a:0}}{pattern}", count=5_000):
                 used += await client.memory_usage(key, samples=0)
         assert 0.5 * estimated <= used <= estimated
+
+
+async def test_rested_sessions_are_forgotten(opened: Opened) -> None:
+    async with opened(partitions=1) as memory:
+        await memory.act("", "a", NOW_S, session_id="resting")
+        await memory.act("", "b", NOW_S + DAY_S + 1, session_id="new")
+        figures = (await memory.index.GetStats(indexing_pb2.GetStatsRequest())).figures
+        assert figures["sessions"] == 1
+        assert (await memory.recall("", NOW_S, session_id="resting")).taste.session_document_ids == []
+
+
+async def test_redis_gone_at_run_time_is_unavailable(opened: Opened, tmp_path: Path) -> None:
+    server = ValkeyServer(tmp_path)
+    try:
+        async with opened(redis_url=server.url) as memory:
+            await memory.act("halo", "a")
+            server.stop()
+            with pytest.raises(Unavailable):
+                await memory.act("halo", "a")
+            with pytest.raises(Unavailable):
+                await memory.recall("halo")
+            request = retriever_pb2.RetrieveRequest(strategies=[{"strategy": "memory.popular", "depth": 5}])
+            (result,) = (await memory.retriever.Retrieve(request)).results
+            assert result.status == retriever_pb2.STRATEGY_STATUS_FAILED
+            assert "Redis" in result.message
+    finally:
+        server.stop()
+
+
+async def test_many_callers_share_few_connections(opened: Opened) -> None:
+    async with opened(connections_max=2) as memory:
+        await asyncio.gather(*(memory.act("halo", f"d{i}") for i in range(50)))
+        assert (await memory.recall("halo")).actions == pytest.approx(50.0, rel=1e-5)
 
 
 async def test_predictions_are_bounded_and_observations_outlive_them(
