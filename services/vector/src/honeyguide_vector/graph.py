@@ -39,6 +39,7 @@ class Graph:
     """Vectors by row number. Half precision inside: rescore what it returns."""
 
     def __init__(self, shape: GraphShape, ef_search: int, threads: int) -> None:
+        self.ef_search = ef_search
         self._threads = threads
         self._index = Index(
             ndim=shape.dimension,

@@ -1,8 +1,9 @@
 """A copy of an ONNX model that computes in int8, made once.
 
 The all-MiniLM-L6-v2 shipped stores int8 weights but multiplies in float32, after turning them back at run time. With
-weights folded to constants and then quantised per channel with activations quantised as they come, the same model
-encodes about twice as many texts a second; docs/adr/0003-hnsw-library.md has the figures on quality.
+weights folded to constants and then quantised per channel, and activations quantised as they come, the same model
+encodes about twice as many texts a second. Its embeddings have a cosine of .993 to the original's on average, and on
+scifact's 300 test claims over 983 abstracts (all relevant ones and 700 others) nDCG@10 was .768 against .773.
 """
 
 from __future__ import annotations

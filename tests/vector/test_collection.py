@@ -1,0 +1,162 @@
+"""Nearest documents among real film titles: recall against a full scan, filters against the reference."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from honeyguide.documents import Condition, Document, Filter
+from honeyguide_vector.collection import Collection
+from honeyguide_vector.encoder import Vectors
+from honeyguide_vector.graph import Graph, GraphShape
+from honeyguide_vector.settings import VectorSettings
+
+FILTERS = [
+    Filter(types=frozenset(["film"])),
+    Filter(types=frozenset(["film", "recent", "unheard"])),
+    Filter(types=frozenset(["unheard"])),
+    Filter(conditions=(Condition("genre", frozenset(["horror"])),)),
+    Filter(conditions=(Condition("genre", frozenset(["drama", "comedy"])), Condition("year", None, 1990, 1999))),
+    Filter(conditions=(Condition("year", None, low=1930),)),
+    Filter(conditions=(Condition("year", frozenset([1999.0])),), types=frozenset(["film"])),
+    Filter(conditions=(Condition("nothing", None),)),
+]
+
+
+def excluding(documents: Sequence[Document], filter: Filter) -> list[Document]:
+    """The documents that a filter leaves, by the reference."""
+    return [d for d in documents if filter.matches(d.id, d.type, d.attributes)]
+
+
+def exact(documents: Sequence[Document], vector: Vectors, depth: int) -> list[str]:
+    """The nearest documents by a full scan."""
+    matrix = np.stack([d.embedding for d in documents if d.embedding is not None])
+    return [documents[i].id for i in np.argsort(-(matrix @ vector), kind="stable")[:depth]]
+
+
+def collection_of(documents: list[Document]) -> Collection:
+    settings = VectorSettings()
+    shape = GraphShape(384, settings.m, settings.ef_construction)
+    collection = Collection(Graph(shape, settings.ef_search, threads=2), 384)
+    collection.put(documents)
+    return collection
+
+
+@pytest.fixture(scope="module")
+def collection(films: list[Document]) -> Collection:
+    return collection_of(films)
+
+
+def recall(collection: Collection, documents: list[Document], queries: Vectors, depth: int) -> float:
+    """Share of the nearest by a full scan that the graph itself proposes."""
+    ids = {row: id for id, row in collection.rows.items()}
+    found = [{ids[int(row)] for row in collection._graph.nearest(query, depth)} for query in queries]
+    wanted = [set(exact(documents, query, depth)) for query in queries]
+    return float(np.mean([len(f & w) / depth for f, w in zip(found, wanted, strict=True)]))
+
+
+@pytest.mark.parametrize(("depth", "least"), [(10, 0.97), (100, 0.95)])
+def test_the_graph_finds_nearly_all_that_a_scan_finds(
+    collection: Collection, films: list[Document], queries: Vectors, depth: int, least: float
+) -> None:
+    assert recall(collection, films, queries, depth) >= least
+
+
+def test_the_graph_stays_good_when_documents_come_and_go(films: list[Document], queries: Vectors) -> None:
+    collection = collection_of(films[:1_500])
+    collection.remove(film.id for film in films[:750])
+    collection.put(films[1_500:2_250])
+    moved = [replace(film, embedding=other.embedding) for film, other in zip(films[750:900], films[:150], strict=True)]
+    collection.put(moved)
+    held = [*moved, *films[900:2_250]]
+    assert len(collection) == len(held) == len(collection._graph)
+    assert len(collection._ids) == 1_500  # rows were used again
+    assert recall(collection, held, queries, 10) >= 0.95
+
+
+@pytest.mark.parametrize("depth", [1, 10, 100])
+@pytest.mark.parametrize("filter", FILTERS)
+def test_filters_hold_and_depth_is_filled(
+    collection: Collection, films: list[Document], queries: Vectors, filter: Filter, depth: int
+) -> None:
+    by_id = {film.id: film for film in films}
+    left = excluding(films, filter)
+    for query in queries[:8]:
+        excluded = frozenset(exact(left, query, 3)) if left else frozenset()
+        strict = replace(filter, excluded_ids=excluded)
+        found = collection.nearest(query[None], depth, strict)
+        assert len(found) == min(depth, len(left) - len(excluded))
+        assert all(strict.matches(id, by_id[id].type, by_id[id].attributes) for id in found.document_ids)
+        assert len(set(found.document_ids)) == len(found)
+        wanted = exact(excluding(left, strict), query, depth) if left else []
+        assert len(set(wanted) & set(found.document_ids)) >= 0.9 * len(wanted)
+
+
+def test_candidates_come_best_first_with_cosines_and_features(
+    collection: Collection, films: list[Document], queries: Vectors
+) -> None:
+    by_id = {film.id: film for film in films}
+    found = collection.nearest(queries[:1], 50, Filter())
+    embeddings = np.stack([by_id[id].embedding for id in found.document_ids])
+    np.testing.assert_allclose(found.scores, embeddings @ queries[0], atol=1e-5)
+    assert (np.diff(found.scores) <= 0).all()
+    assert found.types == [by_id[id].type for id in found.document_ids]
+    np.testing.assert_allclose(found.features["popularity"], [by_id[id].popularity for id in found.document_ids])
+    np.testing.assert_allclose(
+        found.features["created_day"], [by_id[id].created_day for id in found.document_ids], rtol=1e-6
+    )
+
+
+def test_a_score_does_not_depend_on_how_it_was_found(collection: Collection, queries: Vectors) -> None:
+    # Without a filter the graph answers, with one this narrow a scan does.
+    by_graph = collection.nearest(queries[:1], 100, Filter())
+    by_scan = collection.nearest(queries[:1], 100, FILTERS[4])
+    scores = dict(zip(by_graph.document_ids, by_graph.scores, strict=True))
+    both = [(scores[id], score) for id, score in zip(by_scan.document_ids, by_scan.scores, strict=True) if id in scores]
+    assert both
+    np.testing.assert_allclose(*zip(*both, strict=True), atol=1e-6)
+
+
+def test_several_vectors_give_the_best_of_each(collection: Collection, films: list[Document]) -> None:
+    first, second = films[0], films[1]
+    pair = np.stack([first.embedding, second.embedding])
+    found = collection.nearest(pair, 2, Filter(), weights=np.array([1.0, 0.5], np.float32))
+    assert found.document_ids[0] == first.id
+    assert found.scores[0] == pytest.approx(1, abs=1e-4)
+    matrix = np.stack([film.embedding for film in films])
+    best = np.maximum(matrix @ pair[0], 0.5 * (matrix @ pair[1]))
+    np.testing.assert_allclose(found.scores, np.sort(best)[::-1][:2], atol=1e-4)
+
+
+def test_searches_and_changes_at_the_same_time(films: list[Document], queries: Vectors) -> None:
+    collection = collection_of(films[:2_200])
+    stable = {film.id for film in films[:2_000]}
+    only_films = Filter(types=frozenset(["film", "recent"]))
+    failures: list[object] = []
+    done = threading.Event()
+
+    def search(filter: Filter) -> None:
+        while not done.is_set():
+            for query in queries:
+                try:
+                    found = collection.nearest(query[None], 20, filter)
+                    if len(found) != 20 or not set(found.document_ids) <= stable | volatile:
+                        failures.append(found)
+                except Exception as error:
+                    failures.append(error)
+
+    volatile = {film.id for film in films[2_000:]}
+    threads = [threading.Thread(target=search, args=(filter,)) for filter in (Filter(), only_films)]
+    for thread in threads:
+        thread.start()
+    for _ in range(2):
+        collection.put(films[2_200:2_400])
+        collection.remove(film.id for film in films[2_200:2_400])
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not failures

@@ -1,0 +1,48 @@
+"""Postings answer filters as `Filter.matches` does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from honeyguide.documents import Condition, Filter, Value, comparable
+from honeyguide_vector.postings import Postings
+
+VALUES: list[Value] = ["Rock", "rock", "Röck", "1", 1.0, 0.0, 2.5, -3.0, True, False, datetime(1970, 1, 1, tzinfo=UTC)]
+values = st.sampled_from(VALUES)
+attributes = st.dictionaries(st.sampled_from("ab"), st.lists(values, max_size=3).map(tuple))
+types = st.sampled_from(["film", "person"])
+bounds = st.sampled_from([-3.0, 0.0, 1.0, 2.0])
+any_of = st.frozensets(values.map(comparable), min_size=1, max_size=3)
+conditions = st.one_of(
+    st.builds(Condition, st.sampled_from("abc"), any_of),
+    st.builds(lambda a, x, y: Condition(a, None, min(x, y), max(x, y)), st.sampled_from("abc"), bounds, bounds),
+)
+filters = st.builds(Filter, st.frozensets(types, max_size=2), st.lists(conditions, max_size=2).map(tuple))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(types, attributes), max_size=8), st.sets(st.integers(0, 7)), filters)
+def test_rows_that_match(
+    rows: list[tuple[str, dict[str, tuple[Value, ...]]]], removed: set[int], filter: Filter
+) -> None:
+    postings = Postings()
+    for row, (type, held) in enumerate(rows):
+        postings.add(row, type, held)
+    for row in removed:
+        postings.remove(row)
+    expected = {
+        row for row, (type, held) in enumerate(rows) if row not in removed and filter.matches(str(row), type, held)
+    }
+    assert postings.matching(filter) == expected
+
+
+def test_nothing_is_kept_of_rows_that_are_gone() -> None:
+    postings = Postings()
+    for row in range(100):
+        postings.add(row, f"t{row}", {"price": (float(row),)})
+        postings.remove(row)
+    assert not postings._types
+    assert not any(postings._values.values())

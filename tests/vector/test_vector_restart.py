@@ -1,0 +1,176 @@
+"""Nothing acknowledged is lost or encoded again, however the process ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from honeyguide.api.retrieval.v1 import indexing_pb2, indexing_pb2_grpc
+from honeyguide.client import RemoteConnection
+from honeyguide.config import CommonSettings
+from honeyguide.documents import Document, document_to_proto
+from honeyguide.errors import FailedPrecondition, HoneyguideError
+
+
+async def found(client: Any, films: list[Document]) -> list[Any]:
+    return [await client.ask("similar", session=[film.id], depth=20) for film in films[:5]]
+
+
+def assert_same(after: list[Any], before: list[Any]) -> None:
+    for a, b in zip(after, before, strict=True):
+        assert list(a.document_ids) == list(b.document_ids)
+        np.testing.assert_allclose(a.scores, b.scores, atol=1e-6)
+
+
+async def test_a_restart_neither_loses_nor_encodes(open_again: Any, tmp_path: Path) -> None:
+    texts = [Document(id=f"d{i}", type="film", title=f"Film about the number {i}") for i in range(30)]
+    async with open_again() as client:
+        await client.put(*texts)
+        await client.delete("d3")
+        before = await client.ids(query="the number 7")
+        assert len(client.encoder.texts) == 30
+    shutil.rmtree(tmp_path / "data" / "cache")  # the journal alone must do
+    async with open_again() as client:
+        assert await client.ids(query="the number 7") == before
+        await client.put(*texts[4:])
+        assert client.encoder.texts == []
+        assert (await client.stats()).document_count == 29
+
+
+async def test_what_came_after_the_last_save_is_caught_up(
+    open_again: Any, tmp_path: Path, films: list[Document]
+) -> None:
+    crashed = tmp_path / "crashed"
+    async with open_again() as client:
+        await client.put(*films[:200])
+    async with open_again() as client:
+        swapped = replace(films[10], embedding=films[300].embedding)
+        await client.put(*films[200:260], swapped)
+        await client.delete(films[20].id, films[21].id)
+        await client.put(replace(films[22], type="other"))
+        before = await found(client, [films[10], *films])
+        # What a kill leaves: files as they are while the service runs.
+        shutil.copytree(tmp_path / "data", crashed)
+    for _ in range(2):  # the second time from the graph saved at the first close
+        async with open_again(crashed) as client:
+            assert_same(await found(client, [films[10], *films]), before)
+            stats = await client.stats()
+            assert stats.document_count == 258
+            assert stats.documents_by_type["other"] == 1
+
+
+@pytest.mark.parametrize("damage", ["truncate", "rows", "remove", "shape"])
+async def test_a_graph_that_cannot_be_read_is_built_anew(
+    open_again: Any, tmp_path: Path, films: list[Document], damage: str
+) -> None:
+    async with open_again() as client:
+        await client.put(*films[:150])
+        before = await found(client, films)
+    (saved,) = (tmp_path / "data").glob("graph-*")
+    if damage == "truncate":
+        os.truncate(saved / "graph.usearch", 1_000)
+    elif damage == "rows":
+        (saved / "rows.json").write_text("{")
+    elif damage == "remove":
+        shutil.rmtree(saved)
+    (tmp_path / "data" / "making-000").mkdir()
+    more: dict[str, Any] = {"m": 8} if damage == "shape" else {}
+    async with open_again(**more) as client:
+        assert_same(await found(client, films), before)
+        await client.put(films[160])
+    assert [path.name for path in (tmp_path / "data").glob("making-*")] == []
+    assert len(list((tmp_path / "data").glob("graph-*"))) == 1
+    async with open_again(**more) as client:
+        assert (await client.stats()).document_count == 151
+
+
+async def test_the_graph_is_saved_from_time_to_time_if_it_changed(
+    open_again: Any, tmp_path: Path, films: list[Document]
+) -> None:
+    async with open_again(save_interval_s=0.05) as client:
+        await client.put(*films[:20])
+        async with asyncio.timeout(5):
+            while not list((tmp_path / "data").glob("graph-*/rows.json")):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        (saved,) = (tmp_path / "data").glob("graph-*")
+        made = saved.stat().st_mtime_ns
+        await asyncio.sleep(0.3)
+        assert saved.stat().st_mtime_ns == made
+
+
+async def test_another_encoder_encodes_anew_what_was_encoded(open_again: Any) -> None:
+    supplied = np.eye(384, dtype=np.float32)[0]
+    texts = [
+        Document(id="a", type="film", title="Dogs"),
+        Document(id="b", type="film", title="Cats", embedding=supplied),
+    ]
+    async with open_again() as client:
+        await client.put(*texts)
+    async with open_again(identity="another") as client:
+        assert client.encoder.texts == ["Dogs"]
+        assert (await client.stats()).document_count == 2
+
+
+async def test_a_folder_has_one_owner(open_again: Any) -> None:
+    async with open_again():
+        with pytest.raises(FailedPrecondition, match="in use"):
+            async with open_again():
+                pass
+    async with open_again() as client:
+        assert (await client.stats()).document_count == 0
+
+
+async def test_nothing_acknowledged_is_lost_to_a_kill(
+    open_again: Any, tmp_path: Path, model_cache: Path, films: list[Document]
+) -> None:
+    environment = os.environ | {
+        "HONEYGUIDE_VECTOR_DATA_DIR": str(tmp_path / "data"),
+        "HONEYGUIDE_VECTOR_CACHE_DIR": str(model_cache),
+        "HONEYGUIDE_VECTOR_SAVE_INTERVAL_S": "0.05",
+    }
+    process = subprocess.Popen(  # noqa: ASYNC220
+        [sys.executable, "-m", "honeyguide_vector"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    acknowledged: list[str] = []
+    try:
+        assert process.stdout is not None
+        port = int((await asyncio.to_thread(process.stdout.readline)).split()[1])
+        connection = RemoteConnection(f"127.0.0.1:{port}", CommonSettings())
+        index = connection.stub(indexing_pb2_grpc.IndexingServiceStub)
+
+        async def put_all() -> None:
+            for begin in range(0, len(films), 25):
+                batch = [document_to_proto(film) for film in films[begin : begin + 25]]
+                response = await index.IndexDocuments(indexing_pb2.IndexDocumentsRequest(documents=batch))
+                assert not response.errors
+                acknowledged.extend(film.id for film in films[begin : begin + 25])
+
+        putting = asyncio.create_task(put_all())
+        async with asyncio.timeout(20):
+            while len(acknowledged) < 500:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        with pytest.raises(HoneyguideError):
+            await putting
+        await connection.close()
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+    async with open_again() as client:
+        stats = await client.stats()
+        assert len(acknowledged) <= stats.document_count <= len(acknowledged) + 25
+        assert client.encoder.texts == []
+        for id in acknowledged[::50]:
+            assert await client.ids("similar", session=[id], depth=1) != []
