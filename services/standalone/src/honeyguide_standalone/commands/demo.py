@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from honeyguide.api.retrieval.v1 import document_pb2
+from honeyguide.api.search.v1 import search_pb2
 from honeyguide.client import RemoteConnection
 from honeyguide.config import CommonSettings, load
 from honeyguide_standalone import films, ingest
 from honeyguide_standalone.api import Api
 from honeyguide_standalone.catalog import read_catalog
 from honeyguide_standalone.commands.index import index_file
-from honeyguide_standalone.commands.search import results_table
+from honeyguide_standalone.commands.search import results_table, title_of
 from honeyguide_standalone.commands.session import DEMO_DIR, console, run
 from honeyguide_standalone.commands.up import stop_on_signals
 from honeyguide_standalone.demo.curve import Curve, read_curve
@@ -42,7 +43,7 @@ DAY_S = 86_400.0
 TELLING = (
     ("a title with a typo", "jurasic prak"),
     ("a person", "tom hanks"),
-    ("a mood or topic", "space adventure with aliens"),
+    ("a mood or topic", "space adventure"),
     ("genre and year", "horror 1982"),
     ("a word with many meanings", "war"),
 )
@@ -85,7 +86,7 @@ async def _story(exit: bool, searches: int, data_dir: Path, seed: int, stop: asy
             _headline("2  Indexing films, and their people, companies and genres")
             catalogue = await _index(api, data_dir)
             _headline("3  Five searches, before anybody has searched" if _is_new(data_dir) else "3  Five searches")
-            await _telling_searches(api)
+            before = await _telling_searches(api)
             curve = read_curve(data_dir / "simulation.json")
             count = searches or (SEARCHES_AGAIN if curve.searches else SEARCHES_FIRST)
             _headline(f"4  {count:,} searches by simulated users (nobody real) who click as people do")
@@ -93,6 +94,7 @@ async def _story(exit: bool, searches: int, data_dir: Path, seed: int, stop: asy
             comparison = await _teach_and_compare(api, catalogue, data_dir, seed, curve, count, evaluated)
             _headline("5  Before and after")
             _show(comparison, curve, data_dir)
+            await _telling_again(api, before)
         finally:
             await connection.close()
         if not exit:
@@ -112,13 +114,34 @@ async def _index(api: Api, data_dir: Path) -> Path:
     return catalogue
 
 
-async def _telling_searches(api: Api) -> None:
+async def _telling_searches(api: Api) -> dict[str, str]:
+    """Shows five searches with their provenance; returns the first title that each found."""
+    first: dict[str, str] = {}
     for what, query in TELLING:
         begin = time.perf_counter()
-        response = await api.search(query, context=document_pb2.Context(), page_size=3, explain=True)
+        response = await api.search(query, page_size=3, explain=True, untracked=True)
         elapsed_ms = 1e3 * (time.perf_counter() - begin)
         console.print(f"\n[bold]{query}[/]  ({what}; {elapsed_ms:.0f} ms, {response.candidate_count} candidates)")
         console.print(results_table(response))
+        first[query] = _first(response)
+    return first
+
+
+async def _telling_again(api: Api, before: dict[str, str]) -> None:
+    console.print("\nThe five searches again, and what they find first:")
+    for query, first in before.items():
+        response = await api.search(query, page_size=3, explain=True, untracked=True)
+        now = _first(response)
+        asked = [outcome for outcome in response.explanation.strategies if outcome.depth > 0]
+        change = now if now == first else f"{first} -> [bold]{now}[/]"
+        console.print(f"  {query:<16} {change}  ({response.candidate_count} candidates, {len(asked)} calls)")
+
+
+def _first(response: search_pb2.SearchResponse) -> str:
+    if not response.results:
+        return "nothing"
+    document = response.results[0].document
+    return escape(f"{title_of(document)}, {document.type}")
 
 
 async def _teach_and_compare(

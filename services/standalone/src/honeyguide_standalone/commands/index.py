@@ -52,10 +52,16 @@ async def _index(file: Path, config: Path | None, restart: bool, target: str | N
 async def index_file(api: Api, file: Path, bookmark: Bookmark) -> int:
     """Indexes a file with a progress bar, from where its bookmark stands; returns how many lines were refused."""
     progress = bookmark.read()
+    size_bytes = await asyncio.to_thread(os.path.getsize, file)
+    if progress.offset >= size_bytes > 0:
+        console.print(
+            f"{file.name} is indexed already: {progress.indexed:,} documents, {progress.refused:,} refused "
+            "(--restart starts over)"
+        )
+        return progress.refused
     if progress.lines:
         console.print(f"{file.name}: {progress.lines:,} lines were indexed before; going on (--restart starts over)")
     before, begin = progress.indexed, time.monotonic()
-    size_bytes = await asyncio.to_thread(os.path.getsize, file)
     with Progress(
         TextColumn("indexing {task.description}"),
         BarColumn(),
@@ -63,6 +69,7 @@ async def index_file(api: Api, file: Path, bookmark: Bookmark) -> int:
         TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,
+        transient=True,
     ) as bar:
         task = bar.add_task(file.name, total=size_bytes, completed=progress.offset, indexed=progress.indexed, rate=0.0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -19,6 +20,7 @@ from honeyguide_standalone.running import find_running
 
 DATA_DIR = Path(".honeyguide")
 DEMO_DIR = Path(".demo")
+PLAIN_CHARS = 120
 WHERE = "Where the system is"
 
 TargetOption = Annotated[
@@ -45,7 +47,8 @@ SessionOption = Annotated[str, typer.Option("--session", help="Id of the visit."
 
 T = TypeVar("T")
 
-console = Console(highlight=False)
+# Without a terminal, Rich would wrap at 80 characters.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_CHARS)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

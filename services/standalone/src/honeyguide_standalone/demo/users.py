@@ -16,6 +16,7 @@ HABIT_SHARE = 0.7
 RETURN_SHARE = 0.2
 REMEMBERED_WISHES = 8
 CONTENT_WITH = 3
+BROWSER_CONTENT_WITH = 6
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 ARTICLES = {"the", "a", "an"}
 LANGUAGES = {"french": "French", "german": "German", "spanish": "Spanish", "italian": "Italian", "japanese": "Japanese"}
@@ -143,7 +144,7 @@ class SimulatedUser:
                 ]
             )
             pool = self._world.films_where([genre], years, language)
-            if len(pool) >= CONTENT_WITH:
+            if len(pool) >= BROWSER_CONTENT_WITH:
                 return Wish("browse", query.lower(), self._some_of(pool))
 
     def _topic(self) -> Wish:
@@ -159,7 +160,7 @@ class SimulatedUser:
         return Wish("ambiguous", word, frozenset({item.id}))
 
     def _some_of(self, pool: list[Item]) -> frozenset[str]:
-        some = Ranked(pool, exponent=1.0).draw_some(self._random, CONTENT_WITH)
+        some = Ranked(pool, exponent=1.0).draw_some(self._random, BROWSER_CONTENT_WITH)
         return frozenset(item.id for item in some)
 
 

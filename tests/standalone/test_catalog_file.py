@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from honeyguide.api.retrieval.v1 import indexing_pb2
+from honeyguide.documents import document_from_json
+from honeyguide.errors import InvalidArgument
+from honeyguide_standalone.catalog import describe, infer_catalog, read_catalog
+
+GOOD = """
+language: de
+types:
+  - {name: film, embedded: true, embedded_attributes: [genre]}
+  - {name: person, embedded: false}
+attributes:
+  - {name: genre, kind: keyword, searchable: true, recognized: true, boost: 2}
+  - {name: released, kind: time}
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "catalog.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_says_what_the_api_says(tmp_path: Path) -> None:
+    message = read_catalog(written(tmp_path, GOOD)).to_proto()
+    assert message.language == "de"
+    assert [(one.name, one.embedded, list(one.embedded_attributes)) for one in message.types] == [
+        ("film", True, ["genre"]),
+        ("person", False, []),
+    ]
+    genre, released = message.attributes
+    assert (genre.kind, genre.searchable, genre.recognized, genre.boost) == (
+        indexing_pb2.ATTRIBUTE_KIND_KEYWORD,
+        True,
+        True,
+        2.0,
+    )
+    assert released.kind == indexing_pb2.ATTRIBUTE_KIND_TIME
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("- a list", "is not a mapping"),
+        ("types: {", "is not YAML"),
+        ("kinds: []", "kinds: Extra inputs"),
+        ("attributes: [{name: a, kind: keywords}]", "attributes.0.kind: Input should be 'keyword'"),
+        ("attributes: [{name: a}]", "attributes.0.kind: Field required"),
+        ("types: [{name: Film}]", "types.0.name"),
+        ("types: [{name: film}, {name: film}]", "named twice"),
+        ("title_boost: -1", "title_boost"),
+    ],
+)
+def test_says_what_is_wrong(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"catalog\.yaml") as raised:
+        read_catalog(written(tmp_path, text))
+    assert told in raised.value.message
+    assert "\n" not in raised.value.message
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=r"nowhere\.yaml"):
+        read_catalog(tmp_path / "nowhere.yaml")
+
+
+def test_kinds_are_inferred_from_a_sample() -> None:
+    lines = [
+        '{"id": "1", "type": "song", "title": "Love", "attributes": {"bpm": 90, "genre": "pop", "live": false, '
+        '"released": "2001-02-03", "notes": "' + "x" * 80 + '", "mixed": "2001-02-03"}}',
+        '{"id": "2", "type": "artist", "title": "Love", "attributes": {"genre": ["rock", "pop"], "mixed": "soon"}}',
+    ]
+    catalog = infer_catalog([document_from_json(line) for line in lines])
+    assert [entry.name for entry in catalog.types] == ["song", "artist"]
+    assert {entry.name: entry.kind for entry in catalog.attributes} == {
+        "bpm": "number",
+        "genre": "keyword",
+        "live": "flag",
+        "mixed": "keyword",
+        "notes": "text",
+        "released": "time",
+    }
+    genre = next(entry for entry in catalog.attributes if entry.name == "genre")
+    assert genre.searchable
+    assert genre.recognized
+    assert describe(catalog).startswith("types song, artist; number: bpm; keyword: genre, mixed")

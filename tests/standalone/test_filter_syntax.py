@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from honeyguide.documents import filter_from_proto
+from honeyguide.errors import InvalidArgument
+from honeyguide_standalone.filters import parse_filters
+
+FILM = {"genre": ("Drama", "Comedy"), "year": (1994.0,), "live": (True,)}
+
+
+@pytest.mark.parametrize(
+    ("filters", "matches"),
+    [
+        (["type=film"], True),
+        (["type=person|film"], True),
+        (["type=person"], False),
+        (["genre=drama"], True),
+        (["genre=War|Comedy"], True),
+        (["genre=War"], False),
+        (["year=1994"], True),
+        (["year=1990..1999", "genre=Drama"], True),
+        (["year=1995.."], False),
+        (["year=..1994"], True),
+        (["live=true"], True),
+        (["live=false"], False),
+        (["type=film", "genre=Drama", "genre=Comedy"], True),
+    ],
+)
+def test_reads_what_people_type(filters: list[str], matches: bool) -> None:
+    assert filter_from_proto(parse_filters(filters)).matches("f1", "film", FILM) is matches
+
+
+def test_leaves_documents_out() -> None:
+    assert not filter_from_proto(parse_filters([], ["f1"])).matches("f1", "film", FILM)
+
+
+def test_reads_dates_in_ranges() -> None:
+    (condition,) = filter_from_proto(parse_filters(["released=2010-01-31.."])).conditions
+    assert condition.low == 1_264_896_000.0
+
+
+@pytest.mark.parametrize("text", ["film", "=film", "genre=", "year=..", "year=new..old"])
+def test_says_what_can_not_be_read(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="--filter"):
+        parse_filters([text])
