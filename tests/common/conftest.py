@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -30,16 +30,20 @@ class Fruit:
 
     def __init__(self) -> None:
         self.strategies: Sequence[Strategy] = (Strategy("fruit.letters", "One candidate a letter.", depth_max=5),)
+        self.sleeping = 0
         self.cancelled = 0
 
     async def retrieve(self, query: RetrievalQuery, depths: Mapping[str, int]) -> Mapping[str, Answer]:
         match query.query.split(":"):
             case ["sleep", seconds]:
+                self.sleeping += 1
                 try:
                     await asyncio.sleep(float(seconds))
                 except asyncio.CancelledError:
                     self.cancelled += 1
                     raise
+                finally:
+                    self.sleeping -= 1
             case ["bug"]:
                 raise KeyError("secret-of-the-house")
             case ["missing"]:
@@ -94,6 +98,18 @@ def batch() -> Callable[..., feedback_pb2.StreamFeedbackRequest]:
     return lambda *ids: feedback_pb2.StreamFeedbackRequest(
         events=[feedback_pb2.FeedbackEvent(event_id=id) for id in ids]
     )
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
+    """Waits for something to come true."""
+
+    async def wait(true: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not true():  # noqa: ASYNC110 - what is waited for is often a counter, not an event
+                await asyncio.sleep(0.005)
+
+    return wait
 
 
 @pytest.fixture

@@ -54,8 +54,8 @@ async def test_a_signal_drains(ask, number):
     connection = RemoteConnection(f"127.0.0.1:{port}", CommonSettings())
     stub = connection.stub(RetrieverServiceStub)
     await stub.Retrieve(ask("plum"), timeout=5)
-    running = asyncio.ensure_future(stub.Retrieve(ask("sleep:0.5"), timeout=5))
-    await asyncio.sleep(0.2)
+    running = asyncio.ensure_future(stub.Retrieve(ask("sleep:1"), timeout=5))
+    await asyncio.sleep(0.4)
     process.send_signal(number)
     assert (await running).results
     out, err = await asyncio.to_thread(process.communicate, timeout=10)

@@ -143,13 +143,13 @@ async def test_calls_need_the_token(serve, ask, batch, metadata):
         assert check.status == SERVING
 
 
-async def test_a_drain_lets_a_running_call_finish_and_takes_no_more(serve, ask):
+async def test_a_drain_lets_a_running_call_finish_and_takes_no_more(serve, ask, fruit, until):
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(serve(drain_s=10))
         channel = await stack.enter_async_context(channel_to(server))
         stub = RetrieverServiceStub(channel)
-        running = stub.Retrieve(ask("sleep:0.4"))
-        await asyncio.sleep(0.15)
+        running = stub.Retrieve(ask("sleep:1"))
+        await until(lambda: fruit.sleeping == 1)
         stopping = asyncio.create_task(server.stop())
         await asyncio.sleep(0.05)
         async with channel_to(server) as late:
@@ -160,16 +160,16 @@ async def test_a_drain_lets_a_running_call_finish_and_takes_no_more(serve, ask):
             await stopping
 
 
-async def test_a_drain_ends_calls_that_outlast_it(serve, ask, fruit):
+async def test_a_drain_ends_calls_that_outlast_it(serve, ask, fruit, until):
     async with serve(drain_s=0.1) as server, channel_to(server) as channel:
         call = RetrieverServiceStub(channel).Retrieve(ask("sleep:60"))
-        await asyncio.sleep(0.1)
+        await until(lambda: fruit.sleeping == 1)
         await server.stop()
         assert (await fails(call)).code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-    assert fruit.cancelled == 1
+        await until(lambda: fruit.cancelled == 1)
 
 
-async def test_metrics_count_calls_by_code(serve, ask, fruit):
+async def test_metrics_count_calls_by_code(serve, ask, fruit, until):
     async with serve(service="metered", token="pollen") as server, channel_to(server) as channel:
         stub = RetrieverServiceStub(channel)
         metadata = [("authorization", "Bearer pollen")]
@@ -178,13 +178,14 @@ async def test_metrics_count_calls_by_code(serve, ask, fruit):
         await fails(stub.Retrieve(ask("bug"), metadata=metadata))
         await fails(stub.Retrieve(ask("missing"), metadata=metadata))
         await fails(stub.Retrieve(ask("ab")))
-        late = await fails(stub.Retrieve(ask("sleep:60"), metadata=metadata, timeout=0.1))
+        late = await fails(stub.Retrieve(ask("sleep:60"), metadata=metadata, timeout=0.5))
         assert late.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await until(lambda: fruit.cancelled == 1)
         given_up = stub.Retrieve(ask("sleep:60"), metadata=metadata)
-        await asyncio.sleep(0.1)
+        await until(lambda: fruit.sleeping == 1)
         assert REGISTRY.get_sample_value("honeyguide_calls_running", {"service": "metered"}) == 1
         given_up.cancel()
-        await asyncio.sleep(0.1)
+        await until(lambda: calls("metered", "CANCELLED") == 2)
     codes = ("OK", "INVALID_ARGUMENT", "INTERNAL", "NOT_FOUND", "UNAUTHENTICATED", "CANCELLED")
     assert [calls("metered", code) for code in codes] == [1, 1, 1, 1, 1, 2]
     assert REGISTRY.get_sample_value("honeyguide_calls_running", {"service": "metered"}) == 0
@@ -193,14 +194,14 @@ async def test_metrics_count_calls_by_code(serve, ask, fruit):
     assert REGISTRY.get_sample_value("honeyguide_call_seconds_count", labels) == 7
 
 
-async def test_metrics_count_streams(serve, batch):
+async def test_metrics_count_streams(serve, batch, until):
     method = "/honeyguide.search.v1.FeedbackService/StreamFeedback"
     async with serve(service="streamed") as server, channel_to(server) as channel:
         stub = FeedbackServiceStub(channel)
         assert len([answer async for answer in stub.StreamFeedback(iter([batch("a"), batch("b")]))]) == 2
         await fails(stub.StreamFeedback(iter([batch("full")])).read())
-        await fails(stub.StreamFeedback(iter([batch("sleep")]), timeout=0.1).read())
-        await asyncio.sleep(0.1)
+        await fails(stub.StreamFeedback(iter([batch("sleep")]), timeout=0.5).read())
+        await until(lambda: calls("streamed", "CANCELLED", method) == 1)
     counted = [calls("streamed", code, method) for code in ("OK", "RESOURCE_EXHAUSTED", "CANCELLED")]
     assert counted == [1, 1, 1]
 
