@@ -66,6 +66,14 @@ async def test_the_cache_keeps_what_was_used_last(encoder: GatedEncoder) -> None
     await encoding.close()
 
 
+async def test_long_texts_are_not_remembered(encoder: GatedEncoder) -> None:
+    encoding = opened(encoder)
+    for _ in range(2):
+        assert (await encoding.encode("x" * 5_000_000))[0] == 2**18
+    assert len(encoder.batches) == 2
+    await encoding.close()
+
+
 async def test_a_failure_reaches_those_who_asked_and_nobody_after(encoder: GatedEncoder) -> None:
     encoding = opened(encoder)
     with pytest.raises(ValueError, match="bad text"):

@@ -174,7 +174,10 @@ class VectorIndex:
         return document
 
     def _close(self) -> None:
-        self._save()
+        try:
+            self._save()
+        except OSError as error:  # the journal has everything: the next start takes longer, that is all
+            log.error("graph not saved", error=str(error))
         self._journal.close()
         self._lock.close()
 

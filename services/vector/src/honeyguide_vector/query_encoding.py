@@ -11,6 +11,11 @@ import numpy as np
 from honeyguide.errors import ResourceExhausted
 from honeyguide_vector.encoder import Encoder, Vectors
 
+# No encoder reads this far: what comes after is dropped before anything is spent on it.
+TEXT_CHARS_MAX = 2**18
+# Longer texts are encoded but not remembered: they hardly come twice, and would make the cache's size unpredictable.
+CACHED_CHARS_MAX = 2_000
+
 
 class QueryEncoding:
     """Encodes queries for one event loop.
@@ -43,7 +48,7 @@ class QueryEncoding:
         Raises:
             ResourceExhausted: too many queries wait already.
         """
-        key = " ".join(text.split())
+        key = " ".join(text[:TEXT_CHARS_MAX].split())
         known = self._cache.get(key)
         if known is not None:
             self._cache.move_to_end(key)
@@ -76,16 +81,15 @@ class QueryEncoding:
                     continue
                 vectors.flags.writeable = False
                 for key, vector in zip(keys, vectors, strict=True):
-                    # A copy, or the cache would keep whole batches alive.
                     self._remember(key, vector)
-                    self._waiting.pop(key).set_result(self._cache.get(key, vector))
+                    self._waiting.pop(key).set_result(vector)
         finally:
             self._draining = None
 
     def _remember(self, key: str, vector: Vectors) -> None:
-        if not self._cache_max:
+        if not self._cache_max or len(key) > CACHED_CHARS_MAX:
             return
-        kept = np.array(vector)
+        kept = np.array(vector)  # a copy, or the cache would keep whole batches alive
         kept.flags.writeable = False
         self._cache[key] = kept
         while len(self._cache) > self._cache_max:
