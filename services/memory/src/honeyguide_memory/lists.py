@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from honeyguide.documents import Filter
 from honeyguide_memory.batch import Batch, Pending
 from honeyguide_memory.layout import Layout
@@ -65,9 +63,9 @@ class ListReader:
 
     def merge(self, lists: Sequence[Pending[Entries]]) -> Entries:
         """The first `count` of all partitions, highest first, ties by id."""
-        entries = [entry for pending in lists for entry in pending.value]
-        entries.sort(key=lambda entry: (-entry[1], entry[0]))
-        return entries[: self.count]
+        entries = [(-score, document) for pending in lists for document, score in pending.value]
+        entries.sort()
+        return [(document, -negative) for negative, document in entries[: self.count]]
 
 
 def trending(acted: Entries, catalogue: Entries, now_s: float, half_life_s: float) -> Entries:
@@ -77,7 +75,7 @@ def trending(acted: Entries, catalogue: Entries, now_s: float, half_life_s: floa
     """
     scores: dict[bytes, float] = {}
     for document, logged in acted:
-        scores[document] = float(np.exp2(min(60.0, logged - now_s / half_life_s)))
+        scores[document] = 2.0 ** min(60.0, logged - now_s / half_life_s)
     top = max((popularity for _, popularity in catalogue), default=0.0)
     for document, popularity in catalogue:
         scores[document] = scores.get(document, 0.0) + CATALOGUE_SCORE_MAX * popularity / top
@@ -93,4 +91,4 @@ def newest(dated: Entries, undated: Entries) -> Entries:
 
 
 def _entries(reply: list[bytes]) -> Entries:
-    return [(reply[i], float(reply[i + 1])) for i in range(0, len(reply), 2)]
+    return list(zip(reply[::2], map(float, reply[1::2]), strict=True))
