@@ -5,6 +5,7 @@ import struct
 import pytest
 
 from honeyguide.api.retrieval.v1 import document_pb2, retriever_pb2
+from honeyguide.documents import Document
 from honeyguide.errors import InvalidArgument
 
 
@@ -152,3 +153,16 @@ async def test_filters_hold_in_every_strategy(client, strategy: str) -> None:
 async def test_an_unknown_strategy_is_refused_by_name(client) -> None:
     with pytest.raises(InvalidArgument, match=r"lexical\.magic"):
         await client.ask("lexical.magic", "x")
+
+
+async def test_the_title_itself_beats_shorter_documents_with_more_words_in_their_title(client) -> None:
+    await client.put(
+        Document("q", "film", "Quixote", "A long tale of windmills and a knight. " * 20),
+        *(Document(f"q{i}", "person", f"Quixote {name}") for i, name in enumerate(("Daure", "Menges", "Kiefer"))),
+    )
+    assert (await client.ids("lexical.bm25", "quixote"))[0] == "q"
+
+
+async def test_short_documents_with_half_of_the_words_do_not_win(client) -> None:
+    await client.put(Document("g", "genre", "War"), Document("s", "person", "Star"))
+    assert (await client.ids("lexical.bm25", "star wars"))[0] == "f1"

@@ -1,22 +1,24 @@
 """How text becomes terms: the analysers, one set for indexing and for queries.
 
-Text is folded (`honeyguide.text.fold`) before it gets here, so that the index, the lexicon and the memory service
-agree on what the same word is; the analysers fold what is left (ø, ß) and stem.
+What they make the same is at least what `honeyguide.text.fold` makes the same, so that the index, the lexicon and the
+memory service agree on it; Latin letters without a decomposition (ø, ł) are folded as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import tantivy
 
-from honeyguide.text import fold, words
+from honeyguide.text import fold
 
 TERM_BYTES_MAX = 120
 PREFIX_CHARS_MAX = 20
 QUERY_CHARS_MAX = 2_000
 QUERY_TERMS_MAX = 64
+NAME_WORDS_JOINED_MAX = 12
 STEMMERS = {
     "ar": "arabic",
     "da": "danish",
@@ -40,6 +42,17 @@ STEMMERS = {
 """Stemmers by ISO 639-1 code; other languages go unstemmed."""
 
 
+_BEYOND_LATIN = re.compile("[^\\x00-\\u024f\\u2000-\\u206f]")
+
+
+def folded(text: str) -> str:
+    """A text in which the analysers see no more difference between letters than `honeyguide.text.fold` leaves.
+
+    Latin letters are left to the analysers, which fold them themselves, and faster.
+    """
+    return fold(text) if _BEYOND_LATIN.search(text) else text
+
+
 class Analysis:
     """The analysers for one language."""
 
@@ -59,23 +72,23 @@ class Analysis:
 
     def stems(self, text: str) -> list[str]:
         """Stemmed terms of a query, in order; at most QUERY_TERMS_MAX of its first QUERY_CHARS_MAX characters."""
-        return list(self._stemmed.analyze(fold(text[:QUERY_CHARS_MAX])))[:QUERY_TERMS_MAX]
+        return list(self._stemmed.analyze(folded(text[:QUERY_CHARS_MAX])))[:QUERY_TERMS_MAX]
 
     def plain(self, text: str) -> list[str]:
         """Unstemmed terms of a query, bounded in the same way."""
-        return list(self._plain.analyze(fold(text[:QUERY_CHARS_MAX])))[:QUERY_TERMS_MAX]
+        return list(self._plain.analyze(folded(text[:QUERY_CHARS_MAX])))[:QUERY_TERMS_MAX]
 
     def stem(self, word: str) -> str:
         """The stem of one word; empty if nothing of it is a word."""
-        stems = self._stemmed.analyze(fold(word))
+        stems = self._stemmed.analyze(folded(word))
         return stems[0] if stems else ""
 
 
-def compounds(names: Iterable[str]) -> list[str]:
+def compounds(names: Iterable[Sequence[str]]) -> list[str]:
     """Neighbouring words of names written as one, and whole names of up to four words: "Star Wars" is starwars too."""
     joined: dict[str, None] = {}
     for name in names:
-        parts = words(name)[:12]
+        parts = name[:NAME_WORDS_JOINED_MAX]
         for first, second in pairwise(parts):
             joined[first + second] = None
         if 2 < len(parts) <= 4:

@@ -13,10 +13,10 @@ import tantivy
 
 from honeyguide.candidates import CREATED_DAY, NO_CANDIDATES, POPULARITY, Candidates
 from honeyguide.documents import Document
-from honeyguide.text import fold, words
-from honeyguide_lexical.analysis import Analysis, compounds
+from honeyguide.text import words
+from honeyguide_lexical.analysis import Analysis, compounds, folded
 from honeyguide_lexical.facts import FACTS, facts_of
-from honeyguide_lexical.layout import Layout, name_of, text_of
+from honeyguide_lexical.layout import Layout, text_of
 
 ID, TYPE, TITLE, BODY, PLAIN, NAMES, LABELS = "id", "type", "title", "body", "plain", "names", "labels"
 COMPOUNDS, PREFIXES, FAME, CAPTION, WHOLE = "compounds", "prefixes", "fame", "caption", "whole"
@@ -150,10 +150,10 @@ def _schema(layout: Layout) -> tantivy.Schema:
 
 def _entry(document: Document, layout: Layout) -> dict[str, object]:
     names = list(layout.names(document))
-    folded_names = [fold(name) for name in names]
-    folded_text = fold(document.text)
+    folded_names = [folded(name) for name in names]
+    name_words = [words(name) for name in names]
     # One value, not two: terms of a title and of a text count in one length, as in BM25 over the whole document.
-    body = " ".join([*folded_names, folded_text])
+    body = " ".join([*folded_names, folded(document.text)])
     plain = [body]
     entry: dict[str, object] = {
         ID: document.id,
@@ -164,16 +164,16 @@ def _entry(document: Document, layout: Layout) -> dict[str, object]:
         PLAIN: plain,
         NAMES: folded_names,
         LABELS: [name for _, _, name in layout.labels(document)],
-        WHOLE: [name for name in map(name_of, names) if name],
-        COMPOUNDS: compounds(names),
-        PREFIXES: [word for name in names for word in words(name)[:TITLE_WORDS_COMPLETED_MAX]],
+        WHOLE: [" ".join(parts) for parts in name_words if len(parts) <= TITLE_WORDS_COMPLETED_MAX],
+        COMPOUNDS: compounds(name_words),
+        PREFIXES: [word for parts in name_words for word in parts[:TITLE_WORDS_COMPLETED_MAX]],
         FACTS: facts_of(document),
         POPULARITY: document.popularity,
         FAME: math.log1p(document.popularity),
         CREATED_DAY: document.created_day,
     }
     for attribute, field in (layout.extra_fields or {}).items():
-        texts = [fold(text) for text in map(text_of, document.attributes.get(attribute, ())) if text]
+        texts = [folded(text) for text in map(text_of, document.attributes.get(attribute, ())) if text]
         if texts:
             values = entry.setdefault(field, [])
             if isinstance(values, list):

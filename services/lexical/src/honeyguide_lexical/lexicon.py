@@ -10,6 +10,7 @@ most popular first), `words` (the words of names, by how many readings have them
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from array import array
 from collections import Counter
@@ -41,6 +42,7 @@ CREATE TABLE IF NOT EXISTS deletions (key INTEGER NOT NULL, word TEXT NOT NULL, 
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
 _CHUNK = 500
+# Many rows go in as one JSON array: a statement a row would hand Python's lock over to other threads at each.
 TYPE_NAME, TYPE_STEM = "type", "type stem"
 """In a reading's attribute, together with a type: the name is the type's own, or the stem of it, so that "companies"
 names the type company. Such readings have a count but no mentions: all documents of the type would be there."""
@@ -172,7 +174,12 @@ class Lexicon:
             )
         mentions.sort()
         self._database.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", rows)
-        self._database.executemany("INSERT INTO mentions VALUES (?, ?, ?)", mentions)
+        # The popularity is taken from the document: the way through JSON may cost its last bit.
+        self._database.execute(
+            "INSERT INTO mentions SELECT json_extract(value, '$[0]'), unpopularity, number"
+            " FROM json_each(?) JOIN documents ON number = json_extract(value, '$[1]')",
+            (json.dumps([(reading, number) for reading, _, number in mentions]),),
+        )
 
     def _numbers(self, values: Mapping[Key, str]) -> dict[Key, int]:
         """The readings' numbers, of those that are new as well."""
@@ -198,7 +205,11 @@ class Lexicon:
             gained.items(),
         )
         keys = sorted((key, word) for word in gained if word not in known for key in deletion_keys(word))
-        self._database.executemany("INSERT OR IGNORE INTO deletions VALUES (?, ?)", keys)
+        self._database.execute(
+            "INSERT OR IGNORE INTO deletions SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]')"
+            " FROM json_each(?)",
+            (json.dumps(keys),),
+        )
 
     def _drop_unused(self, numbers: Sequence[int]) -> None:
         gone = self._rows(
