@@ -230,18 +230,21 @@ class Collection:
         while max(count, self._graph.ef_search) * NEIGHBOUR_COST_ROWS <= available:
             lists = [self._permitted(self._graph.nearest(vector, count), allowed, excluded) for vector in vectors]
             if min(map(len, lists)) >= wanted:
-                return lists[0] if len(lists) == 1 else np.unique(np.concatenate(lists))
+                return lists[0] if len(lists) == 1 else _distinct(np.concatenate(lists))
             count *= 4
         return None
 
     def _by_scan(self, allowed: _Allowed | None, excluded: Rows) -> Rows:
         return self._permitted(np.flatnonzero(self._held) if allowed is None else allowed.rows, None, excluded)
 
-    @staticmethod
-    def _permitted(rows: Rows, allowed: _Allowed | None, excluded: Rows) -> Rows:
+    def _permitted(self, rows: Rows, allowed: _Allowed | None, excluded: Rows) -> Rows:
         if allowed is not None:
             rows = rows[allowed.mask[rows]]
-        return rows[~np.isin(rows, excluded)] if len(excluded) else rows
+        if len(excluded):
+            wanted = np.ones(len(self._held), np.bool_)
+            wanted[excluded] = False
+            rows = rows[wanted[rows]]
+        return rows
 
     def _candidates(self, rows: Rows, vectors: Vectors, weights: Vectors | None, depth: int) -> Candidates:
         scores = np.full(len(rows), -np.inf, np.float32)
@@ -264,6 +267,12 @@ class Collection:
             types=[self._types[row] for row in rows],
             features={POPULARITY: self._popularity[rows], CREATED_DAY: self._created_day[rows]},
         )
+
+
+def _distinct(rows: Rows) -> Rows:
+    # Not numpy.unique: its first call imports numpy.ma, which takes longer than a search may.
+    rows = np.sort(rows)
+    return rows[np.flatnonzero(np.diff(rows, prepend=-1))]
 
 
 def _embedding(document: Document) -> Vectors:
