@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from honeyguide.api.lexical.v1 import lexical_pb2
+from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.candidates import CREATED_DAY, NO_CANDIDATES, POPULARITY, Candidates
-from honeyguide.documents import Document, Filter, document_from_proto
+from honeyguide.documents import DAY_S, Filter, document_from_proto
 from honeyguide.errors import DeadlineExceeded, HoneyguideError
 from honeyguide.retriever import Strategy
 from honeyguide_orchestrator.candidate_features import RECIPROCAL_RANK_K
@@ -58,26 +59,30 @@ class RelatedEntities:
         for seed in await self._fetch(list(seeds), timeout_s):
             for place, related_id in enumerate(seed.related[:RELATED_PER_SEED_MAX]):
                 scores[related_id] = scores.get(related_id, 0.0) + seeds[seed.id] / (1 + place)
-        # More than asked, since the filter may take some away.
-        best = sorted(scores, key=lambda related_id: (-scores[related_id], related_id))[: 2 * depth]
-        related = [
-            document
-            for document in await self._fetch(best, timeout_s)
-            if filter.matches(document.id, document.type, document.attributes)
-        ][:depth]
+        # More than asked, where the filter may take some away.
+        wanted = 2 * depth if filter else depth
+        best = sorted(scores, key=lambda related_id: (-scores[related_id], related_id))[:wanted]
+        related = [one for one in await self._fetch(best, timeout_s) if _matches(filter, one)][:depth]
         return Candidates(
-            document_ids=[document.id for document in related],
-            scores=np.array([scores[document.id] for document in related], np.float32),
-            types=[document.type for document in related],
+            document_ids=[one.id for one in related],
+            scores=np.array([scores[one.id] for one in related], np.float32),
+            types=[one.type for one in related],
             features={
-                POPULARITY: np.array([document.popularity for document in related], np.float32),
-                CREATED_DAY: np.array([document.created_day for document in related], np.float32),
+                POPULARITY: np.array([one.popularity for one in related], np.float32),
+                CREATED_DAY: np.array([one.created_at.seconds / DAY_S for one in related], np.float32),
             },
         )
 
-    async def _fetch(self, document_ids: list[str], timeout_s: float) -> list[Document]:
+    async def _fetch(self, document_ids: list[str], timeout_s: float) -> list[document_pb2.Document]:
         if not document_ids:
             return []
         request = lexical_pb2.FetchDocumentsRequest(document_ids=document_ids)
         response = await self._lexical.FetchDocuments(request, timeout=timeout_s)
-        return [document_from_proto(fetched.document) for fetched in response.documents]
+        return [fetched.document for fetched in response.documents]
+
+
+def _matches(filter: Filter, message: document_pb2.Document) -> bool:
+    if not filter:
+        return True
+    document = document_from_proto(message)
+    return filter.matches(document.id, document.type, document.attributes)
