@@ -51,6 +51,7 @@ CORE = ("lexical", "vector", "memory")
 """Services that hold the catalogue."""
 
 REFRESH_S = 1.0
+CANCEL_AGAIN_S = 0.2
 
 Connect = Callable[[str], Connection]
 
@@ -266,7 +267,11 @@ def _run(stack: AsyncExitStack, work: Any) -> None:
     task = asyncio.create_task(work)
 
     async def end() -> None:
-        task.cancel()
+        # redis-py writes within asyncio.wait_for, which on Python 3.11 swallows a cancellation that comes just as the
+        # write ends: asking once could wait forever.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
         await asyncio.gather(task, return_exceptions=True)
 
     stack.push_async_callback(end)
