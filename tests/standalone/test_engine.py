@@ -51,8 +51,8 @@ async def test_the_whole_loop_in_one_process(tmp_path: Path, redis_url: str, key
             await engine.api.search("park", page_size=1_000)
 
     async with Engine(tmp_path, redis_url, key_prefix) as engine:
-        found = await engine.api.search("godfather")
-        assert [result.document.id for result in found.results][:1] == ["f2"]
+        found = await engine.api.search("godfather", explain=True)
+        assert [result.document.id for result in found.results][:1] == ["f2"], found
 
 
 async def test_a_folder_belongs_to_one_engine(tmp_path: Path, redis_url: str, key_prefix: str) -> None:

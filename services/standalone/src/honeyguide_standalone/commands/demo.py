@@ -33,10 +33,10 @@ from honeyguide_standalone.demo.world import read_world
 from honeyguide_standalone.ingest import Bookmark
 from honeyguide_standalone.supervisor import Supervisor, supervise
 
-SEARCHES_FIRST = 4_000
-SEARCHES_AGAIN = 600
-EVALUATED_FIRST = 400
-EVALUATED_AGAIN = 200
+SEARCHES_FIRST = 3_000
+SEARCHES_AGAIN = 400
+EVALUATED_FIRST = 300
+EVALUATED_AGAIN = 160
 USERS = 3_000
 STEP_S = 20.0
 DAY_S = 86_400.0
@@ -52,7 +52,7 @@ TELLING = (
 def demo(
     exit: Annotated[bool, typer.Option("--exit", help="End when it is done, do not stay up.")] = False,
     searches: Annotated[
-        int, typer.Option(min=0, max=1_000_000, help="Simulated searches; 0 = 4,000 at first, 600 on later runs.")
+        int, typer.Option(min=0, max=1_000_000, help="Simulated searches; 0 = 3,000 at first, 400 on later runs.")
     ] = 0,
     data_dir: Annotated[Path, typer.Option("--data-dir", help="Where everything goes.")] = DEMO_DIR,
     seed: Annotated[int, typer.Option(help="Of the simulated users.")] = 1,

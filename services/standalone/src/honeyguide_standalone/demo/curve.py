@@ -10,7 +10,7 @@ from honeyguide_standalone.demo.evaluation import Outcome, outcome
 from honeyguide_standalone.demo.simulation import Search
 
 BLOCK = 50
-SMOOTHED_BLOCKS = 4
+SMOOTHED_BLOCKS = 8
 
 
 @dataclass(slots=True)
@@ -57,8 +57,8 @@ class Curve:
         ):
             quality.plot(at, _smoothed(values), color=colour, label=f"{label}, learning")
             quality.axhline(level, color=colour, linestyle="--", label=f"{label}, static fusion at full depth")
-        quality.set_ylabel("mean of the wanted document")
-        quality.legend(loc="lower right", fontsize="small")
+        quality.set_ylabel(f"mean over {BLOCK * SMOOTHED_BLOCKS} searches")
+        quality.legend(loc="center right", fontsize="small")
         quality.set_title("Simulated users teach Honeyguide")
         cost.plot(at, _smoothed([block.candidates for block in self.blocks]), color="tab:orange", label="learning")
         cost.axhline(static.candidates, color="tab:orange", linestyle="--", label="static")

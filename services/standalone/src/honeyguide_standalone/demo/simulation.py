@@ -13,7 +13,7 @@ from random import Random
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.api.search.v1 import feedback_pb2, search_pb2
 from honeyguide.documents import time_to_proto
-from honeyguide.errors import HoneyguideError
+from honeyguide.errors import HoneyguideError, Unavailable
 from honeyguide_standalone.api import Api
 from honeyguide_standalone.demo.clicks import Act, act_on
 from honeyguide_standalone.demo.users import SimulatedUser, Wish
@@ -22,7 +22,9 @@ IN_FLIGHT = 8
 PAGE = 10
 CALL_COST = 0.0125
 CANDIDATE_COST = 0.00025
-UNACKNOWLEDGED_MAX = 64
+UNACKNOWLEDGED_MAX = 2_000
+FAILURES_MAX = 20
+RETRY_S = 0.5
 EVENTS_PER_REQUEST = 100
 SESSION_S = 1_800.0
 
@@ -67,32 +69,63 @@ class Clock:
 
 
 class FeedbackSender:
-    """Streams events over one feedback stream; waits while too many are not yet acknowledged."""
+    """Streams events; waits while too many are not yet acknowledged, and sends those again if a stream ends.
+
+    A server may end a stream at any time, so that streams spread over its replicas: what was not acknowledged then
+    goes over the next one. A service that is away is tried again for a while.
+    """
 
     def __init__(self, api: Api) -> None:
         self._api = api
         self._waiting: deque[feedback_pb2.FeedbackEvent] = deque()
+        self._sent: dict[str, feedback_pb2.FeedbackEvent] = {}
         self._wake = asyncio.Event()
-        self._room = asyncio.Semaphore(UNACKNOWLEDGED_MAX * EVENTS_PER_REQUEST)
+        self._room = asyncio.Semaphore(UNACKNOWLEDGED_MAX)
         self._closed = False
-        self.acknowledged = 0
         self._task = asyncio.create_task(self._run())
 
     async def send(self, events: Sequence[feedback_pb2.FeedbackEvent]) -> None:
-        """Hands events over. Raises what ended the stream."""
+        """Hands events over. Raises what ended the sender."""
         for event in events:
+            await self._room.acquire()
             if self._task.done():
                 self._task.result()
-                raise HoneyguideError("the feedback stream ended")
-            await self._room.acquire()
             self._waiting.append(event)
         self._wake.set()
 
     async def close(self) -> None:
-        """Waits until everything is durable. Raises what ended the stream."""
+        """Waits until everything is durable. Raises what ended the sender."""
         self._closed = True
         self._wake.set()
         await self._task
+
+    async def _run(self) -> None:
+        failures = 0
+        try:
+            while not self._closed or self._waiting or self._sent:
+                self._waiting.extendleft(reversed(self._sent.values()))
+                self._sent.clear()
+                try:
+                    await self._stream()
+                    failures = 0
+                except Unavailable:
+                    failures += 1
+                    if failures > FAILURES_MAX:
+                        raise
+                    await asyncio.sleep(RETRY_S)
+        finally:
+            for _ in range(UNACKNOWLEDGED_MAX):  # whoever waits for room shall hear of the end
+                self._room.release()
+
+    async def _stream(self) -> None:
+        async for response in self._api.stream_feedback(self._requests()):
+            for acknowledgement in response.acknowledgements:
+                if acknowledgement.status == feedback_pb2.EVENT_STATUS_REJECTED:
+                    raise HoneyguideError(
+                        f"feedback was rejected: {acknowledgement.field}: {acknowledgement.description}"
+                    )
+                if self._sent.pop(acknowledgement.event_id, None) is not None:
+                    self._room.release()
 
     async def _requests(self) -> AsyncIterator[feedback_pb2.StreamFeedbackRequest]:
         while not self._closed or self._waiting:
@@ -100,18 +133,9 @@ class FeedbackSender:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            count = min(len(self._waiting), EVENTS_PER_REQUEST)
-            yield feedback_pb2.StreamFeedbackRequest(events=[self._waiting.popleft() for _ in range(count)])
-
-    async def _run(self) -> None:
-        async for response in self._api.stream_feedback(self._requests()):
-            for acknowledgement in response.acknowledgements:
-                self._room.release()
-                self.acknowledged += 1
-                if acknowledgement.status == feedback_pb2.EVENT_STATUS_REJECTED:
-                    raise HoneyguideError(
-                        f"feedback was rejected: {acknowledgement.field}: {acknowledgement.description}"
-                    )
+            events = [self._waiting.popleft() for _ in range(min(len(self._waiting), EVENTS_PER_REQUEST))]
+            self._sent.update((event.event_id, event) for event in events)
+            yield feedback_pb2.StreamFeedbackRequest(events=events)
 
 
 @dataclass(slots=True)
