@@ -63,3 +63,19 @@ def test_what_is_not_allowed_is_not_asked() -> None:
 def test_nothing_is_asked_that_costs_more_than_it_gains() -> None:
     rungs, _ = two_strategies(0.9).allocate(X, BOTH, Costs.of((5, 10), call=1.0, candidate=0.0))
     assert rungs.tolist() == [0, 0]
+
+
+def test_alternatives_are_the_net_rewards_of_the_allocations_they_stand_for() -> None:
+    rng = np.random.default_rng(3)
+    weights = rng.normal(size=(5, 2, 3 + 5)).astype(np.float32)
+    model = AllocationModel(tuple("abcde"), (5, 10), weights, weights, rng.random((5, 2)).astype(np.float32))
+    x = rng.normal(size=3).astype(np.float32)
+    rungs = np.array([0, 2, 0, 1, 0])
+    order = (3, 1, 0, 2, 4)
+    alternatives = model.alternatives(x, rungs, order, COSTS)
+    for s in range(5):
+        for rung in range(3):
+            option = rungs.copy()
+            option[s] = rung
+            expected = model.net_rewards(x, option[None, :], order, COSTS)[0]
+            assert alternatives[s, rung] == pytest.approx(expected, abs=1e-5), (s, rung)

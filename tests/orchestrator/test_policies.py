@@ -38,6 +38,9 @@ def situation(allowed: tuple[bool, ...] = (True, True, True, True)) -> Situation
     )
 
 
+MODEL = model_after(10)
+
+
 @pytest.fixture(params=sorted(POLICIES))
 def policy(request: pytest.FixtureRequest) -> Policy:
     return POLICIES[request.param](OPTIONS)
@@ -48,10 +51,9 @@ def policy(request: pytest.FixtureRequest) -> Policy:
 def test_every_policy_keeps_to_what_is_allowed_and_asks_something_dependable(
     allowed: tuple[bool, ...], seed: int
 ) -> None:
-    model = model_after(10)
     for name, factory in POLICIES.items():
         at = situation(allowed)
-        draw = factory(OPTIONS).draw(at, model, np.random.default_rng(seed))
+        draw = factory(OPTIONS).draw(at, MODEL, np.random.default_rng(seed))
         assert draw.rungs.shape == (4,), name
         assert not draw.rungs[~at.allowed].any(), name
         assert (draw.rungs >= 0).all()
@@ -72,19 +74,19 @@ def test_the_same_seed_draws_the_same(policy: Policy) -> None:
 def test_propensities_are_the_frequencies(name: str) -> None:
     model, at, rng = model_after(), situation(), np.random.default_rng(1)
     chosen = POLICIES[name](OPTIONS)
-    draws = [chosen.draw(at, model, rng) for _ in range(6_000)]
+    draws = [chosen.draw(at, model, rng) for _ in range(2_500)]
     told: dict[tuple[int, ...], float] = {}
     for draw in draws:
         assert not draw.estimated
         told[tuple(draw.rungs)] = draw.propensity
     seen = {rungs: sum(tuple(draw.rungs) == rungs for draw in draws) / len(draws) for rungs in told}
     for rungs, propensity in told.items():
-        assert seen[rungs] == pytest.approx(propensity, abs=0.02), rungs
+        assert seen[rungs] == pytest.approx(propensity, abs=0.04), rungs
     assert sum(told.values()) == pytest.approx(1.0, abs=0.02)
     for s in range(4):
         for draw in draws[:50]:
             share = sum(other.rungs[s] == draw.rungs[s] for other in draws) / len(draws)
-            assert share == pytest.approx(draw.propensities[s], abs=0.02)
+            assert share == pytest.approx(draw.propensities[s], abs=0.04)
 
 
 def test_squarecb_shuns_what_is_worse() -> None:
@@ -93,7 +95,7 @@ def test_squarecb_shuns_what_is_worse() -> None:
     sharp = POLICIES["squarecb"](PolicyOptions(OPTIONS.costs, 1.0, gamma=1e4, epsilon=0))
 
     def fresh_share(policy: Policy) -> float:
-        return float(np.mean([policy.draw(at, model, rng).rungs[2] > 0 for _ in range(2_000)]))
+        return float(np.mean([policy.draw(at, model, rng).rungs[2] > 0 for _ in range(1_000)]))
 
     assert fresh_share(sharp) < 0.02 < fresh_share(gentle)
 

@@ -57,7 +57,7 @@ class AllocationModel:
         survival = 1.0
         while left.any():
             found = _found(logits)
-            net = survival * np.cumsum(found * self.values, axis=1) - costs.by_rung
+            net = survival * (found * self.values).cumsum(axis=1) - costs.by_rung
             net[~left] = -np.inf
             best = int(np.argmax(net))
             strategy, rung = divmod(best, len(self.depths))
@@ -73,9 +73,32 @@ class AllocationModel:
 
     def net_rewards(self, x: Floats, allocations: Depths, order: Sequence[int], costs: Costs) -> Floats:
         """Predicted net reward of allocations, each a row of rungs [K, S], asked in the given order."""
-        features = len(x)
+        return self._chain(self.weights[:, :, : len(x)] @ x, allocations, order, costs)[0]
+
+    def alternatives(self, x: Floats, rungs: Depths, order: Sequence[int], costs: Costs) -> Floats:
+        """Predicted net reward [S, B + 1] of an allocation with one strategy's rung replaced by each other one.
+
+        Strategies that the allocation does not ask come after those it asks, so all of them are predicted at once.
+        """
+        strategies, choices = len(rungs), len(self.depths) + 1
+        base = self.weights[:, :, : len(x)] @ x
+        asked = [s for s in order if rungs[s]]
+        options = rungs[None, :].repeat(len(asked) * choices + 1, axis=0)
+        rows = np.arange(len(asked) * choices)
+        options[rows, np.array(asked, np.int64).repeat(choices)] = rows % choices
+        net, survival = self._chain(base, options, asked, costs)
+        all_missed = base + self.weights[:, :, [len(x) + s for s in asked]].sum(axis=2)
+        gained = (_found(all_missed) * self.values).cumsum(axis=1)
+        alternatives = np.empty((strategies, choices), np.float32)
+        alternatives[:, 0] = net[-1]
+        alternatives[:, 1:] = net[-1] + survival[-1] * gained - costs.by_rung
+        alternatives[asked] = net[:-1].reshape(len(asked), choices)
+        return alternatives
+
+    def _chain(self, base: Floats, allocations: Depths, order: Sequence[int], costs: Costs) -> tuple[Floats, Floats]:
+        """Net reward and survival [K] of allocations; `base` are the logits [S, B] before any miss."""
         count = len(allocations)
-        base = self.weights[:, :, :features] @ x
+        features = self.weights.shape[2] - len(self.strategies)
         missed = np.zeros((count, len(self.strategies)), np.float32)
         survival = np.ones(count, np.float32)
         net = np.zeros(count, np.float32)
@@ -84,16 +107,14 @@ class AllocationModel:
             rungs = allocations[:, s]
             if not rungs.any():
                 continue
-            logits = base[s] + missed @ self.weights[s, :, features:].T
-            found = _found(logits)
+            found = _found(base[s] + missed @ self.weights[s, :, features:].T)
             asked = rungs > 0
             last = np.maximum(rungs, 1) - 1
-            gained = np.cumsum(found * self.values[s], axis=1)[rows, last]
-            seen = np.cumsum(found, axis=1)[rows, last]
+            gained = (found * self.values[s]).cumsum(axis=1)[rows, last]
             net += np.where(asked, survival * gained - costs.by_rung[last], 0.0)
-            survival *= np.where(asked, 1.0 - seen, 1.0)
+            survival *= np.where(asked, 1.0 - found.cumsum(axis=1)[rows, last], 1.0)
             missed[:, s] = asked
-        return net
+        return net, survival
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +131,6 @@ class Costs:
 
 def _found(logits: Floats) -> Floats:
     """Probability that the wanted document stands in each bin: h(b) times the product of 1 - h over earlier bins."""
-    hazards = (1.0 / (1.0 + np.exp(-np.clip(logits, -30, 30)))).astype(np.float32)
-    earlier = np.cumprod(1.0 - hazards, axis=-1)
-    found: Floats = hazards.copy()
-    found[..., 1:] *= earlier[..., :-1]
+    found: Floats = 1.0 / (1.0 + np.exp(-logits.clip(-30, 30)))
+    found[..., 1:] *= (1.0 - found).cumprod(axis=-1)[..., :-1]
     return found

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 from redis.exceptions import RedisError
 
 from honeyguide.api.retrieval.v1 import document_pb2
@@ -21,6 +22,8 @@ from honeyguide_orchestrator.fanout import Status
 from honeyguide_orchestrator.redis_store import Keys
 
 Floats = npt.NDArray[np.float32]
+
+log = structlog.get_logger("honeyguide.decision_log")
 
 FEATURE_ROWS_MAX = 60
 """Ranked candidates whose features are kept: what can be shown on the first pages."""
@@ -118,7 +121,14 @@ class DecisionLog:
             Unavailable: if Redis does not answer.
         """
         found = await self._get([self._keys.decision(decision_id) for decision_id in decision_ids])
-        return {id: decode(raw) for id, raw in zip(decision_ids, found, strict=True) if raw is not None}
+        records: dict[str, DecisionRecord] = {}
+        for id, raw in zip(decision_ids, found, strict=True):
+            try:
+                if raw is not None:
+                    records[id] = decode(raw)
+            except (KeyError, TypeError, ValueError, zlib.error) as error:
+                log.warning("a decision of another version is left out", decision=id, error=str(error))
+        return records
 
     async def settle(self, rewards: Mapping[str, Mapping[str, float]]) -> None:
         """Keeps what was credited to decisions: by decision id, the reward in [0, 1] of each document acted on.

@@ -137,7 +137,10 @@ class Learner:
         for event, verdict, credit in judged:
             self._progress.counted(verdict.value)
             if credit is not None:
-                self._learn_from(event, credit, documents.get(credit.document_id))
+                try:
+                    self._learn_from(event, credit, documents.get(credit.document_id))
+                except Exception:  # one event must not keep all that come after it from being learned from
+                    log.exception("nothing learned from an event", event=event.id, decision=event.decision_id)
         settled = {credit.record.id: self._attribution.rewards(credit.record.id) for credit in credits}
         settled.update(self._close())
         await self._decision_log.settle(settled)

@@ -141,6 +141,8 @@ class Searcher:
             return await self._next_page(query)
         timer = _Timer()
         policy, ranker = self._named(query)
+        if not self._retrievers.strategies:
+            raise Unavailable("no retriever answers")
         learned = self._models.current(self.strategies())
 
         understanding, recollection = await self._understand(query, learned)

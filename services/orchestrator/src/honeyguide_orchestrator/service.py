@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import structlog
 
 from honeyguide.api.lexical.v1 import lexical_pb2_grpc
 from honeyguide.api.memory.v1 import memory_pb2_grpc
@@ -55,6 +56,8 @@ CANCEL_AGAIN_S = 0.2
 
 Connect = Callable[[str], Connection]
 
+log = structlog.get_logger("honeyguide.orchestrator")
+
 
 @dataclass(frozen=True, slots=True)
 class _Stores:
@@ -93,7 +96,7 @@ async def open_service(
         newest = await stores.snapshots.fetch()
         if newest is not None:
             models.adopt(newest)
-        _run(stack, follow(stores.snapshots, settings.refresh_interval_s, models.adopt))
+        _run(stack, lambda: follow(stores.snapshots, settings.refresh_interval_s, models.adopt))
 
         catalog_store = CatalogStore(stores.redis, settings.key_prefix)
         indexes: dict[str, Any] = {name: connections[name].stub(indexing_pb2_grpc.IndexingServiceStub) for name in CORE}
@@ -128,7 +131,7 @@ async def open_service(
         )
         if settings.learner:
             learner = _learner(settings, stores, lexical, memory, searcher.strategies, clock)
-            _run(stack, learner.run())
+            _run(stack, learner.run)
         yield [
             register_search(searcher, Suggester(lexical, memory), clock),
             register_feedback(FeedbackIntake(stores.event_stream, clock), settings.feedback_stream_s),
@@ -154,7 +157,7 @@ async def open_learner(
         stores = await _open_stores(stack, settings)
         retrievers = await _open_retrievers(stack, settings, connections, connect)
         lexical, memory = _core_stubs(connections)
-        _run(stack, _learner(settings, stores, lexical, memory, lambda: retrievers.strategies, clock).run())
+        _run(stack, _learner(settings, stores, lexical, memory, lambda: retrievers.strategies, clock).run)
         yield []
 
 
@@ -195,15 +198,16 @@ async def _open_retrievers(
     retrievers = Retrievers()
     for name, connection in connections.items():
         await retrievers.connect(name, connection)
-    if settings.retrievers_file and connect:
-        _run(stack, watch_file(settings.retrievers_file, retrievers, frozenset(connections), connect))
+    path = settings.retrievers_file
+    if path and connect:
+        _run(stack, lambda: watch_file(path, retrievers, frozenset(connections), connect))
 
     async def refresh() -> None:
         while True:
             await asyncio.sleep(REFRESH_S)
             await retrievers.refresh()
 
-    _run(stack, refresh())
+    _run(stack, refresh)
     return retrievers
 
 
@@ -262,16 +266,22 @@ async def _page_token_secret(stores: _Stores, settings: OrchestratorSettings) ->
     return secret
 
 
-def _run(stack: AsyncExitStack, work: Any) -> None:
-    """Runs a coroutine beside the service, and ends it with the service."""
-    task = asyncio.create_task(work)
+def _run(stack: AsyncExitStack, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs a task beside the service and ends it with the service; one that breaks is logged and begun again."""
+
+    async def keep_running() -> None:
+        while True:
+            try:
+                await work()
+                return
+            except Exception:
+                log.exception("a background task broke and begins again")
+                await asyncio.sleep(REFRESH_S)
+
+    task = asyncio.create_task(keep_running())
 
     async def end() -> None:
-        # redis-py writes within asyncio.wait_for, which on Python 3.11 swallows a cancellation that comes just as the
-        # write ends: asking once could wait forever.
-        while not task.done():
-            task.cancel()
-            await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
+        task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
     stack.push_async_callback(end)

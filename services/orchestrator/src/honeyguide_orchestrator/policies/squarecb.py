@@ -28,18 +28,13 @@ class SquareCB:
         """See `Policy`."""
         rungs, order = model.allocate(situation.x, situation.allowed, self._costs)
         greedy = with_dependable(rungs, situation, model, self._costs)
-        strategies, choices = len(greedy), len(model.depths) + 1
-        options = np.repeat(greedy[None, :], strategies * choices, axis=0)
-        options[np.arange(strategies * choices), np.repeat(np.arange(strategies), choices)] = np.tile(
-            np.arange(choices), strategies
-        )
-        net = model.net_rewards(situation.x, options, order, self._costs).reshape(strategies, choices).astype(float)
+        net = model.alternatives(situation.x, greedy, order, self._costs).astype(float)
         may = rungs_that_may_be_drawn(greedy, situation, len(model.depths))
         net[~may] = -np.inf
         best = net.argmax(axis=1)
         gaps = net.max(axis=1, keepdims=True) - net
         probabilities = np.where(may, 1.0 / (may.sum(axis=1, keepdims=True) + self._gamma * gaps), 0.0)
-        each = np.arange(strategies)
+        each = np.arange(len(greedy))
         probabilities[each, best] = 0.0
         probabilities[each, best] = 1.0 - probabilities.sum(axis=1)
         return draw_one_strategy(greedy, probabilities, situation.allowed, self._share, rng)
