@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 import uvloop
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_reflection.v1alpha import reflection
@@ -22,7 +23,14 @@ from grpc_status import rpc_status
 from prometheus_client import start_http_server
 
 from honeyguide.config import CommonSettings, ServerSettings
-from honeyguide.errors import FailedPrecondition, HoneyguideError, Unauthenticated, as_honeyguide_error, to_status
+from honeyguide.errors import (
+    FailedPrecondition,
+    HoneyguideError,
+    InvalidArgument,
+    Unauthenticated,
+    as_honeyguide_error,
+    to_status,
+)
 from honeyguide.health import HealthServicer
 from honeyguide.telemetry import CALL_SECONDS, CALLS, CALLS_RUNNING, configure_logging, configure_tracing
 
@@ -67,7 +75,9 @@ class _Guard(grpc.aio.ServerInterceptor):
             behaviour = self._stream(handler.stream_stream or handler.unary_stream, method, allowed)
         else:
             behaviour = self._unary(handler.stream_unary or handler.unary_unary, method, allowed)
-        return factory(behaviour, handler.request_deserializer, handler.response_serializer)
+        return factory(
+            behaviour, _reader(handler.request_deserializer, handler.request_streaming), handler.response_serializer
+        )
 
     def _allowed(self, metadata: Any) -> bool:
         if self._token is None:
@@ -83,7 +93,7 @@ class _Guard(grpc.aio.ServerInterceptor):
                 try:
                     if not allowed:
                         raise Unauthenticated("authorization: a valid bearer token is needed")
-                    return await serve(request, context)
+                    return await serve(_readable(request), context)
                 except Exception as error:
                     await _abort(context, error, method, outcome)
 
@@ -95,7 +105,7 @@ class _Guard(grpc.aio.ServerInterceptor):
                 try:
                     if not allowed:
                         raise Unauthenticated("authorization: a valid bearer token is needed")
-                    async for response in serve(request, context):
+                    async for response in serve(_readable(request), context):
                         yield response
                 except Exception as error:
                     await _abort(context, error, method, outcome)
@@ -117,6 +127,33 @@ class _Guard(grpc.aio.ServerInterceptor):
             running.dec()
             CALLS.labels(self._service, method, outcome.code.name).inc()
             CALL_SECONDS.labels(self._service, method).observe(time.perf_counter() - begin)
+
+
+def _reader(deserialize: Callable[[bytes], Any] | None, streaming: bool) -> Callable[[bytes], Any] | None:
+    """Reads requests; bytes that are no such message are the sender's mistake, which gRPC itself reports as ours.
+
+    An exception on a stream reaches the servicer where it reads on, and so the guard. A single request is read before
+    the guard is called: there the exception is handed on as the request.
+    """
+    if deserialize is None:
+        return None
+
+    def read(raw: bytes) -> Any:
+        try:
+            return deserialize(raw)
+        except DecodeError as error:
+            refusal = InvalidArgument("request", f"is not such a message, or a text in it is not UTF-8: {error}")
+        if streaming:
+            raise refusal
+        return refusal
+
+    return read
+
+
+def _readable(request: Any) -> Any:
+    if isinstance(request, InvalidArgument):
+        raise request
+    return request
 
 
 @dataclass(slots=True)
