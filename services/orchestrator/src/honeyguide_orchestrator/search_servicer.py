@@ -8,14 +8,16 @@ from typing import Any
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
+from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.api.search.v1 import search_pb2 as pb
 from honeyguide.api.search.v1 import search_pb2_grpc
-from honeyguide.documents import check_text, context_from_proto, filter_from_proto
+from honeyguide.documents import Context, check_text, context_from_proto, filter_from_proto
 from honeyguide.errors import InvalidArgument
 from honeyguide.query import understanding_to_proto
 from honeyguide.server import Registration
 from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedStrategy
 from honeyguide_orchestrator.fanout import Status
+from honeyguide_orchestrator.feedback import AHEAD_MAX_S
 from honeyguide_orchestrator.search import Hit, Searcher, SearchPage, SearchQuery, context_features
 from honeyguide_orchestrator.suggest import Suggester
 
@@ -48,7 +50,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         return _response(await self._searcher.search(self._query(request)), request.view == pb.SEARCH_VIEW_FULL)
 
     async def Suggest(self, request: pb.SuggestRequest, context: _ServicerContext) -> pb.SuggestResponse:
-        context_from_proto(request.context, self._clock())
+        self._context(request.context)
         suggestions = await self._suggester.suggest(request.prefix, filter_from_proto(request.filter), request.limit)
         return pb.SuggestResponse(
             suggestions=[
@@ -67,7 +69,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         check_text("ranker", request.ranker, NAME_CHARS_MAX)
         return SearchQuery(
             text=request.query,
-            context=context_from_proto(request.context, self._clock()),
+            context=self._context(request.context),
             filter=filter_from_proto(request.filter),
             page_size=request.page_size or PAGE_SIZE_DEFAULT,
             page_token=request.page_token,
@@ -76,6 +78,14 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
             ranker=request.ranker,
             tracked=not request.untracked,
         )
+
+    def _context(self, message: document_pb2.Context) -> Context:
+        # Windows close by the times of the searches: one search of a far future would close them all for good.
+        now_s = self._clock()
+        context = context_from_proto(message, now_s)
+        if context.time_s > now_s + AHEAD_MAX_S:
+            raise InvalidArgument("context.time", "lies more than 5 minutes ahead of this server's clock")
+        return context
 
 
 def _response(page: SearchPage, full: bool) -> pb.SearchResponse:

@@ -317,7 +317,7 @@ class Context(_message.Message):
     """Device class: phone, desktop, tv, car ..."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
-        """When the search happens. May lie in the past (replay); unset = now."""
+        """When the search happens. May lie in the past (replay), but at most 5 minutes ahead of the server's clock; unset = now."""
 
     @_builtins.property
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
