@@ -130,15 +130,41 @@ class Catalog:
         valid, errors = _check(documents)
         if not valid:
             return Upserted(0, tuple(errors[i] for i in sorted(errors)))
+        refused: dict[int, DocumentError] = {}
+        for names in self._rounds(documents):
+            positions = [i for i in sorted(valid) if i not in refused]
+            if positions:
+                await self._index(names, documents, positions, refused)
         positions = sorted(valid)
+        await self._store.widen_numeric(observe_numeric(valid[i] for i in positions if i not in refused))
+        errors.update(refused)
+        return Upserted(len(positions) - len(refused), tuple(errors[i] for i in sorted(errors)))
+
+    def _rounds(self, documents: Sequence[document_pb2.Document]) -> list[list[str]]:
+        """Who is asked together. An embedding can be refused, by who uses it, and then the others must not take it."""
+        if not any(document.embedding for document in documents):
+            return [list(self._services)]
+        return [
+            [name for name in self._services if name not in self._without_embedding],
+            [name for name in self._services if name in self._without_embedding],
+        ]
+
+    async def _index(
+        self,
+        names: Sequence[str],
+        documents: Sequence[document_pb2.Document],
+        positions: Sequence[int],
+        refused: dict[int, DocumentError],
+    ) -> None:
+        """Hands the documents at these positions to these services; adds those that one of them did not take."""
         whole = indexing_pb2.IndexDocumentsRequest(documents=[documents[i] for i in positions])
         slim = _without_embeddings(whole)
-        responses = await self._ask_all(
+        responses = await self._ask(
+            names,
             lambda name, stub: stub.IndexDocuments(
                 slim if name in self._without_embedding else whole, timeout=self._write_timeout_s
-            )
+            ),
         )
-        refused: dict[int, DocumentError] = {}
         for name, response in responses.items():
             for error in response.errors:
                 if error.index >= len(positions):
@@ -148,9 +174,6 @@ class Catalog:
                 if position in refused:
                     description = f"{refused[position].description}; {description}"
                 refused[position] = DocumentError(position, documents[position].id, error.field, description)
-        await self._store.widen_numeric(observe_numeric(valid[i] for i in positions if i not in refused))
-        errors.update(refused)
-        return Upserted(len(positions) - len(refused), tuple(errors[i] for i in sorted(errors)))
 
     async def delete(self, document_ids: Sequence[str]) -> int:
         """Removes documents; returns how many of the ids any service held.
@@ -199,13 +222,16 @@ class Catalog:
         return 0
 
     async def _ask_all(self, ask: Callable[[str, IndexingStub], Awaitable[Answer]]) -> dict[str, Answer]:
+        return await self._ask(list(self._services), ask)
+
+    async def _ask(
+        self, names: Sequence[str], ask: Callable[[str, IndexingStub], Awaitable[Answer]]
+    ) -> dict[str, Answer]:
         # All are waited for, also when one fails: what a failed call leaves behind is then known, not still moving.
-        outcomes = await asyncio.gather(
-            *(ask(name, stub) for name, stub in self._services.items()), return_exceptions=True
-        )
+        outcomes = await asyncio.gather(*(ask(name, self._services[name]) for name in names), return_exceptions=True)
         answers: dict[str, Answer] = {}
         failures: dict[str, HoneyguideError] = {}
-        for name, outcome in zip(self._services, outcomes, strict=True):
+        for name, outcome in zip(names, outcomes, strict=True):
             if isinstance(outcome, HoneyguideError):
                 failures[name] = outcome
             elif isinstance(outcome, BaseException):
