@@ -35,7 +35,8 @@ from honeyguide_orchestrator.learner import Learner, LearnerOptions
 from honeyguide_orchestrator.learning_servicer import register_learning
 from honeyguide_orchestrator.lease import Lease
 from honeyguide_orchestrator.page_token import PageTokens
-from honeyguide_orchestrator.policy import Policy, PolicyOptions, known_policies
+from honeyguide_orchestrator.policies import POLICIES
+from honeyguide_orchestrator.policy import Policy, PolicyOptions
 from honeyguide_orchestrator.ranker import RANKERS
 from honeyguide_orchestrator.recognition import Recognizer
 from honeyguide_orchestrator.redis_store import Keys, open_redis
@@ -167,10 +168,9 @@ def _check(settings: OrchestratorSettings, connections: Mapping[str, Connection]
         raise FailedPrecondition(
             f"no address for {', '.join(missing)}: name them in HONEYGUIDE_ORCHESTRATOR_RETRIEVERS_FILE"
         )
-    policies = known_policies()
     for name, value in (("POLICY", settings.policy), ("SHADOW_POLICY", settings.shadow_policy)):
-        if value and value not in policies:
-            raise FailedPrecondition(f"HONEYGUIDE_ORCHESTRATOR_{name}: {value!r} is not one of {', '.join(policies)}")
+        if value and value not in POLICIES:
+            raise FailedPrecondition(f"HONEYGUIDE_ORCHESTRATOR_{name}: {value!r} is not one of {', '.join(POLICIES)}")
     if settings.ranker not in RANKERS:
         names = ", ".join(RANKERS)
         raise FailedPrecondition(f"HONEYGUIDE_ORCHESTRATOR_RANKER: {settings.ranker!r} is not one of {names}")
@@ -225,7 +225,7 @@ def _policies(settings: OrchestratorSettings) -> dict[str, Policy]:
         gamma=settings.exploration_gamma,
         epsilon=settings.epsilon,
     )
-    return {name: factory(options) for name, factory in known_policies().items()}
+    return {name: factory(options) for name, factory in POLICIES.items()}
 
 
 def _learner(
@@ -281,7 +281,11 @@ def _run(stack: AsyncExitStack, work: Callable[[], Coroutine[Any, Any, None]]) -
     task = asyncio.create_task(keep_running())
 
     async def end() -> None:
-        task.cancel()
+        # redis-py writes within asyncio.wait_for, which on Python 3.11 swallows a cancellation that comes just as the
+        # write ends: asking once could wait forever.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
         await asyncio.gather(task, return_exceptions=True)
 
     stack.push_async_callback(end)
