@@ -11,19 +11,22 @@ from honeyguide_standalone.catalog import read_catalog
 
 
 @pytest.fixture(scope="module")
-def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("films") / "films.jsonl"
-    films.write_jsonl(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def documents(catalogue: Path) -> dict[str, Document]:
-    lines = catalogue.read_text(encoding="utf-8").splitlines()
-    read = [document_from_proto(document_from_json(line)) for line in lines]
+def documents() -> dict[str, Document]:
+    read = list(films.read_documents())
     by_id = {document.id: document for document in read}
     assert len(by_id) == len(read), "ids are unique"
     return by_id
+
+
+def test_written_documents_are_those_that_index_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, documents: dict[str, Document]
+) -> None:
+    some = [document for i, document in enumerate(documents.values()) if i % 100 == 0]
+    monkeypatch.setattr(films, "read_documents", lambda: iter(some))
+    path = tmp_path / "films.jsonl"
+    assert films.write_jsonl(path) == len(some)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [document_from_proto(document_from_json(line)) for line in lines] == some
 
 
 def test_holds_every_film_with_its_people_companies_and_genres(documents: dict[str, Document]) -> None:

@@ -8,19 +8,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TypeVar
 
-from honeyguide_orchestrator.service import open_service as open_orchestrator
-
 from honeyguide.client import Connection, LocalConnection
 from honeyguide.config import ServerSettings
 from honeyguide.errors import FailedPrecondition
+from honeyguide.folder import lock_folder
 from honeyguide.server import Registration
 from honeyguide_lexical.service import open_service as open_lexical
 from honeyguide_lexical.settings import LexicalSettings
 from honeyguide_memory.service import open_service as open_memory
 from honeyguide_memory.settings import MemorySettings
+from honeyguide_orchestrator.service import open_service as open_orchestrator
 from honeyguide_orchestrator.settings import OrchestratorSettings
 from honeyguide_standalone.api import Api
-from honeyguide_standalone.valkey import ValkeyServer, lock_folder
+from honeyguide_standalone.valkey import ValkeyServer
 from honeyguide_vector.service import open_service as open_vector
 from honeyguide_vector.settings import VectorSettings
 

@@ -102,11 +102,7 @@ class ServiceProcess:
 
     async def serving(self) -> bool:
         """Asks its health once."""
-        channel = open_channel(self.address, self._common)
-        try:
-            return self.running and await _serving(health_pb2_grpc.HealthStub(channel))
-        finally:
-            await channel.close()
+        return self.running and await is_serving(self.address, self._common)
 
     async def stop(self) -> None:
         """Lets it drain, then ends it."""
@@ -129,6 +125,15 @@ class ServiceProcess:
         except OSError:
             lines = []
         return f"the end of {self.log_path}:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+async def is_serving(address: str, common: CommonSettings) -> bool:
+    """Asks the health of the server at host:port once."""
+    channel = open_channel(address, common)
+    try:
+        return await _serving(health_pb2_grpc.HealthStub(channel))
+    finally:
+        await channel.close()
 
 
 async def _serving(stub: health_pb2_grpc.HealthStub) -> bool:

@@ -14,9 +14,10 @@ from typing import IO
 import yaml
 
 from honeyguide.config import CommonSettings
+from honeyguide.folder import lock_folder
 from honeyguide_standalone.process import ServiceProcess
 from honeyguide_standalone.running import Running, forget_running
-from honeyguide_standalone.valkey import ValkeyServer, lock_folder
+from honeyguide_standalone.valkey import ValkeyServer
 
 RETRIEVERS = ("lexical", "vector", "memory")
 ORCHESTRATOR = "orchestrator"

