@@ -55,10 +55,9 @@ def policy(
     )
     for kind in learned.kinds[:kinds]:
         print_kind(kind)
-    side = "above 0: the learned ranker serves" if ranker.advantage > 0 else "not above 0: the static fusion serves"
     console.print(
-        f"\n[bold]{ranker.ranker}[/] ranker: advantage over static fusion {ranker.advantage:+.4f} over "
-        f"{ranker.events:,} events ({side})"
+        f"\n[bold]{escape(ranker.ranker)}[/] ranks; the learned ranker's advantage over static fusion is "
+        f"{ranker.advantage:+.4f} over {ranker.events:,} events (it serves once that is clearly above 0)"
     )
     console.print(weights_table(ranker.weights[:WEIGHTS]))
 

@@ -79,7 +79,7 @@ def search(
         console.print(f"[yellow]without {failure.strategy}: {escape(failure.message)}[/]")
     if response.results:
         console.print(
-            f"{response.candidate_count} candidates; `honeyguide click {response.results[0].position}` tells it "
+            f"{response.candidate_count} candidate{'' if response.candidate_count == 1 else 's'}; `honeyguide click {response.results[0].position}` tells it "
             "what you wanted",
             style="dim",
         )
