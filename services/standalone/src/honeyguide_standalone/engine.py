@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from honeyguide.client import Connection, LocalConnection
 from honeyguide.config import ServerSettings
@@ -68,7 +68,7 @@ class Engine:
 
     async def __aenter__(self) -> Engine:
         async with AsyncExitStack() as stack:
-            stack.callback(_take(self._data_dir).close)
+            stack.callback(lock_folder(self._data_dir).close)
             if self._wanted_redis_url is None:
                 valkey = ValkeyServer(self._data_dir / "valkey")
                 stack.callback(valkey.stop)
@@ -101,11 +101,6 @@ class Engine:
             "vector": LocalConnection(await stack.enter_async_context(open_vector(vector))),
             "memory": LocalConnection(await stack.enter_async_context(open_memory(memory))),
         }
-
-
-def _take(data_dir: Path) -> IO[str]:
-    data_dir.mkdir(parents=True, exist_ok=True)
-    return lock_folder(data_dir)
 
 
 def _settings(type: type[S], **given: object) -> S:

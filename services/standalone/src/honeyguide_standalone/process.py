@@ -15,7 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from honeyguide.client import open_channel
 from honeyguide.config import CommonSettings
 from honeyguide.errors import Unavailable
-from honeyguide_standalone.valkey import end_with_parent, free_port
+from honeyguide_standalone.child import ends_with_parent
+from honeyguide_standalone.valkey import free_port
 
 LOG_BYTES_MAX = 16 * 2**20
 TAIL_LINES = 8
@@ -70,12 +71,11 @@ class ServiceProcess:
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"honeyguide_{self.name}"],
+                ends_with_parent([sys.executable, "-m", f"honeyguide_{self.name}"]),
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=end_with_parent,
                 start_new_session=True,
             )
 

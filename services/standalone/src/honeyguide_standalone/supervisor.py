@@ -180,8 +180,8 @@ async def supervise(
 
 
 def _take(data_dir: Path) -> tuple[Path, IO[str]]:
-    data_dir.mkdir(parents=True, exist_ok=True)
-    return data_dir.resolve(), lock_folder(data_dir)
+    lock = lock_folder(data_dir)
+    return data_dir.resolve(), lock
 
 
 def _services(data_dir: Path, common: CommonSettings, port: int, redis_url: str) -> dict[str, ServiceProcess]:

