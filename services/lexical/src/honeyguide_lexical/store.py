@@ -12,8 +12,8 @@ import structlog
 
 from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2
 from honeyguide.documents import Document, document_from_proto
+from honeyguide.folder import lock_folder
 from honeyguide.journal import Change, Journal
-from honeyguide_lexical.folder import FolderLock
 from honeyguide_lexical.fulltext import FullText
 from honeyguide_lexical.layout import layout_from
 from honeyguide_lexical.lexicon import Lexicon
@@ -32,7 +32,7 @@ class Store:
     """
 
     def __init__(self, data_dir: Path, writer_bytes: int, writer_threads: int) -> None:
-        self._lock = FolderLock(data_dir)
+        self._lock = lock_folder(data_dir)
         self._data_dir = data_dir
         self._writer_bytes = writer_bytes
         self._writer_threads = writer_threads

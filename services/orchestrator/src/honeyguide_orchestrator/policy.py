@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -93,10 +93,3 @@ def with_dependable(rungs: Depths, situation: Situation, model: AllocationModel,
     net = model.net_rewards(situation.x, batch, range(len(rungs)), costs)
     best: Depths = batch[int(np.argmax(net))]
     return best
-
-
-def known_policies() -> Mapping[str, PolicyFactory]:
-    """The policies that can be configured, by name."""
-    from honeyguide_orchestrator.policies import POLICIES
-
-    return POLICIES

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ import structlog
 
 from honeyguide.api.retrieval.v1 import indexing_pb2
 from honeyguide.documents import Document
-from honeyguide.errors import FailedPrecondition
+from honeyguide.folder import lock_folder
 from honeyguide.journal import Change, Journal
 from honeyguide.retriever import DocumentError, IndexStats
 from honeyguide_vector.collection import Collection
@@ -123,7 +122,7 @@ class VectorIndex:
 
     def _open(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock_folder(self._folder)
+        self._lock = lock_folder(self._folder)
         try:
             self._journal = Journal(self._folder / "journal.sqlite")
             self._restore()
@@ -318,14 +317,3 @@ def _batches(items: Iterable[T]) -> Iterator[list[T]]:
     iterator = iter(items)
     while batch := list(islice(iterator, BATCH)):
         yield batch
-
-
-def _lock_folder(folder: Path) -> IO[str]:
-    """Locks a folder until the file returned is closed, or the process ends."""
-    file = (folder / "lock").open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise FailedPrecondition(f"{folder} is in use by another vector service") from None
-    return file

@@ -1,0 +1,25 @@
+"""Data folders: one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import IO
+
+from honeyguide.errors import FailedPrecondition
+
+
+def lock_folder(folder: Path) -> IO[str]:
+    """Locks a folder, making it if need be, until the file returned is closed or the process ends.
+
+    Raises:
+        FailedPrecondition: another process, or another service in this one, holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / "lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise FailedPrecondition(f"{folder} is in use by another running Honeyguide") from None
+    return file
