@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from honeyguide_standalone.valkey import end_with_parent
+from honeyguide_standalone.child import ends_with_parent
 
 DEADLINE_S = 60.0
 RUN = "HONEYGUIDE_TEST_RUN"
@@ -51,13 +51,12 @@ class Processes:
         log = self._folder / f"{len(self.started)}.log"
         with log.open("w") as file:
             process = subprocess.Popen(
-                [sys.executable, *command],
+                ends_with_parent([sys.executable, *command]),
                 env={**self._environment, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=file,
                 text=True,
-                preexec_fn=end_with_parent,
             )
         process.log = log  # type: ignore[attr-defined]
         self.started.append(process)
@@ -87,7 +86,7 @@ class Processes:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            codes[f"{' '.join(map(str, process.args[1:]))} {process.pid}"] = process.returncode
+            codes[f"{' '.join(process.args[6:])} {process.pid}"] = process.returncode
         return codes
 
     def left(self) -> list[str]:
@@ -103,14 +102,16 @@ class Processes:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The encoder is quantised once for all engines and processes."""
+def _settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The encoder is quantised once for all engines and processes, and a busy machine makes no strategy late."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HONEYGUIDE_VECTOR_CACHE_DIR", str(tmp_path_factory.mktemp("encoder")))
+        for stage in ("UNDERSTAND", "RETRIEVE", "FETCH"):
+            patch.setenv(f"HONEYGUIDE_ORCHESTRATOR_{stage}_TIMEOUT_S", "10")
         yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def until() -> Callable[..., Awaitable[Any]]:
     """`await until(ask, wanted)`: asks until `wanted(answer)` is true, and returns that answer; a minute at most."""
     return _until

@@ -96,7 +96,7 @@ async def refused(call: Awaitable[Any]) -> tuple[grpc.StatusCode, list[str]]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> AsyncIterator[Client]:
+async def client(tmp_path_factory: pytest.TempPathFactory, redis_url: str, until: Until) -> AsyncIterator[Client]:
     documents = [
         Document(f"d{n}", "film", f"Park {n}", "A film about a park", {"year": (1990.0 + n,)}, popularity=n)
         for n in range(12)
@@ -107,8 +107,7 @@ async def client(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> As
         assert not await engine.api.index(documents)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
             client = Client(channel, server.port, redis_url)
-            while len((await client.search(query="park", page_size=50)).results) < 12:
-                await asyncio.sleep(0.05)
+            await until(lambda: client.search(query="park", page_size=50), lambda found: len(found.results) >= 12)
             yield client
         await server.stop()
 
