@@ -73,13 +73,17 @@ class Retrievers:
     async def retrieve(self, query: RetrievalQuery, depths: Mapping[str, int], timeout_s: float) -> dict[str, Outcome]:
         """Asks strategies (by name, depth 1 or more), one call a service, all at once; an outcome for each."""
         by_service: dict[str, list[pb.StrategyDepth]] = {}
+        gone: dict[str, Outcome] = {}
         for name, depth in depths.items():
-            by_service.setdefault(self._owners[name], []).append(pb.StrategyDepth(strategy=name, depth=depth))
+            if name in self._owners:
+                by_service.setdefault(self._owners[name], []).append(pb.StrategyDepth(strategy=name, depth=depth))
+            else:  # its retriever was removed since the decision
+                gone[name] = Outcome(Status.FAILED, NO_CANDIDATES, 0.0, "is not served any more")
         base = query_to_proto(query)
         answers = await asyncio.gather(
             *(self._ask(service, base, asked, timeout_s) for service, asked in by_service.items())
         )
-        return {name: outcome for answer in answers for name, outcome in answer.items()}
+        return {name: outcome for answer in (*answers, gone) for name, outcome in answer.items()}
 
     async def _ask(
         self, service: str, base: pb.RetrieveRequest, asked: Sequence[pb.StrategyDepth], timeout_s: float
@@ -98,10 +102,13 @@ class Retrievers:
         return {one.strategy: _outcome(answers.get(one.strategy), one.depth) for one in asked}
 
     async def _list(self, service: str) -> None:
+        stub = self._stubs[service]
         try:
-            response = await self._stubs[service].ListStrategies(pb.ListStrategiesRequest(), timeout=LIST_TIMEOUT_S)
+            response = await stub.ListStrategies(pb.ListStrategiesRequest(), timeout=LIST_TIMEOUT_S)
         except HoneyguideError as error:
             log.warning("retriever does not answer", retriever=service, error=error.message)
+            return
+        if self._stubs.get(service) is not stub:  # removed or replaced meanwhile
             return
         self._strategies[service] = tuple(_strategy(message) for message in response.strategies)
         self._rebuild()
