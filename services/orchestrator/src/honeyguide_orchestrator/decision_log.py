@@ -25,6 +25,8 @@ Floats = npt.NDArray[np.float32]
 
 log = structlog.get_logger("honeyguide.decision_log")
 
+HALF_MAX = float(np.finfo(np.float16).max)
+
 FEATURE_ROWS_MAX = 60
 """Ranked candidates whose features are kept: what can be shown on the first pages."""
 
@@ -213,9 +215,9 @@ def encode(record: DecisionRecord) -> bytes:
         "types": list(codes),
         "scores": _pack(record.scores.astype("<f4").tobytes()),
         "ranks": _pack(record.ranks.astype("<i2").tobytes()),
-        "features": _pack(record.features.astype("<f2").tobytes()),
+        "features": _pack(_halved(record.features)),
         "feature_rows": len(record.features),
-        "strategy_scores": _pack(record.strategy_scores.astype("<f2").tobytes()),
+        "strategy_scores": _pack(_halved(record.strategy_scores)),
         "page_size": record.page_size,
         "swapped_at": record.swapped_at,
         "tracked": record.tracked,
@@ -258,6 +260,11 @@ def decode(raw: bytes) -> DecisionRecord:
         tracked=plain["tracked"],
         shadow=tuple((name, depth) for name, depth in plain["shadow"]),
     )
+
+
+def _halved(values: Floats) -> bytes:
+    # A strategy scores as it likes; what is beyond half precision must not become infinite.
+    return np.clip(values, -HALF_MAX, HALF_MAX).astype("<f2").tobytes()
 
 
 def _half(packed: str, rows: int) -> Floats:
