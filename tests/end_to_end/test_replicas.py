@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
@@ -209,7 +210,13 @@ async def test_a_strategy_comes_and_goes_while_all_runs(system: System, until: U
             for response in responses
         ]
 
+    async def search_on() -> None:
+        while not ended.is_set():
+            await explained()
+
     assert asked(await explained()) == [False, False]
+    ended = asyncio.Event()
+    searching = [asyncio.create_task(search_on()) for _ in range(3)]
     system.targets["editors"] = address
     system.write_retrievers()
     for response in await until(explained, lambda responses: all(asked(responses)), 5.0):
@@ -226,6 +233,18 @@ async def test_a_strategy_comes_and_goes_while_all_runs(system: System, until: U
     system.write_retrievers()
     for response in await until(explained, lambda responses: not any(asked(responses)), 5.0):
         assert not response.failures
+    # And taken out of the file while it lives, and is asked.
+    picked = system.service(
+        str(DOCS / "examples/editors.py"), HONEYGUIDE_EDITORS_PICKS_FILE=str(picks), HONEYGUIDE_EDITORS_PORT="0"
+    )
+    system.targets["editors"] = f"127.0.0.1:{system.processes.port_of(picked)}"
+    system.write_retrievers()
+    await until(explained, lambda responses: all(asked(responses)), 5.0)
+    del system.targets["editors"]
+    system.write_retrievers()
+    await until(explained, lambda responses: not any(asked(responses)), 5.0)
+    ended.set()
+    await asyncio.gather(*searching)
 
 
 async def test_a_killed_replica_leaves_the_other_serving(system: System, until: Until) -> None:
@@ -240,5 +259,5 @@ async def test_a_killed_replica_leaves_the_other_serving(system: System, until: 
 async def test_all_end_by_sigterm(system: System) -> None:
     codes = system.processes.stop(*system.processes.started)
     assert set(codes.values()) == {0}, codes
-    assert len(codes) == 5
+    assert len(codes) == 6
     assert system.processes.left() == []
