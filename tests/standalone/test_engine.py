@@ -25,7 +25,7 @@ async def test_the_whole_loop_in_one_process(tmp_path: Path, redis_url: str, key
         assert [(error.index, error.field) for error in errors] == [(3, "id")]
         await asyncio.sleep(1.0)
         response = await engine.api.search(
-            "jurasic park", context=document_pb2.Context(user_id="ann"), explain=True, page_size=2
+            "jurassic park", context=document_pb2.Context(user_id="ann"), explain=True, page_size=2
         )
         assert response.results[0].document.title == "Jurassic Park"
         assert response.explanation.propensity > 0
