@@ -96,3 +96,16 @@ async def test_a_retriever_that_is_down_fails_alone_and_is_listed_when_it_is_bac
     assert "snail.slow" in [strategy.name for strategy in retrievers.strategies]
     retrievers.disconnect("other")
     assert "snail.slow" not in [strategy.name for strategy in retrievers.strategies]
+
+
+async def test_a_retriever_removed_while_it_is_asked_fails_alone() -> None:
+    retrievers = Retrievers()
+    async with connected(Snail(), remote=True) as connection:
+        await retrievers.connect("snail", connection)
+        (strategy,) = retrievers.strategies
+        asking = asyncio.create_task(retrievers.retrieve(QUERY, {strategy.name: 3}, 20.0))
+        await asyncio.sleep(0.2)
+        retrievers.disconnect("snail")
+        await connection.close()
+        for outcomes in (await asking, await retrievers.retrieve(QUERY, {strategy.name: 3}, 20.0)):
+            assert outcomes[strategy.name].status is Status.FAILED

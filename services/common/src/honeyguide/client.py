@@ -14,7 +14,7 @@ import grpc
 from grpc_status import rpc_status
 
 from honeyguide.config import CommonSettings
-from honeyguide.errors import HoneyguideError, as_honeyguide_error, from_status
+from honeyguide.errors import HoneyguideError, Unavailable, as_honeyguide_error, from_status
 from honeyguide.server import Registration
 
 Stub = TypeVar("Stub")
@@ -79,6 +79,8 @@ class _RemoteStub:
                     return await method(request, timeout=timeout, metadata=metadata)
                 except grpc.aio.AioRpcError as error:
                     raise _read(error) from None
+                except asyncio.CancelledError:
+                    raise _cancelled() from None
 
             call: Any = unary
         else:
@@ -90,6 +92,8 @@ class _RemoteStub:
                         yield response
                 except grpc.aio.AioRpcError as error:
                     raise _read(error) from None
+                except asyncio.CancelledError:
+                    raise _cancelled() from None
                 finally:
                     running.cancel()
 
@@ -104,6 +108,14 @@ def _read(error: grpc.aio.AioRpcError) -> HoneyguideError:
     except ValueError:
         status = None
     return from_status(error.code(), error.details() or error.code().name, status.details if status else ())
+
+
+def _cancelled() -> BaseException:
+    """What a cancelled call means: that our caller gave up, or, where nobody did, that its channel was closed."""
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        return asyncio.CancelledError()
+    return Unavailable("the connection was closed during the call")
 
 
 class _LocalContext:
