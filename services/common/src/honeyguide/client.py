@@ -37,8 +37,9 @@ def open_channel(address: str, settings: CommonSettings) -> grpc.aio.Channel:
         ("grpc.keepalive_timeout_ms", 10_000),
         # gRPC's own backoff, 1 s growing to 120 s, would leave a service unused long after its restart.
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
+        # Not a pause, whatever its name: the time that one attempt to connect gets at least.
+        ("grpc.min_reconnect_backoff_ms", 5_000),
     ]
     if settings.tls_ca or settings.tls_certificate:
         credentials = grpc.ssl_channel_credentials(
