@@ -26,17 +26,20 @@ STEP = 0.5
 ACCUMULATOR = 1.0
 """What AdaGrad's sums of squared gradients begin with, so that first steps stay small."""
 
-FIRST_BIN = {"dependable": -0.4, "exploit": -0.9, "explore": -3.0}
+FIRST_BIN = {"dependable": -0.4, "exploit": -0.7, "blind": -2.0, "explore": -3.0}
 """Prior log-odds that the wanted document stands in the first bin."""
 
-LATER_BINS = {"dependable": -1.6, "exploit": -2.2, "explore": -3.5}
+LATER_BINS = {"dependable": -2.6, "exploit": -2.8, "blind": -3.2, "explore": -3.5}
 """Prior log-odds for every later bin, given that it stands in no earlier one."""
 
 MISSES = "misses"
 """Feature: how many strategies were asked before and missed. Beside it, every such strategy has a flag of its own."""
 
-MISSED = -0.3
+MISSED = -0.1
 """Prior effect of another strategy's miss on the log-odds."""
+
+MISSED_BESIDE = -0.4
+"""Further prior effect where the other is of the same service, and so looks at the same things."""
 
 KNOWN_SHARE = 0.7
 """Share of the misses really seen that a step is told of."""
@@ -61,11 +64,15 @@ class StrategyTraits:
     name: str
     dependable: bool = False
     exploring: bool = False
+    blind: bool = False
+    """True if it does not look at the query."""
 
     @property
     def prior(self) -> str:
         """Key of the prior's tables."""
-        return "explore" if self.exploring else "dependable" if self.dependable else "exploit"
+        if self.exploring:
+            return "explore"
+        return "dependable" if self.dependable else "blind" if self.blind else "exploit"
 
 
 @dataclass(slots=True)
@@ -75,6 +82,14 @@ class _Bins:
     regressions: list[Any]
     value_sums: list[float]
     value_counts: list[float]
+    met: set[str] = field(default_factory=set)
+
+    def meet(self, own: str, other: str) -> None:
+        """Gives the flag of another strategy its prior weight before anything is learned of it."""
+        if other not in self.met:
+            self.met.add(other)
+            for regression in self.regressions:
+                regression._weights[_flag(other)] = _prior_of_flag(own, other)
 
 
 @dataclass(slots=True)
@@ -124,6 +139,8 @@ class AllocationLearner:
                 continue
             strategy = self.bins[name]
             chosen = [other for other in missed if other != name and rng.random() < KNOWN_SHARE]
+            for other in chosen:
+                strategy.meet(name, other)
             features = context | {_flag(other): 1.0 for other in chosen}
             if chosen:
                 features[MISSES] = float(len(chosen))
@@ -152,7 +169,10 @@ class AllocationLearner:
                 learned = regression.weights
                 sums = regression.optimizer.g2
                 for i, name in enumerate(names):
-                    weights[s, b, i] = learned.get(name, 0.0)
+                    if name in learned:
+                        weights[s, b, i] = learned[name]
+                    elif i >= len(FEATURES):
+                        weights[s, b, i] = _prior_of_flag(strategy, strategies[i - len(FEATURES)])
                     if name in sums:
                         deviations[s, b, i] = 1.0 / np.sqrt(sums[name])
                 weights[s, b, len(FEATURES) :] += learned[MISSES]
@@ -170,6 +190,7 @@ class AllocationLearner:
                     "sums": [dict(regression.optimizer.g2) for regression in bins.regressions],
                     "value_sums": bins.value_sums,
                     "value_counts": bins.value_counts,
+                    "met": sorted(bins.met),
                 }
                 for name, bins in self.bins.items()
             },
@@ -187,6 +208,7 @@ class AllocationLearner:
                 [_regression(w, g) for w, g in zip(saved["weights"], saved["sums"], strict=True)],
                 list(saved["value_sums"]),
                 list(saved["value_counts"]),
+                set(saved["met"]),
             )
         return learner
 
@@ -198,6 +220,10 @@ def seed_of(text: str) -> int:
 
 def _flag(strategy: str) -> str:
     return f"missed:{strategy}"
+
+
+def _prior_of_flag(own: str, other: str) -> float:
+    return MISSED_BESIDE if own.partition(".")[0] == other.partition(".")[0] else 0.0
 
 
 def _regression(weights: Mapping[str, float], sums: Mapping[str, float]) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from honeyguide.retriever import Kind, Strategy
+from honeyguide.retriever import Kind, Need, Strategy
 from honeyguide_orchestrator.allocation_learner import AllocationLearner, StrategyTraits
 from honeyguide_orchestrator.allocation_model import AllocationModel
 from honeyguide_orchestrator.likelihood import Likelihoods
@@ -65,7 +65,8 @@ class LearnedModels:
 
 def traits_of(strategy: Strategy) -> StrategyTraits:
     """What the prior of a strategy goes by."""
-    return StrategyTraits(strategy.name, strategy.dependable, strategy.kind is Kind.EXPLORE)
+    looks = Need.QUERY in strategy.needs or Need.INTERPRETATION in strategy.needs
+    return StrategyTraits(strategy.name, strategy.dependable, strategy.kind is Kind.EXPLORE, blind=not looks)
 
 
 def allocation_learner(content: Mapping[str, Any], depths: tuple[int, ...]) -> AllocationLearner:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.api.search.v1 import catalog_pb2
-from honeyguide.documents import document_from_json
+from honeyguide.documents import document_from_json, document_from_proto
 from honeyguide.errors import HoneyguideError, InvalidArgument
 
 BATCH_DOCUMENTS_MAX = 500
@@ -95,7 +95,9 @@ def sample_documents(path: Path) -> list[document_pb2.Document]:
         for raw, _ in islice(_lines(file), SAMPLE_DOCUMENTS):
             with contextlib.suppress(InvalidArgument):
                 if raw.strip():
-                    documents.append(_read_line(raw))
+                    message = _read_line(raw)
+                    document_from_proto(message)
+                    documents.append(message)
     return documents
 
 

@@ -58,6 +58,7 @@ class Dense:
         "vector.dense",
         "documents that mean what the query means, whatever their words",
         needs=(Need.QUERY,),
+        dependable=True,
     )
 
     def __init__(self, encoding: QueryEncoding, searching: Searching) -> None:
