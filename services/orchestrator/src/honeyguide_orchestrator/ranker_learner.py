@@ -19,7 +19,7 @@ from honeyguide_orchestrator.ranker import RankerModel, prior_weight, weight_of
 
 Floats = npt.NDArray[np.float32]
 
-STEP = 0.05
+STEP = 0.1
 ACCUMULATOR = 1.0
 EXAMINATION_POWER = 0.7
 """Positions are looked at with probability position ** -power, until swaps tell better."""
