@@ -105,7 +105,10 @@ async def test_a_retriever_removed_while_it_is_asked_fails_alone() -> None:
         (strategy,) = retrievers.strategies
         asking = asyncio.create_task(retrievers.retrieve(QUERY, {strategy.name: 3}, 20.0))
         await asyncio.sleep(0.2)
+        at_once = asyncio.create_task(retrievers.retrieve(QUERY, {strategy.name: 3}, 20.0))
+        await asyncio.sleep(0)  # far enough to know whom to ask, not far enough to ask
         retrievers.disconnect("snail")
         await connection.close()
-        for outcomes in (await asking, await retrievers.retrieve(QUERY, {strategy.name: 3}, 20.0)):
+        afterwards = retrievers.retrieve(QUERY, {strategy.name: 3}, 20.0)
+        for outcomes in await asyncio.gather(asking, at_once, afterwards):
             assert outcomes[strategy.name].status is Status.FAILED

@@ -82,12 +82,17 @@ class _RemoteStub:
                     raise _read(error) from None
                 except asyncio.CancelledError:
                     raise _cancelled() from None
+                except grpc.aio.UsageError as error:
+                    raise Unavailable(f"the connection is closed: {error}") from None
 
             call: Any = unary
         else:
 
             async def stream(requests: Any, timeout: float | None = None) -> AsyncIterator[Any]:
-                running = method(requests, timeout=timeout, metadata=metadata)
+                try:
+                    running = method(requests, timeout=timeout, metadata=metadata)
+                except grpc.aio.UsageError as error:
+                    raise Unavailable(f"the connection is closed: {error}") from None
                 try:
                     async for response in running:
                         yield response

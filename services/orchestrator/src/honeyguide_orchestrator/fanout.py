@@ -81,19 +81,19 @@ class Retrievers:
                 gone[name] = Outcome(Status.FAILED, NO_CANDIDATES, 0.0, "is not served any more")
         base = query_to_proto(query)
         answers = await asyncio.gather(
-            *(self._ask(service, base, asked, timeout_s) for service, asked in by_service.items())
+            *(self._ask(service, self._stubs[service], base, asked, timeout_s) for service, asked in by_service.items())
         )
         return {name: outcome for answer in (*answers, gone) for name, outcome in answer.items()}
 
     async def _ask(
-        self, service: str, base: pb.RetrieveRequest, asked: Sequence[pb.StrategyDepth], timeout_s: float
+        self, service: str, stub: Any, base: pb.RetrieveRequest, asked: Sequence[pb.StrategyDepth], timeout_s: float
     ) -> dict[str, Outcome]:
         request = pb.RetrieveRequest()
         request.CopyFrom(base)
         request.strategies.extend(asked)
         begin = time.perf_counter()
         try:
-            response = await self._stubs[service].Retrieve(request, timeout=timeout_s)
+            response = await stub.Retrieve(request, timeout=timeout_s)
         except HoneyguideError as error:
             status = Status.LATE if isinstance(error, DeadlineExceeded) else Status.FAILED
             failed = Outcome(status, NO_CANDIDATES, time.perf_counter() - begin, f"{service}: {error.message}"[:500])
