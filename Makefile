@@ -8,7 +8,7 @@ EDITABLE := $(foreach service,$(SERVICES),-e services/$(service))
 IMAGES := lexical vector memory orchestrator standalone
 SOURCES := services tests tools benchmarks docs
 
-.PHONY: help demo test check api format lock clean bench-quality bench-speed
+.PHONY: help demo test check api format lock clean bench-quality
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ check: $(VENV)/.dev ## Lint, types, import contracts, protos, generated code, de
 	$(BIN)/python tools/generate_api.py --check
 	$(BIN)/python tools/check_deploy.py
 
+bench-quality: $(VENV)/.dev ## Measure ranking on judged collections (HONEYGUIDE_COLLECTIONS; QUICK=1: a part)
+	$(BIN)/python -m benchmarks.quality.cold_start
+
 api: $(VENV)/.dev ## Generate honeyguide.api from protos/
 	$(BIN)/python tools/generate_api.py
 
@@ -47,7 +50,7 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --no-annotate $(foreach name,honeyguide $(foreach service,$(SERVICES),honeyguide-$(service)),--no-emit-package $(name))
 
 LOCK_IMAGE := $(LOCK) --constraint requirements.lock

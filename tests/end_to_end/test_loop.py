@@ -19,6 +19,7 @@ from honeyguide.api.search.v1 import feedback_pb2, learning_pb2, search_pb2
 from honeyguide.client import Connection, LocalConnection
 from honeyguide.documents import Document, time_to_proto
 from honeyguide.errors import Unavailable
+from honeyguide.server import Registration
 from honeyguide_standalone.api import Api, new_event_id
 from honeyguide_standalone.engine import Engine
 from honeyguide_vector.service import open_service as open_vector
@@ -320,3 +321,43 @@ async def test_the_policy_can_be_read(api: Api, until: Until) -> None:
     assert policy.policy == "squarecb"
     assert policy.kinds[0].intent == "all"
     assert (await api.ranker()).weights
+
+
+class Mute:
+    """The lexical service, which finds documents but does not hand them out."""
+
+    def __init__(self, servicer: Any) -> None:
+        self._servicer = servicer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._servicer, name)
+
+    async def FetchDocuments(self, request: Any, context: Any) -> Any:
+        raise Unavailable("no documents today")
+
+
+class MuteEngine(Engine):
+    """An engine that cannot fetch documents."""
+
+    async def _open_retrievers(self, stack: AsyncExitStack) -> dict[str, Connection]:
+        connections = await super()._open_retrievers(stack)
+        registrations = [
+            Registration(
+                f"honeyguide.{name}", lambda *_: None, Mute(servicer) if name == "LexicalService" else servicer
+            )
+            for name, servicer in connections["lexical"]._servicers.items()  # type: ignore[attr-defined]
+        ]
+        return {**connections, "lexical": LocalConnection(registrations)}
+
+
+async def test_results_come_bare_where_documents_cannot_be_fetched(
+    tmp_path: Path, redis_url: str, key_prefix: str, until: Until
+) -> None:
+    async with MuteEngine(tmp_path, redis_url, key_prefix) as engine:
+        await indexed(engine.api, until)
+        response = await engine.api.search("park", policy="full_depth", page_size=50)
+        assert {result.document.id for result in response.results} == {document.id for document in DOCUMENTS}
+        assert {(result.document.type, result.document.title) for result in response.results} == {("film", "")}
+        # Related entities need the documents of the best candidates.
+        assert {failure.strategy for failure in response.failures} == {"lexical", "related.entities"}
+        assert all("no documents today" in failure.message for failure in response.failures)

@@ -58,3 +58,15 @@ async def test_one_holds_the_lease_and_only_who_holds_it_publishes(redis_url: st
         assert await ours.hold()
         await ours.release()
         assert await theirs.hold()
+
+
+async def test_a_snapshot_of_another_format_is_learned_again(redis_url: str, key_prefix: str) -> None:
+    async with redis.asyncio.from_url(redis_url) as client:
+        keys = Keys(key_prefix)
+        lease, store = Lease(client, keys.lease, 5.0), SnapshotStore(client, keys)
+        await lease.hold()
+        await store.publish({"a": 1}, lease.token, 7.0)
+        await client.hset(keys.snapshot, "format", "0")
+        newest = await store.fetch()
+        assert newest is not None
+        assert (newest.version, newest.content) == (1, {})

@@ -16,7 +16,7 @@ import structlog
 from honeyguide.api.lexical.v1 import lexical_pb2
 from honeyguide.api.memory.v1 import memory_pb2
 from honeyguide.documents import Document, context_to_proto, document_from_proto, time_to_proto
-from honeyguide.errors import HoneyguideError
+from honeyguide.errors import HoneyguideError, InvalidArgument
 from honeyguide.retriever import Strategy
 from honeyguide.text import normalize
 from honeyguide_orchestrator.allocation_learner import seed_of
@@ -211,8 +211,23 @@ class Learner:
     async def _remember(self, events: Sequence[tuple[Event, DecisionRecord | None]]) -> None:
         actions = [self._action(event, record) for event, record in events if self._options.rewards.of(event)]
         for begin in range(0, len(actions), BATCH):
-            request = memory_pb2.RecordActionsRequest(actions=actions[begin : begin + BATCH])
-            await self._memory.RecordActions(request, timeout=CALL_TIMEOUT_S)
+            batch = actions[begin : begin + BATCH]
+            try:
+                await self._record(batch)
+            except InvalidArgument:
+                await self._record_one_by_one(batch)
+
+    async def _record(self, actions: Sequence[memory_pb2.Action]) -> None:
+        request = memory_pb2.RecordActionsRequest(actions=actions)
+        await self._memory.RecordActions(request, timeout=CALL_TIMEOUT_S)
+
+    async def _record_one_by_one(self, actions: Sequence[memory_pb2.Action]) -> None:
+        """One action that memory refuses must not keep the others from it."""
+        for action in actions:
+            try:
+                await self._record([action])
+            except InvalidArgument as error:
+                log.error("memory refuses an event", event=action.event_id, error=error.message)
 
     def _action(self, event: Event, record: DecisionRecord | None) -> memory_pb2.Action:
         query = record.understanding.normalized_query if record else normalize(event.query)

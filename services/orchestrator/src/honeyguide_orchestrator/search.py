@@ -74,12 +74,16 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """One page of a decision's results; `timings_s` by stage, empty for a later page."""
+    """One page of a decision's results; `timings_s` by stage, empty for a later page.
+
+    unfetched: why the documents hold nothing but id and type, empty if they are whole.
+    """
 
     decision: DecisionRecord
     hits: tuple[Hit, ...]
     next_page_token: str
     timings_s: Mapping[str, float]
+    unfetched: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,7 @@ class Searcher:
 
         Raises:
             InvalidArgument: unknown policy or ranker, or a page token that is wrong, stale or of another search.
-            Unavailable: no retriever is connected, or the documents cannot be fetched.
+            Unavailable: no retriever is connected, or a page token cannot be looked up.
         """
         if query.page_token:
             return await self._next_page(query)
@@ -163,9 +167,8 @@ class Searcher:
         record = self._rank(query, asked, learned, situation, policy, draw, shadow, outcomes, merged, ranker)
         timer.lap("rank")
 
-        hits, _ = await asyncio.gather(self._fetch(query, record, 0), self._log(record))
-        timer.lap("fetch")
-        return SearchPage(record, hits, self._token_after(record, query.page_size), timer.laps)
+        page, _ = await asyncio.gather(self._page(query, record, 0, timer), self._log(record))
+        return page
 
     def strategies(self) -> tuple[Strategy, ...]:
         """All strategies there are now, by name; the same object while nothing changed."""
@@ -301,25 +304,47 @@ class Searcher:
         swapped[[upper, upper + 1]] = order[[upper + 1, upper]]
         return swapped, upper + 1
 
-    async def _fetch(self, query: SearchQuery, record: DecisionRecord, offset: int) -> tuple[Hit, ...]:
+    async def _page(
+        self, query: SearchQuery, record: DecisionRecord, offset: int, timer: _Timer | None = None
+    ) -> SearchPage:
         rows = range(offset, min(offset + query.page_size, len(record.document_ids)))
-        if not rows:
-            return ()
-        ids = [record.document_ids[row] for row in rows]
-        request = lexical_pb2.FetchDocumentsRequest(document_ids=ids, query=query.text)
-        response = await self._lexical.FetchDocuments(request, timeout=self._limits.fetch_s)
-        fetched = {one.document.id: one for one in response.documents}
-        return tuple(
+        fetched, unfetched = await self._fetch(query, record, rows)
+        hits = tuple(
             Hit(
-                fetched[id].document,
-                fetched[id].snippet,
+                fetched[record.document_ids[row]].document,
+                fetched[record.document_ids[row]].snippet,
                 row,
                 _provenance(record, row) if query.full else (),
                 self._contributions(record, row) if query.full else (),
             )
-            for id, row in zip(ids, rows, strict=True)
-            if id in fetched
+            for row in rows
+            if record.document_ids[row] in fetched
         )
+        if timer:
+            timer.lap("fetch")
+        token = self._token_after(record, offset + query.page_size)
+        return SearchPage(record, hits, token, timer.laps if timer else {}, unfetched)
+
+    async def _fetch(
+        self, query: SearchQuery, record: DecisionRecord, rows: range
+    ) -> tuple[dict[str, lexical_pb2.FetchedDocument], str]:
+        """The documents of a page by id; without those deleted, or bare ones and why if they cannot be had."""
+        ids = [record.document_ids[row] for row in rows]
+        if not ids:
+            return {}, ""
+        request = lexical_pb2.FetchDocumentsRequest(document_ids=ids, query=query.text)
+        try:
+            response = await self._lexical.FetchDocuments(request, timeout=self._limits.fetch_s)
+        except HoneyguideError as error:
+            log.warning("documents not fetched", error=error.message)
+            bare = {
+                record.document_ids[row]: lexical_pb2.FetchedDocument(
+                    document=document_pb2.Document(id=record.document_ids[row], type=record.types[row])
+                )
+                for row in rows
+            }
+            return bare, f"documents not fetched: {error.message}"[:500]
+        return {one.document.id: one for one in response.documents}, ""
 
     def _contributions(self, record: DecisionRecord, row: int) -> tuple[tuple[str, float, float], ...]:
         if row >= len(record.features):
@@ -346,9 +371,7 @@ class Searcher:
         found = await self._decision_log.fetch([token.decision_id])
         if token.decision_id not in found:
             raise InvalidArgument("page_token", "is stale: its decision is no longer kept; search again")
-        record = found[token.decision_id]
-        hits = await self._fetch(query, record, token.offset)
-        return SearchPage(record, hits, self._token_after(record, token.offset + query.page_size), {})
+        return await self._page(query, found[token.decision_id], token.offset)
 
     def _token_after(self, record: DecisionRecord, offset: int) -> str:
         if offset >= len(record.document_ids):

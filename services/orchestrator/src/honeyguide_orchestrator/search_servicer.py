@@ -98,6 +98,8 @@ def _response(page: SearchPage, full: bool) -> pb.SearchResponse:
         failures=[_outcome(one) for one in record.strategies if one.status in (Status.FAILED, Status.LATE)],
         understanding=understanding_to_proto(record.understanding),
     )
+    if page.unfetched:
+        response.failures.add(strategy="lexical", status=Status.FAILED.value, message=page.unfetched)
     if full:
         response.explanation.CopyFrom(_explanation(page))
     return response

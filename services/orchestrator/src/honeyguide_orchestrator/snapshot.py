@@ -17,12 +17,16 @@ from honeyguide_orchestrator.redis_store import Keys
 
 log = structlog.get_logger("honeyguide.snapshot")
 
-# KEYS: snapshot, lease. ARGV: token, content, time. Only who holds the lease may publish: a learner that lost it
+FORMAT = 1
+"""Format of a snapshot's content; raise it when that changes. Of another one nothing is read: what it had learned is
+learned again from the streams, as far as they reach back."""
+
+# KEYS: snapshot, lease. ARGV: token, content, time, format. Only who holds the lease may publish: who lost it
 # while it was learning must not overwrite what its successor learned.
 _PUBLISH = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return -1 end
 local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
-redis.call('HSET', KEYS[1], 'content', ARGV[2], 'time', ARGV[3])
+redis.call('HSET', KEYS[1], 'content', ARGV[2], 'time', ARGV[3], 'format', ARGV[4])
 return version
 """
 
@@ -56,7 +60,7 @@ class SnapshotStore:
         body = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 1)
         try:
             version: int = await self._publish(
-                keys=[self._keys.snapshot, self._keys.lease], args=[lease_token, body, time_s]
+                keys=[self._keys.snapshot, self._keys.lease], args=[lease_token, body, time_s, FORMAT]
             )
         except RedisError as error:
             raise Unavailable(f"the snapshot store does not answer: {error}") from error
@@ -72,10 +76,14 @@ class SnapshotStore:
             version = int(await self._redis.hget(self._keys.snapshot, "version") or 0)
             if version <= known_version:
                 return None
-            raw = await self._redis.hmget(self._keys.snapshot, "version", "time", "content")
+            raw = await self._redis.hmget(self._keys.snapshot, "version", "time", "format", "content")
         except RedisError as error:
             raise Unavailable(f"the snapshot store does not answer: {error}") from error
-        return Snapshot(int(raw[0]), float(raw[1]), json.loads(zlib.decompress(raw[2])))
+        version, time_s = int(raw[0]), float(raw[1])
+        if raw[2] is None or int(raw[2]) != FORMAT:
+            log.warning("a snapshot of another format is left out", version=version)
+            return Snapshot(version, time_s, {})
+        return Snapshot(version, time_s, json.loads(zlib.decompress(raw[3])))
 
 
 async def follow(store: SnapshotStore, interval_s: float, adopt: Callable[[Snapshot], None]) -> None:

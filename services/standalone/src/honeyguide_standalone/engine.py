@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +40,8 @@ class Engine:
         key_prefix: of everything in Redis; engines that share a Redis need different ones.
         learner: whether this engine learns; several may, one of them does at a time.
 
+    `connections` are to the retrieving services by name, for whoever wants to speak to them directly.
+
     Further settings come from the environment, as those of the services run by themselves do.
 
     Raises:
@@ -58,6 +60,7 @@ class Engine:
         self._api: Api | None = None
         self.redis_url = redis_url or ""
         self.registrations: Sequence[Registration] = ()
+        self.connections: Mapping[str, Connection] = {}
 
     @property
     def api(self) -> Api:
@@ -73,7 +76,7 @@ class Engine:
                 valkey = ValkeyServer(self._data_dir / "valkey")
                 stack.callback(valkey.stop)
                 self.redis_url = valkey.url
-            connections = await self._open_retrievers(stack)
+            self.connections = await self._open_retrievers(stack)
             settings = _settings(
                 OrchestratorSettings,
                 redis_url=self.redis_url,
@@ -81,7 +84,7 @@ class Engine:
                 learner=self._learner,
                 retrievers_file=None,
             )
-            self.registrations = await stack.enter_async_context(open_orchestrator(settings, connections))
+            self.registrations = await stack.enter_async_context(open_orchestrator(settings, self.connections))
             self._api = Api(LocalConnection(self.registrations))
             self._stack = stack.pop_all()
         return self

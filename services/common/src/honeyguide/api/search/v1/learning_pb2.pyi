@@ -406,7 +406,9 @@ class GetProgressResponse(_message.Message):
 
     @_builtins.property
     def events(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Events by what became of them: attributed, unknown_decision, late, duplicate."""
+        """Events by what became of them: attributed, repeated (credited before), not_shown (not a result of that search),
+        late (after the window), unknown_decision, neutral (earns nothing).
+        """
 
     def __init__(
         self,

@@ -131,7 +131,9 @@ class SearchResponse(_message.Message):
 
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___StrategyOutcome]:
-        """Strategies that failed or were late: the results do without them."""
+        """Strategies that failed or were late: the results do without them. A service's bare name ("lexical") says that the
+        documents could not be fetched: results then hold only id and type.
+        """
 
     @_builtins.property
     def understanding(self) -> _document_pb2.QueryUnderstanding:

@@ -1,0 +1,1 @@
+"""Measurements: slower than tests, run by hand, results kept beside them."""
