@@ -75,7 +75,7 @@ async def test_partial_results(remote: bool) -> None:
 
         begin = time.monotonic()
         outcomes = await retrievers.retrieve(QUERY, {"shop.good": 2, "shop.broken": 5, "snail.slow": 5}, 0.3)
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 4
 
         assert outcomes["shop.good"].status is Status.OK
         assert outcomes["shop.good"].candidates.document_ids == ["halo-0", "halo-1"]
