@@ -101,11 +101,17 @@ class Processes:
         return found
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The encoder is quantised once for all engines and processes, and a busy machine makes no strategy late."""
+@pytest.fixture(scope="session")
+def encoder_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all engines and processes: the encoder is quantised once."""
+    return tmp_path_factory.mktemp("encoder")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settings(encoder_cache: Path) -> Iterator[None]:
+    """For each module, so that nothing of it reaches other folders. A busy machine makes no strategy late."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HONEYGUIDE_VECTOR_CACHE_DIR", str(tmp_path_factory.mktemp("encoder")))
+        patch.setenv("HONEYGUIDE_VECTOR_CACHE_DIR", str(encoder_cache))
         for stage in ("UNDERSTAND", "RETRIEVE", "FETCH"):
             patch.setenv(f"HONEYGUIDE_ORCHESTRATOR_{stage}_TIMEOUT_S", "10")
         yield
