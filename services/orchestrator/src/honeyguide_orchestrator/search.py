@@ -5,85 +5,39 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import structlog
 
-from honeyguide.api.lexical.v1 import lexical_pb2
 from honeyguide.api.memory.v1 import memory_pb2
-from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.candidates import NO_CANDIDATES
-from honeyguide.documents import Context, Filter, context_to_proto
+from honeyguide.documents import context_to_proto
 from honeyguide.errors import HoneyguideError, InvalidArgument, Unavailable
 from honeyguide.query import RetrievalQuery, Understanding, taste_from_proto
 from honeyguide.retriever import Kind, Need, Strategy
 from honeyguide.text import normalize
 from honeyguide_orchestrator.allocation_model import Depths
-from honeyguide_orchestrator.candidate_features import candidate_features, feature_names
+from honeyguide_orchestrator.candidate_features import candidate_features
 from honeyguide_orchestrator.decision_log import FEATURE_ROWS_MAX, DecisionLog, DecisionRecord, LoggedStrategy
 from honeyguide_orchestrator.fanout import Outcome, Retrievers, Status
 from honeyguide_orchestrator.learned import Learned, LearnedModels
 from honeyguide_orchestrator.merge import Merged, merge
-from honeyguide_orchestrator.page_token import PageToken, PageTokens, scope_of
+from honeyguide_orchestrator.page_token import scope_of
 from honeyguide_orchestrator.policy import Draw, Policy, Situation
 from honeyguide_orchestrator.ranker import RANKERS, Ranker, order_of
 from honeyguide_orchestrator.related import RELATED, RelatedEntities
+from honeyguide_orchestrator.result_page import ResultPages, SearchPage
+from honeyguide_orchestrator.search_query import SearchQuery
 from honeyguide_orchestrator.situation import FEATURES, Recollection, describe
 from honeyguide_orchestrator.understanding import Understander
 
 RANKED_MAX = 500
 """Ranked candidates kept for paging."""
 
-CONTRIBUTIONS_MAX = 12
-
 log = structlog.get_logger("honeyguide.search")
-
-
-@dataclass(frozen=True, slots=True)
-class SearchQuery:
-    """One search, checked. `policy` and `ranker` are empty for the live ones."""
-
-    text: str
-    context: Context
-    filter: Filter
-    page_size: int = 10
-    page_token: str = ""
-    full: bool = False
-    policy: str = ""
-    ranker: str = ""
-    tracked: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One result: `row` is its place among the decision's ranked candidates, from 0.
-
-    provenance: strategy, rank and raw score, best rank first. contributions: feature, value and value times weight,
-    largest first. Both only for a full view.
-    """
-
-    document: document_pb2.Document
-    snippet: str
-    row: int
-    provenance: tuple[tuple[str, int, float], ...] = ()
-    contributions: tuple[tuple[str, float, float], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SearchPage:
-    """One page of a decision's results; `timings_s` by stage, empty for a later page.
-
-    unfetched: why the documents hold nothing but id and type, empty if they are whole.
-    """
-
-    decision: DecisionRecord
-    hits: tuple[Hit, ...]
-    next_page_token: str
-    timings_s: Mapping[str, float]
-    unfetched: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +46,6 @@ class SearchLimits:
 
     understand_s: float
     retrieve_s: float
-    fetch_s: float
     swap_share: float
 
 
@@ -112,15 +65,13 @@ class Searcher:
         shadow_policy: str,
         live_ranker: str,
         decision_log: DecisionLog,
-        page_tokens: PageTokens,
+        pages: ResultPages,
         limits: SearchLimits,
         rng: np.random.Generator,
-        clock: Callable[[], float],
     ) -> None:
         self._understander = understander
         self._retrievers = retrievers
         self._related = RelatedEntities(lexical)
-        self._lexical = lexical
         self._memory = memory
         self._models = models
         self._policies = policies
@@ -128,10 +79,9 @@ class Searcher:
         self._shadow_policy = shadow_policy
         self._live_ranker = live_ranker
         self._decision_log = decision_log
-        self._page_tokens = page_tokens
+        self._pages = pages
         self._limits = limits
         self._rng = rng
-        self._clock = clock
         self._strategies: tuple[Strategy, ...] = ()
 
     async def search(self, query: SearchQuery) -> SearchPage:
@@ -142,7 +92,7 @@ class Searcher:
             Unavailable: no retriever is connected, or a page token cannot be looked up.
         """
         if query.page_token:
-            return await self._next_page(query)
+            return await self._pages.next_page(query, self._models.current(self.strategies()))
         timer = _Timer()
         policy, ranker = self._named(query)
         if not self._retrievers.strategies:
@@ -167,8 +117,9 @@ class Searcher:
         record = self._rank(query, asked, learned, situation, policy, draw, shadow, outcomes, merged, ranker)
         timer.lap("rank")
 
-        page, _ = await asyncio.gather(self._page(query, record, 0, timer), self._log(record))
-        return page
+        page, _ = await asyncio.gather(self._pages.page(query, record, 0, learned), self._log(record))
+        timer.lap("fetch")
+        return replace(page, timings_s=timer.laps)
 
     def strategies(self) -> tuple[Strategy, ...]:
         """All strategies there are now, by name; the same object while nothing changed."""
@@ -304,79 +255,12 @@ class Searcher:
         swapped[[upper, upper + 1]] = order[[upper + 1, upper]]
         return swapped, upper + 1
 
-    async def _page(
-        self, query: SearchQuery, record: DecisionRecord, offset: int, timer: _Timer | None = None
-    ) -> SearchPage:
-        rows = range(offset, min(offset + query.page_size, len(record.document_ids)))
-        fetched, unfetched = await self._fetch(query, record, rows)
-        hits = tuple(
-            Hit(
-                fetched[record.document_ids[row]].document,
-                fetched[record.document_ids[row]].snippet,
-                row,
-                _provenance(record, row) if query.full else (),
-                self._contributions(record, row) if query.full else (),
-            )
-            for row in rows
-            if record.document_ids[row] in fetched
-        )
-        if timer:
-            timer.lap("fetch")
-        token = self._token_after(record, offset + query.page_size)
-        return SearchPage(record, hits, token, timer.laps if timer else {}, unfetched)
-
-    async def _fetch(
-        self, query: SearchQuery, record: DecisionRecord, rows: range
-    ) -> tuple[dict[str, lexical_pb2.FetchedDocument], str]:
-        """The documents of a page by id; without those deleted, or bare ones and why if they cannot be had."""
-        ids = [record.document_ids[row] for row in rows]
-        if not ids:
-            return {}, ""
-        request = lexical_pb2.FetchDocumentsRequest(document_ids=ids, query=query.text)
-        try:
-            response = await self._lexical.FetchDocuments(request, timeout=self._limits.fetch_s)
-        except HoneyguideError as error:
-            log.warning("documents not fetched", error=error.message)
-            bare = {
-                record.document_ids[row]: lexical_pb2.FetchedDocument(
-                    document=document_pb2.Document(id=record.document_ids[row], type=record.types[row])
-                )
-                for row in rows
-            }
-            return bare, f"documents not fetched: {error.message}"[:500]
-        return {one.document.id: one for one in response.documents}, ""
-
-    def _contributions(self, record: DecisionRecord, row: int) -> tuple[tuple[str, float, float], ...]:
-        if row >= len(record.features):
-            return ()
-        learned = self._models.current(self.strategies())
-        weights = RANKERS[record.ranker].weights(record.answered, learned.ranker)
-        values = record.features[row]
-        parts = values * weights
-        largest = np.argsort(-np.abs(parts), kind="stable")[:CONTRIBUTIONS_MAX]
-        names = feature_names(record.answered)
-        return tuple((names[i], float(values[i]), float(parts[i])) for i in largest if parts[i])
-
     async def _log(self, record: DecisionRecord) -> None:
         try:
             await self._decision_log.append(record)
         except Unavailable as error:
             # The results are still good; what is lost is what could have been learned from them.
             log.error("decision not logged", decision=record.id, error=error.message)
-
-    async def _next_page(self, query: SearchQuery) -> SearchPage:
-        token = self._page_tokens.read(query.page_token)
-        if token.scope != scope_of(query.text, query.filter):
-            raise InvalidArgument("page_token", "belongs to another query or filter")
-        found = await self._decision_log.fetch([token.decision_id])
-        if token.decision_id not in found:
-            raise InvalidArgument("page_token", "is stale: its decision is no longer kept; search again")
-        return await self._page(query, found[token.decision_id], token.offset)
-
-    def _token_after(self, record: DecisionRecord, offset: int) -> str:
-        if offset >= len(record.document_ids):
-            return ""
-        return self._page_tokens.write(PageToken(record.id, offset, record.scope))
 
 
 def _depths(rungs: Depths, learned: Learned) -> dict[str, int]:
@@ -407,13 +291,6 @@ def _logged(draw: Draw, outcomes: Mapping[str, Outcome], learned: Learned) -> tu
             )
         )
     return tuple(logged)
-
-
-def _provenance(record: DecisionRecord, row: int) -> tuple[tuple[str, int, float], ...]:
-    ranks = record.ranks[row].tolist()
-    scores = record.strategy_scores[row].tolist() if row < len(record.strategy_scores) else [0.0] * len(ranks)
-    found = [one for one in zip(record.answered, ranks, scores, strict=True) if one[1]]
-    return tuple(sorted(found, key=lambda one: one[1]))
 
 
 def context_features(record: DecisionRecord) -> dict[str, float]:

@@ -18,7 +18,9 @@ from honeyguide.server import Registration
 from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedStrategy
 from honeyguide_orchestrator.fanout import Status
 from honeyguide_orchestrator.feedback import AHEAD_MAX_S
-from honeyguide_orchestrator.search import Hit, Searcher, SearchPage, SearchQuery, context_features
+from honeyguide_orchestrator.result_page import Hit, SearchPage
+from honeyguide_orchestrator.search import Searcher, context_features
+from honeyguide_orchestrator.search_query import SearchQuery
 from honeyguide_orchestrator.suggest import Suggester
 
 QUERY_CHARS_MAX = 2_000

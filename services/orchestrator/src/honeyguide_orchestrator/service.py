@@ -41,6 +41,7 @@ from honeyguide_orchestrator.ranker import RANKERS
 from honeyguide_orchestrator.recognition import Recognizer
 from honeyguide_orchestrator.redis_store import Keys, open_redis
 from honeyguide_orchestrator.report import Reports
+from honeyguide_orchestrator.result_page import ResultPages
 from honeyguide_orchestrator.retriever_file import watch_file
 from honeyguide_orchestrator.search import Searcher, SearchLimits
 from honeyguide_orchestrator.search_servicer import register_search
@@ -106,6 +107,7 @@ async def open_service(
         await watch.refresh()
         stack.push_async_callback(watch.close)
 
+        page_tokens = PageTokens(await _page_token_secret(stores, settings))
         policies = _policies(settings)
         searcher = Searcher(
             understander=Understander(
@@ -120,15 +122,13 @@ async def open_service(
             shadow_policy=settings.shadow_policy,
             live_ranker=settings.ranker,
             decision_log=stores.decision_log,
-            page_tokens=PageTokens(await _page_token_secret(stores, settings)),
+            pages=ResultPages(lexical, stores.decision_log, page_tokens, settings.fetch_timeout_s),
             limits=SearchLimits(
                 settings.understand_timeout_s,
                 settings.retrieve_timeout_s,
-                settings.fetch_timeout_s,
                 settings.swap_share,
             ),
             rng=np.random.default_rng(settings.seed or None),
-            clock=clock,
         )
         if settings.learner:
             learner = _learner(settings, stores, lexical, memory, searcher.strategies, clock)

@@ -1,0 +1,140 @@
+"""Pages of a decision's results: its documents fetched, and who found them and why they stand where they do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import structlog
+
+from honeyguide.api.lexical.v1 import lexical_pb2
+from honeyguide.api.retrieval.v1 import document_pb2
+from honeyguide.errors import HoneyguideError, InvalidArgument
+from honeyguide_orchestrator.candidate_features import feature_names
+from honeyguide_orchestrator.decision_log import DecisionLog, DecisionRecord
+from honeyguide_orchestrator.learned import Learned
+from honeyguide_orchestrator.page_token import PageToken, PageTokens, scope_of
+from honeyguide_orchestrator.ranker import RANKERS
+from honeyguide_orchestrator.search_query import SearchQuery
+
+CONTRIBUTIONS_MAX = 12
+
+log = structlog.get_logger("honeyguide.result_page")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result: `row` is its place among the decision's ranked candidates, from 0.
+
+    provenance: strategy, rank and raw score, best rank first. contributions: feature, value and value times weight,
+    largest first. Both only for a full view.
+    """
+
+    document: document_pb2.Document
+    snippet: str
+    row: int
+    provenance: tuple[tuple[str, int, float], ...] = ()
+    contributions: tuple[tuple[str, float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """One page of a decision's results; `timings_s` by stage, empty for a later page.
+
+    unfetched: why the documents hold nothing but id and type, empty if they are whole.
+    """
+
+    decision: DecisionRecord
+    hits: tuple[Hit, ...]
+    next_page_token: str
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+    unfetched: str = ""
+
+
+class ResultPages:
+    """Makes pages. `lexical` hands documents out, within `fetch_s` seconds; `decision_log` has earlier decisions."""
+
+    def __init__(self, lexical: Any, decision_log: DecisionLog, page_tokens: PageTokens, fetch_s: float) -> None:
+        self._lexical = lexical
+        self._decision_log = decision_log
+        self._page_tokens = page_tokens
+        self._fetch_s = fetch_s
+
+    async def page(self, query: SearchQuery, record: DecisionRecord, offset: int, learned: Learned) -> SearchPage:
+        """The page of a decision's results that begins after `offset` of them."""
+        rows = range(offset, min(offset + query.page_size, len(record.document_ids)))
+        fetched, unfetched = await self._fetch(query, record, rows)
+        hits = tuple(
+            Hit(
+                fetched[record.document_ids[row]].document,
+                fetched[record.document_ids[row]].snippet,
+                row,
+                _provenance(record, row) if query.full else (),
+                _contributions(record, row, learned) if query.full else (),
+            )
+            for row in rows
+            if record.document_ids[row] in fetched
+        )
+        token = self._token_after(record, offset + query.page_size)
+        return SearchPage(record, hits, token, unfetched=unfetched)
+
+    async def _fetch(
+        self, query: SearchQuery, record: DecisionRecord, rows: range
+    ) -> tuple[dict[str, lexical_pb2.FetchedDocument], str]:
+        """The documents of a page by id; without those deleted, or bare ones and why if they cannot be had."""
+        ids = [record.document_ids[row] for row in rows]
+        if not ids:
+            return {}, ""
+        request = lexical_pb2.FetchDocumentsRequest(document_ids=ids, query=query.text)
+        try:
+            response = await self._lexical.FetchDocuments(request, timeout=self._fetch_s)
+        except HoneyguideError as error:
+            log.warning("documents not fetched", error=error.message)
+            bare = {
+                record.document_ids[row]: lexical_pb2.FetchedDocument(
+                    document=document_pb2.Document(id=record.document_ids[row], type=record.types[row])
+                )
+                for row in rows
+            }
+            return bare, f"documents not fetched: {error.message}"[:500]
+        return {one.document.id: one for one in response.documents}, ""
+
+    async def next_page(self, query: SearchQuery, learned: Learned) -> SearchPage:
+        """The page that `query.page_token` asks for.
+
+        Raises:
+            InvalidArgument: the token is wrong, stale or of another search.
+            Unavailable: the decision log does not answer.
+        """
+        token = self._page_tokens.read(query.page_token)
+        if token.scope != scope_of(query.text, query.filter):
+            raise InvalidArgument("page_token", "belongs to another query or filter")
+        found = await self._decision_log.fetch([token.decision_id])
+        if token.decision_id not in found:
+            raise InvalidArgument("page_token", "is stale: its decision is no longer kept; search again")
+        return await self.page(query, found[token.decision_id], token.offset, learned)
+
+    def _token_after(self, record: DecisionRecord, offset: int) -> str:
+        if offset >= len(record.document_ids):
+            return ""
+        return self._page_tokens.write(PageToken(record.id, offset, record.scope))
+
+
+def _contributions(record: DecisionRecord, row: int, learned: Learned) -> tuple[tuple[str, float, float], ...]:
+    if row >= len(record.features):
+        return ()
+    weights = RANKERS[record.ranker].weights(record.answered, learned.ranker)
+    values = record.features[row]
+    parts = values * weights
+    largest = np.argsort(-np.abs(parts), kind="stable")[:CONTRIBUTIONS_MAX]
+    names = feature_names(record.answered)
+    return tuple((names[i], float(values[i]), float(parts[i])) for i in largest if parts[i])
+
+
+def _provenance(record: DecisionRecord, row: int) -> tuple[tuple[str, int, float], ...]:
+    ranks = record.ranks[row].tolist()
+    scores = record.strategy_scores[row].tolist() if row < len(record.strategy_scores) else [0.0] * len(ranks)
+    found = [one for one in zip(record.answered, ranks, scores, strict=True) if one[1]]
+    return tuple(sorted(found, key=lambda one: one[1]))

@@ -1,0 +1,22 @@
+"""One search, as the domain knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from honeyguide.documents import Context, Filter
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """One search, checked. `policy` and `ranker` are empty for the live ones."""
+
+    text: str
+    context: Context
+    filter: Filter
+    page_size: int = 10
+    page_token: str = ""
+    full: bool = False
+    policy: str = ""
+    ranker: str = ""
+    tracked: bool = True
