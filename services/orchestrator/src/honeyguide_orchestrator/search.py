@@ -19,7 +19,7 @@ from honeyguide.errors import HoneyguideError, InvalidArgument, Unavailable
 from honeyguide.query import RetrievalQuery, Understanding, taste_from_proto
 from honeyguide.retriever import Kind, Need, Strategy
 from honeyguide.text import normalize
-from honeyguide_orchestrator.allocation_model import Depths
+from honeyguide_orchestrator.allocation_model import Depths, Floats
 from honeyguide_orchestrator.candidate_features import candidate_features
 from honeyguide_orchestrator.decision_log import FEATURE_ROWS_MAX, DecisionLog, DecisionRecord, LoggedStrategy
 from honeyguide_orchestrator.fanout import Outcome, Retrievers, Status
@@ -47,6 +47,16 @@ class SearchLimits:
     understand_s: float
     retrieve_s: float
     swap_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What a policy drew, on which features of the context, and the depths that the shadow policy would have drawn."""
+
+    policy: str
+    x: Floats
+    draw: Draw
+    shadow: tuple[tuple[str, int], ...]
 
 
 class Searcher:
@@ -102,19 +112,17 @@ class Searcher:
         understanding, recollection = await self._understand(query, learned)
         timer.lap("understand")
 
-        situation = self._situation(query, understanding, recollection, learned)
-        draw = policy.draw(situation, learned.allocation, self._rng)
-        shadow = self._draw_shadow(situation, learned)
+        decided = self._decide(policy, query, understanding, recollection, learned)
         timer.lap("decide")
 
         asked = RetrievalQuery(query.text, understanding, query.context, query.filter, recollection.taste)
-        outcomes = await self._retrieve(asked, draw.rungs, learned)
+        outcomes = await self._retrieve(asked, decided.draw.rungs, learned)
         timer.lap("retrieve")
 
         merged = merge({name: o.candidates for name, o in outcomes.items() if o.status is Status.OK})
         timer.lap("merge")
 
-        record = self._rank(query, asked, learned, situation, policy, draw, shadow, outcomes, merged, ranker)
+        record = self._rank(query, asked, decided, outcomes, merged, ranker, learned)
         timer.lap("rank")
 
         page, _ = await asyncio.gather(self._pages.page(query, record, 0, learned), self._log(record))
@@ -165,9 +173,14 @@ class Searcher:
             taste_from_proto(known.taste),
         )
 
-    def _situation(
-        self, query: SearchQuery, understanding: Understanding, recollection: Recollection, learned: Learned
-    ) -> Situation:
+    def _decide(
+        self,
+        policy: Policy,
+        query: SearchQuery,
+        understanding: Understanding,
+        recollection: Recollection,
+        learned: Learned,
+    ) -> _Decided:
         met = {
             Need.QUERY: bool(understanding.normalized_query),
             Need.TASTE: bool(recollection.taste),
@@ -175,18 +188,18 @@ class Searcher:
             Need.INTERPRETATION: bool(understanding.interpretations),
         }
         strategies = learned.strategies
-        return Situation(
+        situation = Situation(
             x=describe(query.text, understanding, recollection, query.context, bool(query.filter)),
             allowed=np.array([all(met[need] for need in strategy.needs) for strategy in strategies], bool),
             dependable=np.array([strategy.dependable for strategy in strategies], bool),
             exploring=np.array([strategy.kind is Kind.EXPLORE for strategy in strategies], bool),
         )
-
-    def _draw_shadow(self, situation: Situation, learned: Learned) -> tuple[tuple[str, int], ...]:
-        if not self._shadow_policy:
-            return ()
-        draw = self._policies[self._shadow_policy].draw(situation, learned.allocation, self._rng)
-        return tuple(sorted(_depths(draw.rungs, learned).items()))
+        draw = policy.draw(situation, learned.allocation, self._rng)
+        shadow: dict[str, int] = {}
+        if self._shadow_policy:
+            shadow_draw = self._policies[self._shadow_policy].draw(situation, learned.allocation, self._rng)
+            shadow = _depths(shadow_draw.rungs, learned)
+        return _Decided(policy.name, situation.x, draw, tuple(sorted(shadow.items())))
 
     async def _retrieve(self, query: RetrievalQuery, rungs: Depths, learned: Learned) -> dict[str, Outcome]:
         depths = _depths(rungs, learned)
@@ -205,14 +218,11 @@ class Searcher:
         self,
         query: SearchQuery,
         asked: RetrievalQuery,
-        learned: Learned,
-        situation: Situation,
-        policy: Policy,
-        draw: Draw,
-        shadow: tuple[tuple[str, int], ...],
+        decided: _Decided,
         outcomes: Mapping[str, Outcome],
         merged: Merged,
         ranker: Ranker,
+        learned: Learned,
     ) -> DecisionRecord:
         affinity = learned.affinity.of(asked.understanding.intent)
         features = candidate_features(merged, asked.understanding, asked.taste, affinity, query.context.time_s)
@@ -225,12 +235,12 @@ class Searcher:
             understanding=asked.understanding,
             context=query.context,
             scope=scope_of(query.text, query.filter),
-            policy=policy.name,
+            policy=decided.policy,
             snapshot_version=learned.version,
-            propensity=draw.propensity,
-            propensity_estimated=draw.estimated,
-            strategies=_logged(draw, outcomes, learned),
-            x=situation.x,
+            propensity=decided.draw.propensity,
+            propensity_estimated=decided.draw.estimated,
+            strategies=_logged(decided.draw, outcomes, learned),
+            x=decided.x,
             ranker=ranker.name,
             answered=merged.strategies,
             document_ids=tuple(merged.document_ids[i] for i in order),
@@ -242,7 +252,7 @@ class Searcher:
             page_size=query.page_size,
             swapped_at=swapped_at,
             tracked=query.tracked,
-            shadow=shadow,
+            shadow=decided.shadow,
         )
 
     def _swap(self, order: Depths, query: SearchQuery) -> tuple[Depths, int]:
