@@ -361,3 +361,21 @@ async def test_results_come_bare_where_documents_cannot_be_fetched(
         # Related entities need the documents of the best candidates.
         assert {failure.strategy for failure in response.failures} == {"lexical", "related.entities"}
         assert all("no documents today" in failure.message for failure in response.failures)
+
+
+async def test_a_shadow_policy_is_logged_but_not_obeyed_and_swaps_are_logged(
+    tmp_path: Path, redis_url: str, key_prefix: str, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HONEYGUIDE_ORCHESTRATOR_POLICY", "full_depth")
+    monkeypatch.setenv("HONEYGUIDE_ORCHESTRATOR_SHADOW_POLICY", "greedy")
+    monkeypatch.setenv("HONEYGUIDE_ORCHESTRATOR_SWAP_SHARE", "1")
+    async with Engine(tmp_path, redis_url, key_prefix) as engine:
+        await indexed(engine.api, until)
+        await engine.api.search("park", page_size=5)
+        (decision,) = await exported(engine.api)
+        asked = {one["strategy"]: one["depth"] for one in decision["strategies"] if one["depth"]}
+        assert decision["policy"] == "full_depth"
+        assert set(asked.values()) <= {50, 100}
+        assert decision["shadow"]
+        assert sum(decision["shadow"].values()) < sum(asked.values())
+        assert 1 <= decision["swapped_at"] <= 4
