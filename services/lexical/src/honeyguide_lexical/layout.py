@@ -59,10 +59,6 @@ class Layout:
         )
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
-    def extra_field(self, attribute: str) -> str | None:
-        """The field in which full-text search looks for the attribute's values, if it does."""
-        return self.extra_fields.get(attribute) if self.extra_fields else None
-
     def names(self, document: Document) -> Iterator[str]:
         """The document's title and its aliases."""
         if document.title:

@@ -16,7 +16,6 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -49,18 +48,6 @@ names the type company. Such readings have a count but no mentions: all document
 
 Key = tuple[str, str, str]
 """Name, type, attribute: what tells readings apart."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A name as a title of documents of a type, or as a value of an attribute; `number` finds who carries it."""
-
-    number: int
-    name: str
-    type: str
-    attribute: str
-    value: str
-    document_count: int
 
 
 class Lexicon:

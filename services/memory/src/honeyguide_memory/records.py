@@ -82,10 +82,6 @@ class RecordFilter:
         self._excluded = {id.encode() for id in filter.excluded_ids}
         self._conditions = [_ReadyCondition(condition) for condition in filter.conditions]
 
-    def excludes(self, document_id: bytes) -> bool:
-        """True if the id is excluded by name."""
-        return document_id in self._excluded
-
     def matches(self, document_id: bytes, record: Record) -> bool:
         """True if the document may be returned."""
         return (
