@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -35,12 +36,43 @@ class Ranker(Protocol):
         """The name under which it is configured and logged."""
         ...
 
+    def scores(self, features: Floats, strategies: Sequence[str], model: RankerModel) -> Floats:
+        """Scores [N] of candidates, larger is better.
+
+        Args:
+            features: [N, len(feature_names(strategies))], as `candidate_features` makes them.
+            strategies: those that answered.
+            model: what was learned.
+        """
+        ...
+
+    def contributions(self, features: Floats, strategies: Sequence[str], model: RankerModel) -> Floats:
+        """What every feature adds to the candidates' scores: [N, K], of the shape of `features`."""
+        ...
+
     def weights(self, strategies: Sequence[str], model: RankerModel) -> Floats:
-        """Weight of every feature of `feature_names(strategies)`; a candidate's score is their dot product."""
+        """How much every feature matters in general [K], for people to read."""
         ...
 
 
-class Fusion:
+class Weighted(ABC):
+    """A linear ranker: a candidate's score is the dot product of its features and the weights."""
+
+    @abstractmethod
+    def weights(self, strategies: Sequence[str], model: RankerModel) -> Floats:
+        """Weight of every feature of `feature_names(strategies)`, [K]."""
+
+    def scores(self, features: Floats, strategies: Sequence[str], model: RankerModel) -> Floats:
+        """See `Ranker`."""
+        scores: Floats = features @ self.weights(strategies, model)
+        return scores
+
+    def contributions(self, features: Floats, strategies: Sequence[str], model: RankerModel) -> Floats:
+        """See `Ranker`."""
+        return features * self.weights(strategies, model)
+
+
+class Fusion(Weighted):
     """Reciprocal-rank fusion of all lists: score = sum of 61 / (60 + rank)."""
 
     name = "fusion"
@@ -51,7 +83,7 @@ class Fusion:
         return np.array([float(name.endswith(":reciprocal_rank")) for name in names], np.float32)
 
 
-class Linear:
+class Linear(Weighted):
     """The learned linear ranker, whether it has earned to serve or not."""
 
     name = "linear"
@@ -61,7 +93,7 @@ class Linear:
         return np.array([weight_of(name, model.weights) for name in feature_names(strategies)], np.float32)
 
 
-class Prior:
+class Prior(Weighted):
     """The linear ranker as it is before any feedback: a static fusion by the kinds of features."""
 
     name = "prior"
@@ -81,8 +113,18 @@ class Gated:
 
     def weights(self, strategies: Sequence[str], model: RankerModel) -> Floats:
         """See `Ranker`."""
-        chosen = self._linear if model.serves else self._prior
-        return chosen.weights(strategies, model)
+        return self._serving(model).weights(strategies, model)
+
+    def scores(self, features: Floats, strategies: Sequence[str], model: RankerModel) -> Floats:
+        """See `Ranker`."""
+        return self._serving(model).scores(features, strategies, model)
+
+    def contributions(self, features: Floats, strategies: Sequence[str], model: RankerModel) -> Floats:
+        """See `Ranker`."""
+        return self._serving(model).contributions(features, strategies, model)
+
+    def _serving(self, model: RankerModel) -> Ranker:
+        return self._linear if model.serves else self._prior
 
 
 RANKERS: Mapping[str, Ranker] = {ranker.name: ranker for ranker in (Gated(), Linear(), Fusion(), Prior())}

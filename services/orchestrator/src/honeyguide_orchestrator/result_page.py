@@ -125,9 +125,8 @@ class ResultPages:
 def _contributions(record: DecisionRecord, row: int, learned: Learned) -> tuple[tuple[str, float, float], ...]:
     if row >= len(record.features):
         return ()
-    weights = RANKERS[record.ranker].weights(record.answered, learned.ranker)
     values = record.features[row]
-    parts = values * weights
+    parts = RANKERS[record.ranker].contributions(record.features[row : row + 1], record.answered, learned.ranker)[0]
     largest = np.argsort(-np.abs(parts), kind="stable")[:CONTRIBUTIONS_MAX]
     names = feature_names(record.answered)
     return tuple((names[i], float(values[i]), float(parts[i])) for i in largest if parts[i])

@@ -226,7 +226,7 @@ class Searcher:
     ) -> DecisionRecord:
         affinity = learned.affinity.of(asked.understanding.intent)
         features = candidate_features(merged, asked.understanding, asked.taste, affinity, query.context.time_s)
-        scores = features @ ranker.weights(merged.strategies, learned.ranker)
+        scores = ranker.scores(features, merged.strategies, learned.ranker)
         order = order_of(scores)[:RANKED_MAX]
         order, swapped_at = self._swap(order, query)
         return DecisionRecord(
