@@ -33,6 +33,23 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
+class Exploration:
+    """How far a draw is from the allocation that looked best.
+
+    explored: it is another one. best_propensity: probability with which the policy draws the best-looking one, in
+    (0, 1]. forgone: predicted net reward of the best-looking one less that of the one drawn.
+    """
+
+    explored: bool
+    best_propensity: float
+    forgone: float
+
+
+NO_EXPLORATION = Exploration(explored=False, best_propensity=1.0, forgone=0.0)
+"""Of a policy that draws one allocation only."""
+
+
+@dataclass(frozen=True, slots=True)
 class Draw:
     """An allocation and its probabilities.
 
@@ -45,6 +62,7 @@ class Draw:
     propensities: npt.NDArray[np.float64]
     propensity: float
     estimated: bool = False
+    exploration: Exploration = NO_EXPLORATION
 
 
 class Policy(Protocol):
@@ -76,6 +94,12 @@ PolicyFactory = Callable[[PolicyOptions], Policy]
 def certain(rungs: Depths) -> Draw:
     """The draw of a policy that does not draw."""
     return Draw(rungs, np.ones(len(rungs)), 1.0)
+
+
+def safe_rungs(situation: Situation, model: AllocationModel) -> Depths:
+    """The safe allocation, which takes no learning: the middle of the ladder of every strategy that exploits."""
+    asked = situation.allowed & (~situation.exploring | situation.must_ask)
+    return np.where(asked, (len(model.depths) + 1) // 2, 0)
 
 
 def with_dependable(rungs: Depths, situation: Situation, model: AllocationModel, costs: Costs) -> Depths:

@@ -13,9 +13,9 @@ from honeyguide_orchestrator.policy import PolicyFactory
 
 POLICIES: Mapping[str, PolicyFactory] = {
     "squarecb": lambda options: SquareCB(options.costs, options.exploration_share, options.gamma),
-    "epsilon_greedy": lambda options: EpsilonGreedy(options.costs, options.epsilon),
+    "epsilon_greedy": lambda options: EpsilonGreedy(options.costs, min(options.epsilon, options.exploration_share)),
     "greedy": lambda options: Greedy(options.costs),
-    "thompson": lambda options: Thompson(options.costs),
+    "thompson": lambda options: Thompson(options.costs, options.exploration_share),
     "full_depth": lambda options: FullDepth(),
     "safe": lambda options: Safe(),
 }

@@ -23,8 +23,9 @@ class EpsilonGreedy:
 
     def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
         """See `Policy`."""
-        rungs, _ = model.allocate(situation.x, situation.allowed, self._costs)
+        rungs, order = model.allocate(situation.x, situation.allowed, self._costs)
         greedy = with_dependable(rungs, situation, model, self._costs)
+        net = model.alternatives(situation.x, greedy, order, self._costs)
         may = rungs_that_may_be_drawn(greedy, situation, len(model.depths))
         probabilities = may / may.sum(axis=1, keepdims=True)
-        return draw_one_strategy(greedy, probabilities, situation.allowed, self._epsilon, rng)
+        return draw_one_strategy(greedy, probabilities, net, situation.allowed, self._epsilon, rng)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from honeyguide_orchestrator.allocation_model import AllocationModel
-from honeyguide_orchestrator.policy import Draw, Situation, certain
+from honeyguide_orchestrator.policy import Draw, Situation, certain, safe_rungs
 
 
 class FullDepth:
@@ -25,5 +25,4 @@ class Safe:
 
     def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
         """See `Policy`."""
-        asked = situation.allowed & (~situation.exploring | situation.must_ask)
-        return certain(np.where(asked, (len(model.depths) + 1) // 2, 0))
+        return certain(safe_rungs(situation, model))

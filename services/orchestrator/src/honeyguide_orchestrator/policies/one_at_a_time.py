@@ -14,8 +14,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from honeyguide_orchestrator.allocation_model import Depths
-from honeyguide_orchestrator.policy import Draw, Situation
+from honeyguide_orchestrator.allocation_model import Depths, Floats
+from honeyguide_orchestrator.policy import Draw, Exploration, Situation
 
 Probabilities = npt.NDArray[np.float64]
 
@@ -36,23 +36,30 @@ def rungs_that_may_be_drawn(greedy: Depths, situation: Situation, rungs: int) ->
 def draw_one_strategy(
     greedy: Depths,
     probabilities: Probabilities,
+    net: Floats,
     allowed: npt.NDArray[np.bool_],
     share: float,
     rng: np.random.Generator,
 ) -> Draw:
-    """Draws as this module's text says; `probabilities` is p, [S, rungs + 1], rows adding up to 1."""
+    """Draws as this module's text says.
+
+    `probabilities` is p, [S, rungs + 1], rows adding up to 1, and `net` the predicted net reward of each alternative.
+    """
     strategies = np.flatnonzero(allowed)
-    rungs = greedy.copy()
     each = share / max(len(strategies), 1)
     stays = probabilities[np.arange(len(greedy)), greedy]
     propensities = np.ones(len(greedy))
     propensities[strategies] = 1.0 - each * (1.0 - stays[strategies])
-    propensity = 1.0 - each * float((1.0 - stays[strategies]).sum())
+    best_propensity = 1.0 - each * float((1.0 - stays[strategies]).sum())
     if len(strategies) and rng.random() < share:
         chosen = int(rng.choice(strategies))
         rung = int(rng.choice(probabilities.shape[1], p=probabilities[chosen]))
         if rung != greedy[chosen]:
+            rungs = greedy.copy()
             rungs[chosen] = rung
             propensity = each * float(probabilities[chosen, rung])
             propensities[chosen] = propensity
-    return Draw(rungs, propensities, propensity)
+            forgone = float(net[chosen, greedy[chosen]] - net[chosen, rung])
+            return Draw(rungs, propensities, propensity, exploration=Exploration(True, best_propensity, forgone))
+    exploration = Exploration(False, best_propensity, 0.0)
+    return Draw(greedy, propensities, best_propensity, exploration=exploration)

@@ -37,4 +37,4 @@ class SquareCB:
         each = np.arange(len(greedy))
         probabilities[each, best] = 0.0
         probabilities[each, best] = 1.0 - probabilities.sum(axis=1)
-        return draw_one_strategy(greedy, probabilities, situation.allowed, self._share, rng)
+        return draw_one_strategy(greedy, probabilities, net, situation.allowed, self._share, rng)

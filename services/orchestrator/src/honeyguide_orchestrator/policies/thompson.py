@@ -1,8 +1,10 @@
 """Thompson sampling (Thompson 1933; Chapelle and Li 2011) over the chain's weights.
 
 Weights are drawn around their estimates, as far as the information gathered so far leaves them open, and the best
-allocation under the draw is taken. Its probability has no closed form:
-it is estimated as the share of further draws that give the same rung, smoothed, and marked as estimated.
+allocation under the draw is taken. As draws are wild while little is known, an exploration budget holds: of draws
+whose predicted net reward is below the safe allocation's, a share alone is let through, and the greedy allocation
+stands in for the others. The probability of what is drawn has no closed form: it is estimated as the share of further
+draws that give the same rung, smoothed, and marked as estimated.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from honeyguide_orchestrator.allocation_model import AllocationModel, Costs, Depths
-from honeyguide_orchestrator.policy import Draw, Situation, with_dependable
+from honeyguide_orchestrator.policy import Draw, Exploration, Situation, safe_rungs, with_dependable
 
 DRAWS = 8
 """Further draws behind an estimated propensity."""
@@ -23,17 +25,28 @@ class Thompson:
 
     name = "thompson"
 
-    def __init__(self, costs: Costs) -> None:
+    def __init__(self, costs: Costs, share: float) -> None:
         self._costs = costs
+        self._share = share
 
     def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
         """See `Policy`."""
+        best, _ = model.allocate(situation.x, situation.allowed, self._costs)
+        greedy = with_dependable(best, situation, model, self._costs)
         draws = np.stack([self._allocate(situation, model, rng) for _ in range(DRAWS + 1)])
+        options = np.concatenate([draws, [safe_rungs(situation, model), greedy]])
+        net = model.net_rewards(situation.x, options, range(len(greedy)), self._costs)
+        over_budget = (net[:-2] < net[-2]) & (rng.random(DRAWS + 1) >= self._share)
+        draws[over_budget] = greedy
         rungs = draws[0]
         same = draws[1:] == rungs
         propensities = (same.sum(axis=0) + 1) / (DRAWS + 1)
         propensity = (int(same.all(axis=1).sum()) + 1) / (DRAWS + 1)
-        return Draw(rungs, propensities, propensity, estimated=True)
+        explored = bool((rungs != greedy).any())
+        best_propensity = (int((draws == greedy).all(axis=1).sum()) + 1) / (DRAWS + 2)
+        forgone = float(net[-1] - net[0]) if explored else 0.0
+        exploration = Exploration(explored, best_propensity, forgone)
+        return Draw(rungs, propensities, propensity, estimated=True, exploration=exploration)
 
     def _allocate(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Depths:
         noise = rng.standard_normal(model.weights.shape, np.float32)
