@@ -13,7 +13,7 @@ import numpy as np
 import structlog
 
 from honeyguide.api.memory.v1 import memory_pb2
-from honeyguide.candidates import NO_CANDIDATES
+from honeyguide.candidates import NO_CANDIDATES, Candidates
 from honeyguide.documents import context_to_proto
 from honeyguide.errors import HoneyguideError, InvalidArgument, Unavailable
 from honeyguide.query import RetrievalQuery, Understanding, taste_from_proto
@@ -21,13 +21,21 @@ from honeyguide.retriever import Kind, Need, Strategy
 from honeyguide.text import normalize
 from honeyguide_orchestrator.allocation_model import Depths, Floats
 from honeyguide_orchestrator.candidate_features import candidate_features
-from honeyguide_orchestrator.decision_log import FEATURE_ROWS_MAX, DecisionLog, DecisionRecord, LoggedStrategy
+from honeyguide_orchestrator.decision_log import (
+    FEATURE_ROWS_MAX,
+    DecisionLog,
+    DecisionRecord,
+    LoggedShadow,
+    LoggedStrategy,
+)
+from honeyguide_orchestrator.experiment import Experiment, Trial, Variant
 from honeyguide_orchestrator.fanout import Outcome, Retrievers, Status
+from honeyguide_orchestrator.interleaving import own_candidates, team_draft
 from honeyguide_orchestrator.learned import Learned, LearnedModels
 from honeyguide_orchestrator.merge import Merged, merge
 from honeyguide_orchestrator.page_token import scope_of
-from honeyguide_orchestrator.policy import Draw, Policy, Situation
-from honeyguide_orchestrator.ranker import RANKERS, Ranker, order_of
+from honeyguide_orchestrator.policy import Draw, Policy, Situation, both
+from honeyguide_orchestrator.ranker import Ranker, order_of
 from honeyguide_orchestrator.related import RELATED, RelatedEntities
 from honeyguide_orchestrator.result_page import ResultPages, SearchPage
 from honeyguide_orchestrator.search_query import SearchQuery
@@ -50,13 +58,34 @@ class SearchLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class _Arm:
+    """Who decides and who ranks."""
+
+    policy: Policy
+    ranker: Ranker
+
+
+@dataclass(frozen=True, slots=True)
+class _Arms:
+    """Who answers a search: one arm, or two whose rankings are interleaved; for an experiment or for none."""
+
+    own: _Arm
+    rival: _Arm | None = None
+    trial: Trial | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Decided:
-    """What a policy drew, on which features of the context, and the depths that the shadow policy would have drawn."""
+    """What a policy drew, on which features of the context, and what the shadow policy would have drawn.
+
+    apart: where the policies of two arms drew, the depths of each; `draw` then asks for enough for both.
+    """
 
     policy: str
     x: Floats
     draw: Draw
-    shadow: tuple[tuple[str, int], ...]
+    shadow: LoggedShadow | None
+    apart: tuple[Mapping[str, int], ...] = ()
 
 
 class Searcher:
@@ -73,7 +102,9 @@ class Searcher:
         policies: Mapping[str, Policy],
         live_policy: str,
         shadow_policy: str,
+        rankers: Mapping[str, Ranker],
         live_ranker: str,
+        experiment: Experiment | None,
         decision_log: DecisionLog,
         pages: ResultPages,
         limits: SearchLimits,
@@ -87,7 +118,9 @@ class Searcher:
         self._policies = policies
         self._live_policy = live_policy
         self._shadow_policy = shadow_policy
+        self._rankers = rankers
         self._live_ranker = live_ranker
+        self._experiment = experiment
         self._decision_log = decision_log
         self._pages = pages
         self._limits = limits
@@ -104,7 +137,7 @@ class Searcher:
         if query.page_token:
             return await self._pages.next_page(query, self._models.current(self.strategies()))
         timer = _Timer()
-        policy, ranker = self._named(query)
+        arms = self._arms(query)
         if not self._retrievers.strategies:
             raise Unavailable("no retriever answers")
         learned = self._models.current(self.strategies())
@@ -112,17 +145,17 @@ class Searcher:
         understanding, recollection = await self._understand(query, learned)
         timer.lap("understand")
 
-        decided = self._decide(policy, query, understanding, recollection, learned)
+        decided = self._decide(arms, query, understanding, recollection, learned)
         timer.lap("decide")
 
         asked = RetrievalQuery(query.text, understanding, query.context, query.filter, recollection.taste)
         outcomes = await self._retrieve(asked, decided.draw.rungs, learned)
         timer.lap("retrieve")
 
-        merged = merge({name: o.candidates for name, o in outcomes.items() if o.status is Status.OK})
+        merged = merge(_answers(outcomes))
         timer.lap("merge")
 
-        record = self._rank(query, asked, decided, outcomes, merged, ranker, learned)
+        record = self._rank(query, asked, arms, decided, outcomes, merged, learned)
         timer.lap("rank")
 
         page, _ = await asyncio.gather(self._pages.page(query, record, 0, learned), self._log(record))
@@ -139,14 +172,25 @@ class Searcher:
             self._strategies = tuple(sorted((*known, RELATED), key=lambda strategy: strategy.name))
         return self._strategies
 
-    def _named(self, query: SearchQuery) -> tuple[Policy, Ranker]:
-        policy = self._policies.get(query.policy or self._live_policy)
+    def _arms(self, query: SearchQuery) -> _Arms:
+        """Those that the request names, else its user's in the experiment, else the live ones."""
+        trial = None
+        if self._experiment and query.tracked and not query.policy and not query.ranker:
+            # Who cannot be told from others is dealt anew with every search.
+            unit = query.context.user_id or query.context.session_id or uuid.uuid4().hex
+            trial = self._experiment.assign(unit)
+        if trial is None:
+            return _Arms(self._arm(Variant(policy=query.policy, ranker=query.ranker)))
+        return _Arms(self._arm(trial.serving), self._arm(trial.rival) if trial.rival else None, trial)
+
+    def _arm(self, named: Variant) -> _Arm:
+        policy = self._policies.get(named.policy or self._live_policy)
         if policy is None:
-            raise InvalidArgument("policy", f"{query.policy[:80]!r} is not one of {', '.join(self._policies)}")
-        ranker = RANKERS.get(query.ranker or self._live_ranker)
+            raise InvalidArgument("policy", f"{named.policy[:80]!r} is not one of {', '.join(self._policies)}")
+        ranker = self._rankers.get(named.ranker or self._live_ranker)
         if ranker is None:
-            raise InvalidArgument("ranker", f"{query.ranker[:80]!r} is not one of {', '.join(RANKERS)}")
-        return policy, ranker
+            raise InvalidArgument("ranker", f"{named.ranker[:80]!r} is not one of {', '.join(self._rankers)}")
+        return _Arm(policy, ranker)
 
     async def _understand(self, query: SearchQuery, learned: Learned) -> tuple[Understanding, Recollection]:
         understanding, recollection = await asyncio.gather(
@@ -175,7 +219,7 @@ class Searcher:
 
     def _decide(
         self,
-        policy: Policy,
+        arms: _Arms,
         query: SearchQuery,
         understanding: Understanding,
         recollection: Recollection,
@@ -194,12 +238,21 @@ class Searcher:
             dependable=np.array([strategy.dependable for strategy in strategies], bool),
             exploring=np.array([strategy.kind is Kind.EXPLORE for strategy in strategies], bool),
         )
+        policy = arms.own.policy
         draw = policy.draw(situation, learned.allocation, self._rng)
-        shadow: dict[str, int] = {}
-        if self._shadow_policy:
-            shadow_draw = self._policies[self._shadow_policy].draw(situation, learned.allocation, self._rng)
-            shadow = _depths(shadow_draw.rungs, learned)
-        return _Decided(policy.name, situation.x, draw, tuple(sorted(shadow.items())))
+        shadow = self._shadow(situation, policy, learned)
+        if arms.rival is None or arms.rival.policy is policy:
+            return _Decided(policy.name, situation.x, draw, shadow)
+        rival = arms.rival.policy.draw(situation, learned.allocation, self._rng)
+        apart = (_depths(draw.rungs, learned), _depths(rival.rungs, learned))
+        return _Decided(f"{policy.name}+{arms.rival.policy.name}", situation.x, both(draw, rival), shadow, apart)
+
+    def _shadow(self, situation: Situation, policy: Policy, learned: Learned) -> LoggedShadow | None:
+        if not self._shadow_policy:
+            return None
+        draw = self._policies[self._shadow_policy].draw(situation, learned.allocation, self._rng)
+        propensity = policy.probability(situation, learned.allocation, draw.rungs)
+        return LoggedShadow(self._shadow_policy, tuple(sorted(_depths(draw.rungs, learned).items())), propensity)
 
     async def _retrieve(self, query: RetrievalQuery, rungs: Depths, learned: Learned) -> dict[str, Outcome]:
         depths = _depths(rungs, learned)
@@ -209,7 +262,7 @@ class Searcher:
         begin = time.perf_counter()
         outcomes = await self._retrievers.retrieve(query, depths, self._limits.retrieve_s)
         if related_depth:
-            found = merge({name: o.candidates for name, o in outcomes.items() if o.status is Status.OK})
+            found = merge(_answers(outcomes))
             left_s = max(self._limits.retrieve_s - (time.perf_counter() - begin), 0.01)
             outcomes[RELATED.name] = await self._related.expand(found, query.filter, related_depth, left_s)
         return outcomes
@@ -218,17 +271,20 @@ class Searcher:
         self,
         query: SearchQuery,
         asked: RetrievalQuery,
+        arms: _Arms,
         decided: _Decided,
         outcomes: Mapping[str, Outcome],
         merged: Merged,
-        ranker: Ranker,
         learned: Learned,
     ) -> DecisionRecord:
-        affinity = learned.affinity.of(asked.understanding.intent)
-        features = candidate_features(merged, asked.understanding, asked.taste, affinity, query.context.time_s)
-        scores = ranker.scores(features, merged.strategies, learned.ranker)
-        order = order_of(scores)[:RANKED_MAX]
-        order, swapped_at = self._swap(order, query)
+        features = _features(merged, asked, learned)
+        scores = arms.own.ranker.scores(features, merged.strategies, learned.ranker)
+        order, swapped_at, trial = order_of(scores)[:RANKED_MAX], 0, arms.trial
+        if trial and arms.rival:
+            order, teams = self._interleave((arms.own, arms.rival), query, asked, decided, outcomes, merged, learned)
+            trial = trial.with_teams(teams)
+        else:
+            order, swapped_at = self._swap(order, query)
         return DecisionRecord(
             id=uuid.uuid4().hex,
             query=query.text,
@@ -241,7 +297,7 @@ class Searcher:
             propensity_estimated=decided.draw.estimated,
             strategies=_logged(decided.draw, outcomes, learned),
             x=decided.x,
-            ranker=ranker.name,
+            ranker=arms.own.ranker.name,
             answered=merged.strategies,
             document_ids=tuple(merged.document_ids[i] for i in order),
             types=tuple(merged.types[i] for i in order),
@@ -253,7 +309,29 @@ class Searcher:
             swapped_at=swapped_at,
             tracked=query.tracked,
             shadow=decided.shadow,
+            exploration=decided.draw.exploration,
+            trial=trial,
         )
+
+    def _interleave(
+        self,
+        arms: tuple[_Arm, _Arm],
+        query: SearchQuery,
+        asked: RetrievalQuery,
+        decided: _Decided,
+        outcomes: Mapping[str, Outcome],
+        merged: Merged,
+        learned: Learned,
+    ) -> tuple[Depths, tuple[int, ...]]:
+        """Both arms' rankings on one page, each of what its own allocation fetched; and whose rows are whose."""
+        rows = {document_id: row for row, document_id in enumerate(merged.document_ids)}
+        rankings = []
+        for i, arm in enumerate(arms):
+            own = merge(own_candidates(_answers(outcomes), decided.apart[i])) if decided.apart else merged
+            scores = arm.ranker.scores(_features(own, asked, learned), own.strategies, learned.ranker)
+            rankings.append([rows[own.document_ids[at]] for at in order_of(scores)])
+        order, teams = team_draft(rankings[0], rankings[1], query.page_size, self._rng)
+        return np.array(order[:RANKED_MAX], np.int64), teams
 
     def _swap(self, order: Depths, query: SearchQuery) -> tuple[Depths, int]:
         """Swaps one pair of neighbours on a small share of first pages (FairPairs, Radlinski and Joachims 2006)."""
@@ -271,6 +349,15 @@ class Searcher:
         except Unavailable as error:
             # The results are still good; what is lost is what could have been learned from them.
             log.error("decision not logged", decision=record.id, error=error.message)
+
+
+def _answers(outcomes: Mapping[str, Outcome]) -> dict[str, Candidates]:
+    return {name: outcome.candidates for name, outcome in outcomes.items() if outcome.status is Status.OK}
+
+
+def _features(merged: Merged, asked: RetrievalQuery, learned: Learned) -> Floats:
+    affinity = learned.affinity.of(asked.understanding.intent)
+    return candidate_features(merged, asked.understanding, asked.taste, affinity, asked.context.time_s)
 
 
 def _depths(rungs: Depths, learned: Learned) -> dict[str, int]:

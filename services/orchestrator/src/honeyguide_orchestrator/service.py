@@ -120,6 +120,7 @@ async def open_service(
             policies=policies,
             live_policy=settings.policy,
             shadow_policy=settings.shadow_policy,
+            rankers=RANKERS,
             live_ranker=settings.ranker,
             decision_log=stores.decision_log,
             pages=ResultPages(lexical, stores.decision_log, page_tokens, settings.fetch_timeout_s),
