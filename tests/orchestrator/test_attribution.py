@@ -7,9 +7,11 @@ import pytest
 from honeyguide.documents import Context
 from honeyguide.query import Understanding
 from honeyguide_orchestrator.attribution import Attribution, Rewards, Verdict
-from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedStrategy, decode, encode
+from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedShadow, LoggedStrategy, decode, encode
 from honeyguide_orchestrator.event_stream import Event
+from honeyguide_orchestrator.experiment import Mode, Trial, Variant
 from honeyguide_orchestrator.fanout import Status
+from honeyguide_orchestrator.policy import Exploration
 
 REWARDS = Rewards({"click": 1.0, "dislike": -1.0}, play_full_s=30.0)
 
@@ -41,7 +43,9 @@ def record(id: str = "d1", time_s: float = 1_000.0) -> DecisionRecord:
         strategy_scores=np.array([[4], [8]], np.float32),
         page_size=2,
         swapped_at=1,
-        shadow=(("lexical.bm25", 5),),
+        shadow=LoggedShadow("greedy", (("lexical.bm25", 5),), 0.25),
+        exploration=Exploration(True, 0.75, 0.01),
+        trial=Trial("x", Mode.SPLIT, Variant(), Variant(ranker="linear"), "b", 7, (1, 2)),
     )
 
 

@@ -18,7 +18,9 @@ from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import Context
 from honeyguide.errors import Unavailable
 from honeyguide.query import Understanding, understanding_from_proto, understanding_to_proto
+from honeyguide_orchestrator.experiment import Trial
 from honeyguide_orchestrator.fanout import Status
+from honeyguide_orchestrator.policy import NO_EXPLORATION, Exploration
 from honeyguide_orchestrator.redis_store import Keys
 
 Floats = npt.NDArray[np.float32]
@@ -45,6 +47,19 @@ class LoggedStrategy:
 
 
 @dataclass(frozen=True, slots=True)
+class LoggedShadow:
+    """What the shadow policy would have asked.
+
+    depths: by strategy, those above 0. propensity: probability with which the policy that decided would have drawn that
+    very allocation, 0 = never; None = not known.
+    """
+
+    policy: str
+    depths: tuple[tuple[str, int], ...]
+    propensity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionRecord:
     """One decision and its outcome.
 
@@ -54,6 +69,8 @@ class DecisionRecord:
     and strategy_scores: [M, A] what the strategies themselves gave them, both kept to half precision.
     swapped_at: position of the upper of two neighbours that were swapped to learn about position bias, 0 = none.
     tracked: False for a search that nobody saw: kept for paging, but nothing is learned from it.
+    exploration: how far the draw is from what looked best. trial: the part in an experiment; of an interleaved page,
+    `ranker` and `scores` are those of variant a.
     """
 
     id: str
@@ -78,7 +95,9 @@ class DecisionRecord:
     page_size: int
     swapped_at: int = 0
     tracked: bool = True
-    shadow: tuple[tuple[str, int], ...] = ()
+    shadow: LoggedShadow | None = None
+    exploration: Exploration = NO_EXPLORATION
+    trial: Trial | None = None
 
     @property
     def candidates_fetched(self) -> int:
@@ -221,7 +240,13 @@ def encode(record: DecisionRecord) -> bytes:
         "page_size": record.page_size,
         "swapped_at": record.swapped_at,
         "tracked": record.tracked,
-        "shadow": record.shadow,
+        "shadow_draw": record.shadow and [record.shadow.policy, record.shadow.depths, record.shadow.propensity],
+        "exploration": [
+            record.exploration.explored,
+            record.exploration.best_propensity,
+            record.exploration.forgone,
+        ],
+        "trial": record.trial and record.trial.to_plain(),
     }
     return zlib.compress(json.dumps(plain, separators=(",", ":")).encode(), 1)
 
@@ -258,8 +283,16 @@ def decode(raw: bytes) -> DecisionRecord:
         page_size=plain["page_size"],
         swapped_at=plain["swapped_at"],
         tracked=plain["tracked"],
-        shadow=tuple((name, depth) for name, depth in plain["shadow"]),
+        # What records of earlier versions do not have.
+        shadow=_shadow(plain["shadow_draw"]) if plain.get("shadow_draw") else None,
+        exploration=Exploration(*plain["exploration"]) if "exploration" in plain else NO_EXPLORATION,
+        trial=Trial.from_plain(plain["trial"]) if plain.get("trial") else None,
     )
+
+
+def _shadow(plain: Sequence[Any]) -> LoggedShadow:
+    policy, depths, propensity = plain
+    return LoggedShadow(policy, tuple((name, depth) for name, depth in depths), propensity)
 
 
 def _halved(values: Floats) -> bytes:

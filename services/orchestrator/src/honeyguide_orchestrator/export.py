@@ -40,7 +40,8 @@ def json_line(record: DecisionRecord, reward: float | None) -> str:
                 }
                 for one in record.strategies
             ],
-            "shadow": dict(record.shadow),
+            "shadow": dict(record.shadow.depths) if record.shadow else {},
+            "experiment": record.trial.to_plain() if record.trial else None,
             "swapped_at": record.swapped_at,
             "documents": [
                 {"document_id": id, "found_by": _found_by(record, row)}

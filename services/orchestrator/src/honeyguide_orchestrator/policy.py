@@ -91,6 +91,13 @@ class PolicyOptions:
 PolicyFactory = Callable[[PolicyOptions], Policy]
 
 
+def both(a: Draw, b: Draw) -> Draw:
+    """A draw that asks for as much as either of two independent ones; nothing is known but a bound of its chances."""
+    return Draw(
+        np.maximum(a.rungs, b.rungs), a.propensities * b.propensities, a.propensity * b.propensity, estimated=True
+    )
+
+
 def certain(rungs: Depths) -> Draw:
     """The draw of a policy that does not draw."""
     return Draw(rungs, np.ones(len(rungs)), 1.0)

@@ -240,19 +240,18 @@ class Searcher:
         )
         policy = arms.own.policy
         draw = policy.draw(situation, learned.allocation, self._rng)
-        shadow = self._shadow(situation, policy, learned)
+        shadow = self._shadow(situation, learned)
         if arms.rival is None or arms.rival.policy is policy:
             return _Decided(policy.name, situation.x, draw, shadow)
         rival = arms.rival.policy.draw(situation, learned.allocation, self._rng)
         apart = (_depths(draw.rungs, learned), _depths(rival.rungs, learned))
         return _Decided(f"{policy.name}+{arms.rival.policy.name}", situation.x, both(draw, rival), shadow, apart)
 
-    def _shadow(self, situation: Situation, policy: Policy, learned: Learned) -> LoggedShadow | None:
+    def _shadow(self, situation: Situation, learned: Learned) -> LoggedShadow | None:
         if not self._shadow_policy:
             return None
         draw = self._policies[self._shadow_policy].draw(situation, learned.allocation, self._rng)
-        propensity = policy.probability(situation, learned.allocation, draw.rungs)
-        return LoggedShadow(self._shadow_policy, tuple(sorted(_depths(draw.rungs, learned).items())), propensity)
+        return LoggedShadow(self._shadow_policy, tuple(sorted(_depths(draw.rungs, learned).items())))
 
     async def _retrieve(self, query: RetrievalQuery, rungs: Depths, learned: Learned) -> dict[str, Outcome]:
         depths = _depths(rungs, learned)

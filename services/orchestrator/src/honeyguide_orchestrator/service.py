@@ -122,6 +122,7 @@ async def open_service(
             shadow_policy=settings.shadow_policy,
             rankers=RANKERS,
             live_ranker=settings.ranker,
+            experiment=settings.experiment and settings.experiment.over(settings.policy, settings.ranker),
             decision_log=stores.decision_log,
             pages=ResultPages(lexical, stores.decision_log, page_tokens, settings.fetch_timeout_s),
             limits=SearchLimits(
@@ -175,6 +176,11 @@ def _check(settings: OrchestratorSettings, connections: Mapping[str, Connection]
     if settings.ranker not in RANKERS:
         names = ", ".join(RANKERS)
         raise FailedPrecondition(f"HONEYGUIDE_ORCHESTRATOR_RANKER: {settings.ranker!r} is not one of {names}")
+    for variant in (settings.experiment.a, settings.experiment.b) if settings.experiment else ():
+        for value, known in ((variant.policy, POLICIES), (variant.ranker, RANKERS)):
+            if value and value not in known:
+                names = ", ".join(known)
+                raise FailedPrecondition(f"HONEYGUIDE_ORCHESTRATOR_EXPERIMENT: {value!r} is not one of {names}")
 
 
 async def _open_stores(stack: AsyncExitStack, settings: OrchestratorSettings) -> _Stores:

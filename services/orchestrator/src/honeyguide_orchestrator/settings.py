@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from honeyguide.config import ServerSettings
+from honeyguide_orchestrator.experiment import Experiment
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 
@@ -44,6 +45,11 @@ class OrchestratorSettings(ServerSettings):
     policy: str = Field("squarecb", description="the policy that decides")
     shadow_policy: str = Field("", description="a policy that decides and is logged, but not obeyed")
     ranker: str = Field("gated", description="the ranker that ranks")
+    experiment: Experiment | None = Field(
+        None,
+        description='JSON such as {"name": "trees", "mode": "split", "share": 0.5, "b": {"ranker": "linear"}}: variant '
+        "b is compared to a, by default the live policy and ranker; mode split or interleave; share of users in (0, 1]",
+    )
     depths: tuple[int, ...] = Field((5, 10, 20, 50, 100), description="rungs of the depth ladder above 0, ascending")
     call_cost: float = Field(0.0125, ge=0, le=1, description="cost of asking one strategy, in reward")
     candidate_cost: float = Field(0.00025, ge=0, le=1, description="cost of one candidate fetched, in reward")
