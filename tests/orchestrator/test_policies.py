@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from honeyguide_orchestrator.allocation_learner import AllocationLearner, StrategyTraits
 from honeyguide_orchestrator.allocation_model import AllocationModel, Costs
+from honeyguide_orchestrator.distribution import Distribution
 from honeyguide_orchestrator.policies import POLICIES
 from honeyguide_orchestrator.policy import Policy, PolicyOptions, Situation
 from honeyguide_orchestrator.situation import FEATURES
@@ -103,3 +104,36 @@ def test_squarecb_shuns_what_is_worse() -> None:
 def test_thompson_says_that_it_estimates() -> None:
     draw = POLICIES["thompson"](OPTIONS).draw(situation(), model_after(), np.random.default_rng(3))
     assert draw.estimated
+
+
+@settings(max_examples=20, deadline=None)
+@given(allowed=st.tuples(*[st.booleans()] * 4), seed=st.integers(0, 2**32 - 1))
+def test_distributions_tell_the_propensity_of_every_draw(allowed: tuple[bool, ...], seed: int) -> None:
+    at = situation(allowed)
+    for name, factory in POLICIES.items():
+        chosen = factory(OPTIONS)
+        draw = chosen.draw(at, MODEL, np.random.default_rng(seed))
+        told = chosen.distribution(at, MODEL, np.random.default_rng(seed))
+        assert told.probabilities.sum() == pytest.approx(1.0), name
+        assert (told.probabilities > 0).all(), name
+        assert len(np.unique(told.allocations, axis=0)) == len(told.allocations), name
+        assert told.estimated == (name == "thompson")
+        assert draw.distribution is not None
+        if not told.estimated:
+            assert told.probability(draw.rungs) == pytest.approx(draw.propensity), name
+            assert draw.distribution.probability(draw.rungs) == pytest.approx(draw.propensity), name
+            for s in range(4):
+                same = told.allocations[:, s] == draw.rungs[s]
+                assert told.probabilities[same].sum() == pytest.approx(draw.propensities[s]), name
+
+
+def test_a_distribution_tells_what_contains_an_allocation() -> None:
+    told = Distribution(np.array([[1, 0], [1, 2], [0, 2]], np.int8), np.array([0.5, 0.3, 0.2]))
+    assert told.probability(np.array([1, 2])) == pytest.approx(0.3)
+    assert told.probability(np.array([2, 2])) == 0.0
+    assert told.probability_of_containing(np.array([1, 0])) == pytest.approx(0.8)
+    assert told.probability_of_containing(np.array([0, 1])) == pytest.approx(0.5)
+    assert told.probability_of_containing(np.array([0, 0])) == pytest.approx(1.0)
+    counted = Distribution.counted(np.array([[1, 0], [1, 2], [1, 0], [1, 0]]))
+    assert counted.estimated
+    assert counted.probability(np.array([1, 0])) == pytest.approx(0.75)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide_orchestrator.allocation_model import AllocationModel, Costs, Depths, Floats
+from honeyguide_orchestrator.distribution import Distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Draw:
 
     rungs: [S], 0 = not called, r = the r-th depth of the ladder. propensities: [S], marginal probability with which
     each strategy's rung was drawn. propensity: probability of the whole allocation. All in (0, 1]; `estimated` says
-    that they come from sampling.
+    that they come from sampling. distribution: all that might have been drawn; None = not known.
     """
 
     rungs: Depths
@@ -63,6 +64,7 @@ class Draw:
     propensity: float
     estimated: bool = False
     exploration: Exploration = NO_EXPLORATION
+    distribution: Distribution | None = None
 
 
 class Policy(Protocol):
@@ -75,6 +77,10 @@ class Policy(Protocol):
 
     def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
         """Draws an allocation that asks at least one of `situation.must_ask`."""
+        ...
+
+    def distribution(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Distribution:
+        """All that `draw` may draw: exact, or by sampling where there is no closed form, and then marked so."""
         ...
 
 
@@ -100,7 +106,7 @@ def both(a: Draw, b: Draw) -> Draw:
 
 def certain(rungs: Depths) -> Draw:
     """The draw of a policy that does not draw."""
-    return Draw(rungs, np.ones(len(rungs)), 1.0)
+    return Draw(rungs, np.ones(len(rungs)), 1.0, distribution=Distribution.certain(rungs))
 
 
 def safe_rungs(situation: Situation, model: AllocationModel) -> Depths:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from honeyguide_orchestrator.allocation_model import AllocationModel, Costs
-from honeyguide_orchestrator.policies.one_at_a_time import draw_one_strategy, rungs_that_may_be_drawn
+from honeyguide_orchestrator.distribution import Distribution
+from honeyguide_orchestrator.policies.one_at_a_time import OneAtATime, rungs_that_may_be_drawn
 from honeyguide_orchestrator.policy import Draw, Situation, with_dependable
 
 
@@ -23,9 +24,16 @@ class EpsilonGreedy:
 
     def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
         """See `Policy`."""
+        return self._around_the_best(situation, model).draw(rng)
+
+    def distribution(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Distribution:
+        """See `Policy`."""
+        return self._around_the_best(situation, model).distribution()
+
+    def _around_the_best(self, situation: Situation, model: AllocationModel) -> OneAtATime:
         rungs, order = model.allocate(situation.x, situation.allowed, self._costs)
         greedy = with_dependable(rungs, situation, model, self._costs)
         net = model.alternatives(situation.x, greedy, order, self._costs)
         may = rungs_that_may_be_drawn(greedy, situation, len(model.depths))
         probabilities = may / may.sum(axis=1, keepdims=True)
-        return draw_one_strategy(greedy, probabilities, net, situation.allowed, self._epsilon, rng)
+        return OneAtATime(greedy, probabilities, net, situation.allowed, self._epsilon)

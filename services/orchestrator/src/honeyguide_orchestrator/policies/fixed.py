@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from honeyguide_orchestrator.allocation_model import AllocationModel
+from honeyguide_orchestrator.allocation_model import AllocationModel, Depths
+from honeyguide_orchestrator.distribution import Distribution
 from honeyguide_orchestrator.policy import Draw, Situation, certain, safe_rungs
 
 
@@ -15,7 +16,14 @@ class FullDepth:
 
     def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
         """See `Policy`."""
-        return certain(np.where(situation.allowed, len(model.depths), 0))
+        return certain(self._rungs(situation, model))
+
+    def distribution(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Distribution:
+        """See `Policy`."""
+        return Distribution.certain(self._rungs(situation, model))
+
+    def _rungs(self, situation: Situation, model: AllocationModel) -> Depths:
+        return np.where(situation.allowed, len(model.depths), 0)
 
 
 class Safe:
@@ -26,3 +34,7 @@ class Safe:
     def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
         """See `Policy`."""
         return certain(safe_rungs(situation, model))
+
+    def distribution(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Distribution:
+        """See `Policy`."""
+        return Distribution.certain(safe_rungs(situation, model))

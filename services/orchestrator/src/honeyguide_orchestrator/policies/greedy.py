@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from honeyguide_orchestrator.allocation_model import AllocationModel, Costs
+from honeyguide_orchestrator.allocation_model import AllocationModel, Costs, Depths
+from honeyguide_orchestrator.distribution import Distribution
 from honeyguide_orchestrator.policy import Draw, Situation, certain, with_dependable
 
 
@@ -18,5 +19,12 @@ class Greedy:
 
     def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
         """See `Policy`."""
+        return certain(self._best(situation, model))
+
+    def distribution(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Distribution:
+        """See `Policy`."""
+        return Distribution.certain(self._best(situation, model))
+
+    def _best(self, situation: Situation, model: AllocationModel) -> Depths:
         rungs, _ = model.allocate(situation.x, situation.allowed, self._costs)
-        return certain(with_dependable(rungs, situation, model, self._costs))
+        return with_dependable(rungs, situation, model, self._costs)

@@ -11,10 +11,13 @@ otherwise, and for all other strategies, the greedy rung g stands. So, exactly,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from honeyguide_orchestrator.allocation_model import Depths, Floats
+from honeyguide_orchestrator.distribution import Distribution
 from honeyguide_orchestrator.policy import Draw, Exploration, Situation
 
 Probabilities = npt.NDArray[np.float64]
@@ -33,33 +36,51 @@ def rungs_that_may_be_drawn(greedy: Depths, situation: Situation, rungs: int) ->
     return may
 
 
-def draw_one_strategy(
-    greedy: Depths,
-    probabilities: Probabilities,
-    net: Floats,
-    allowed: npt.NDArray[np.bool_],
-    share: float,
-    rng: np.random.Generator,
-) -> Draw:
-    """Draws as this module's text says.
+@dataclass(frozen=True, slots=True)
+class OneAtATime:
+    """The distribution of this module's text.
 
-    `probabilities` is p, [S, rungs + 1], rows adding up to 1, and `net` the predicted net reward of each alternative.
+    greedy: g, [S]. probabilities: p, [S, rungs + 1], rows adding up to 1. net: predicted net reward of each
+    alternative, of the same shape. allowed: [S] bool. share: in [0, 1].
     """
-    strategies = np.flatnonzero(allowed)
-    each = share / max(len(strategies), 1)
-    stays = probabilities[np.arange(len(greedy)), greedy]
-    propensities = np.ones(len(greedy))
-    propensities[strategies] = 1.0 - each * (1.0 - stays[strategies])
-    best_propensity = 1.0 - each * float((1.0 - stays[strategies]).sum())
-    if len(strategies) and rng.random() < share:
-        chosen = int(rng.choice(strategies))
-        rung = int(rng.choice(probabilities.shape[1], p=probabilities[chosen]))
-        if rung != greedy[chosen]:
-            rungs = greedy.copy()
-            rungs[chosen] = rung
-            propensity = each * float(probabilities[chosen, rung])
-            propensities[chosen] = propensity
-            forgone = float(net[chosen, greedy[chosen]] - net[chosen, rung])
-            return Draw(rungs, propensities, propensity, exploration=Exploration(True, best_propensity, forgone))
-    exploration = Exploration(False, best_propensity, 0.0)
-    return Draw(greedy, propensities, best_propensity, exploration=exploration)
+
+    greedy: Depths
+    probabilities: Probabilities
+    net: Floats
+    allowed: npt.NDArray[np.bool_]
+    share: float
+
+    def draw(self, rng: np.random.Generator) -> Draw:
+        """Draws as this module's text says."""
+        strategies = np.flatnonzero(self.allowed)
+        each = self.share / max(len(strategies), 1)
+        stays = self.probabilities[np.arange(len(self.greedy)), self.greedy]
+        propensities = np.ones(len(self.greedy))
+        propensities[strategies] = 1.0 - each * (1.0 - stays[strategies])
+        distribution = self.distribution()
+        best_propensity = float(distribution.probabilities[0])
+        if len(strategies) and rng.random() < self.share:
+            chosen = int(rng.choice(strategies))
+            rung = int(rng.choice(self.probabilities.shape[1], p=self.probabilities[chosen]))
+            if rung != self.greedy[chosen]:
+                rungs = self.greedy.copy()
+                rungs[chosen] = rung
+                propensity = each * float(self.probabilities[chosen, rung])
+                propensities[chosen] = propensity
+                forgone = float(self.net[chosen, self.greedy[chosen]] - self.net[chosen, rung])
+                exploration = Exploration(True, best_propensity, forgone)
+                return Draw(rungs, propensities, propensity, exploration=exploration, distribution=distribution)
+        exploration = Exploration(False, best_propensity, 0.0)
+        return Draw(self.greedy, propensities, best_propensity, exploration=exploration, distribution=distribution)
+
+    def distribution(self) -> Distribution:
+        """All that may be drawn, the greedy allocation first."""
+        count = max(int(self.allowed.sum()), 1)
+        redrawn = self.share / count * self.probabilities
+        redrawn[~self.allowed] = 0.0
+        redrawn[np.arange(len(self.greedy)), self.greedy] = 0.0
+        strategies, rungs = np.nonzero(redrawn)
+        allocations = self.greedy.astype(np.int8)[None, :].repeat(len(strategies) + 1, axis=0)
+        allocations[np.arange(1, len(strategies) + 1), strategies] = rungs
+        chances = redrawn[strategies, rungs]
+        return Distribution(allocations, np.concatenate([[1.0 - chances.sum()], chances]))

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from honeyguide_orchestrator.allocation_model import AllocationModel, Costs
-from honeyguide_orchestrator.policies.one_at_a_time import draw_one_strategy, rungs_that_may_be_drawn
+from honeyguide_orchestrator.distribution import Distribution
+from honeyguide_orchestrator.policies.one_at_a_time import OneAtATime, rungs_that_may_be_drawn
 from honeyguide_orchestrator.policy import Draw, Situation, with_dependable
 
 
@@ -26,6 +27,13 @@ class SquareCB:
 
     def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
         """See `Policy`."""
+        return self._around_the_best(situation, model).draw(rng)
+
+    def distribution(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Distribution:
+        """See `Policy`."""
+        return self._around_the_best(situation, model).distribution()
+
+    def _around_the_best(self, situation: Situation, model: AllocationModel) -> OneAtATime:
         rungs, order = model.allocate(situation.x, situation.allowed, self._costs)
         greedy = with_dependable(rungs, situation, model, self._costs)
         net = model.alternatives(situation.x, greedy, order, self._costs).astype(float)
@@ -37,4 +45,4 @@ class SquareCB:
         each = np.arange(len(greedy))
         probabilities[each, best] = 0.0
         probabilities[each, best] = 1.0 - probabilities.sum(axis=1)
-        return draw_one_strategy(greedy, probabilities, net, situation.allowed, self._share, rng)
+        return OneAtATime(greedy, probabilities, net, situation.allowed, self._share)

@@ -13,11 +13,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from honeyguide_orchestrator.allocation_model import AllocationModel, Costs, Depths
+from honeyguide_orchestrator.allocation_model import AllocationModel, Costs, Depths, Floats
+from honeyguide_orchestrator.distribution import Distribution
 from honeyguide_orchestrator.policy import Draw, Exploration, Situation, safe_rungs, with_dependable
 
 DRAWS = 8
 """Further draws behind an estimated propensity."""
+
+DISTRIBUTION_DRAWS = 32
+"""Draws behind an estimated distribution, which is asked for off-line."""
 
 
 class Thompson:
@@ -31,13 +35,7 @@ class Thompson:
 
     def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
         """See `Policy`."""
-        best, _ = model.allocate(situation.x, situation.allowed, self._costs)
-        greedy = with_dependable(best, situation, model, self._costs)
-        draws = np.stack([self._allocate(situation, model, rng) for _ in range(DRAWS + 1)])
-        options = np.concatenate([draws, [safe_rungs(situation, model), greedy]])
-        net = model.net_rewards(situation.x, options, range(len(greedy)), self._costs)
-        over_budget = (net[:-2] < net[-2]) & (rng.random(DRAWS + 1) >= self._share)
-        draws[over_budget] = greedy
+        draws, greedy, net = self._draws(situation, model, DRAWS + 1, rng)
         rungs = draws[0]
         same = draws[1:] == rungs
         propensities = (same.sum(axis=0) + 1) / (DRAWS + 1)
@@ -46,7 +44,25 @@ class Thompson:
         best_propensity = (int((draws == greedy).all(axis=1).sum()) + 1) / (DRAWS + 2)
         forgone = float(net[-1] - net[0]) if explored else 0.0
         exploration = Exploration(explored, best_propensity, forgone)
-        return Draw(rungs, propensities, propensity, estimated=True, exploration=exploration)
+        distribution = Distribution.counted(draws)
+        return Draw(rungs, propensities, propensity, True, exploration, distribution)
+
+    def distribution(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Distribution:
+        """See `Policy`: by `DISTRIBUTION_DRAWS` draws."""
+        return Distribution.counted(self._draws(situation, model, DISTRIBUTION_DRAWS, rng)[0])
+
+    def _draws(
+        self, situation: Situation, model: AllocationModel, count: int, rng: np.random.Generator
+    ) -> tuple[Depths, Depths, Floats]:
+        """Draws [count, S], the greedy allocation, and predicted net rewards: of the draws, the safe, the greedy."""
+        best, _ = model.allocate(situation.x, situation.allowed, self._costs)
+        greedy = with_dependable(best, situation, model, self._costs)
+        draws = np.stack([self._allocate(situation, model, rng) for _ in range(count)])
+        options = np.concatenate([draws, [safe_rungs(situation, model), greedy]])
+        net = model.net_rewards(situation.x, options, range(len(greedy)), self._costs)
+        over_budget = (net[:-2] < net[-2]) & (rng.random(count) >= self._share)
+        draws[over_budget] = greedy
+        return draws, greedy, net
 
     def _allocate(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Depths:
         noise = rng.standard_normal(model.weights.shape, np.float32)
