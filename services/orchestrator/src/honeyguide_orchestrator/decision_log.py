@@ -18,6 +18,7 @@ from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import Context
 from honeyguide.errors import Unavailable
 from honeyguide.query import Understanding, understanding_from_proto, understanding_to_proto
+from honeyguide_orchestrator.distribution import Distribution
 from honeyguide_orchestrator.experiment import Trial
 from honeyguide_orchestrator.fanout import Status
 from honeyguide_orchestrator.policy import NO_EXPLORATION, Exploration
@@ -50,13 +51,14 @@ class LoggedStrategy:
 class LoggedShadow:
     """What the shadow policy would have asked.
 
-    depths: by strategy, those above 0. propensity: probability with which the policy that decided would have drawn that
-    very allocation, 0 = never; None = not known.
+    depths: by strategy, those above 0. drawn: the policy that is obeyed drew that very allocation. propensity: the
+    probability with which it does so, 0 = never, or nobody knows.
     """
 
     policy: str
     depths: tuple[tuple[str, int], ...]
-    propensity: float | None = None
+    drawn: bool
+    propensity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class DecisionRecord:
     and strategy_scores: [M, A] what the strategies themselves gave them, both kept to half precision.
     swapped_at: position of the upper of two neighbours that were swapped to learn about position bias, 0 = none.
     tracked: False for a search that nobody saw: kept for paging, but nothing is learned from it.
+    allowed: names of the strategies whose needs the search met. distribution: all the allocations that might have been
+    drawn, in the order of `strategies`, and their probabilities; empty and None where that is not known.
     exploration: how far the draw is from what looked best. trial: the part in an experiment; of an interleaved page,
     `ranker` and `scores` are those of variant a.
     """
@@ -98,6 +102,8 @@ class DecisionRecord:
     shadow: LoggedShadow | None = None
     exploration: Exploration = NO_EXPLORATION
     trial: Trial | None = None
+    allowed: tuple[str, ...] = ()
+    distribution: Distribution | None = None
 
     @property
     def candidates_fetched(self) -> int:
@@ -240,13 +246,15 @@ def encode(record: DecisionRecord) -> bytes:
         "page_size": record.page_size,
         "swapped_at": record.swapped_at,
         "tracked": record.tracked,
-        "shadow_draw": record.shadow and [record.shadow.policy, record.shadow.depths, record.shadow.propensity],
+        "shadow_draw": record.shadow and _plain_shadow(record.shadow),
         "exploration": [
             record.exploration.explored,
             record.exploration.best_propensity,
             record.exploration.forgone,
         ],
         "trial": record.trial and record.trial.to_plain(),
+        "allowed": record.allowed,
+        "distribution": record.distribution and _distribution_to_plain(record.distribution),
     }
     return zlib.compress(json.dumps(plain, separators=(",", ":")).encode(), 1)
 
@@ -287,12 +295,30 @@ def decode(raw: bytes) -> DecisionRecord:
         shadow=_shadow(plain["shadow_draw"]) if plain.get("shadow_draw") else None,
         exploration=Exploration(*plain["exploration"]) if "exploration" in plain else NO_EXPLORATION,
         trial=Trial.from_plain(plain["trial"]) if plain.get("trial") else None,
+        allowed=tuple(plain.get("allowed", ())),
+        distribution=_distribution(plain["distribution"]) if plain.get("distribution") else None,
     )
 
 
+def _plain_shadow(shadow: LoggedShadow) -> list[Any]:
+    return [shadow.policy, shadow.depths, shadow.drawn, shadow.propensity]
+
+
 def _shadow(plain: Sequence[Any]) -> LoggedShadow:
-    policy, depths, propensity = plain
-    return LoggedShadow(policy, tuple((name, depth) for name, depth in depths), propensity)
+    policy, depths, drawn, propensity = plain
+    return LoggedShadow(policy, tuple((name, depth) for name, depth in depths), drawn, propensity)
+
+
+def _distribution_to_plain(distribution: Distribution) -> list[Any]:
+    probabilities = _pack(distribution.probabilities.astype("<f4").tobytes())
+    return [_pack(distribution.allocations.tobytes()), probabilities, distribution.estimated]
+
+
+def _distribution(plain: Sequence[Any]) -> Distribution:
+    allocations, packed, estimated = plain
+    probabilities = np.frombuffer(base64.b64decode(packed), "<f4").astype(np.float64)
+    rows = np.frombuffer(base64.b64decode(allocations), np.int8).reshape(len(probabilities), -1)
+    return Distribution(rows, probabilities, estimated)
 
 
 def _halved(values: Floats) -> bytes:

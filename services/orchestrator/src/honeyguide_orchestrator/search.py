@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 
 from honeyguide.api.memory.v1 import memory_pb2
@@ -76,13 +77,13 @@ class _Arms:
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """What a policy drew, on which features of the context, and what the shadow policy would have drawn.
+    """What a policy drew, in which situation, and what the shadow policy would have drawn.
 
     apart: where the policies of two arms drew, the depths of each; `draw` then asks for enough for both.
     """
 
     policy: str
-    x: Floats
+    situation: Situation
     draw: Draw
     shadow: LoggedShadow | None
     apart: tuple[Mapping[str, int], ...] = ()
@@ -104,7 +105,7 @@ class Searcher:
         shadow_policy: str,
         rankers: Mapping[str, Ranker],
         live_ranker: str,
-        experiment: Experiment | None,
+        experiment: Experiment | None = None,
         decision_log: DecisionLog,
         pages: ResultPages,
         limits: SearchLimits,
@@ -240,18 +241,24 @@ class Searcher:
         )
         policy = arms.own.policy
         draw = policy.draw(situation, learned.allocation, self._rng)
-        shadow = self._shadow(situation, learned)
+        shadow = self._shadow(situation, draw, learned)
         if arms.rival is None or arms.rival.policy is policy:
-            return _Decided(policy.name, situation.x, draw, shadow)
+            return _Decided(policy.name, situation, draw, shadow)
         rival = arms.rival.policy.draw(situation, learned.allocation, self._rng)
         apart = (_depths(draw.rungs, learned), _depths(rival.rungs, learned))
-        return _Decided(f"{policy.name}+{arms.rival.policy.name}", situation.x, both(draw, rival), shadow, apart)
+        return _Decided(f"{policy.name}+{arms.rival.policy.name}", situation, both(draw, rival), shadow, apart)
 
-    def _shadow(self, situation: Situation, learned: Learned) -> LoggedShadow | None:
+    def _shadow(self, situation: Situation, obeyed: Draw, learned: Learned) -> LoggedShadow | None:
         if not self._shadow_policy:
             return None
         draw = self._policies[self._shadow_policy].draw(situation, learned.allocation, self._rng)
-        return LoggedShadow(self._shadow_policy, tuple(sorted(_depths(draw.rungs, learned).items())))
+        known = obeyed.distribution
+        return LoggedShadow(
+            self._shadow_policy,
+            tuple(sorted(_depths(draw.rungs, learned).items())),
+            drawn=bool((draw.rungs == obeyed.rungs).all()),
+            propensity=known.probability(draw.rungs) if known else 0.0,
+        )
 
     async def _retrieve(self, query: RetrievalQuery, rungs: Depths, learned: Learned) -> dict[str, Outcome]:
         depths = _depths(rungs, learned)
@@ -295,7 +302,7 @@ class Searcher:
             propensity=decided.draw.propensity,
             propensity_estimated=decided.draw.estimated,
             strategies=_logged(decided.draw, outcomes, learned),
-            x=decided.x,
+            x=decided.situation.x,
             ranker=arms.own.ranker.name,
             answered=merged.strategies,
             document_ids=tuple(merged.document_ids[i] for i in order),
@@ -310,6 +317,8 @@ class Searcher:
             shadow=decided.shadow,
             exploration=decided.draw.exploration,
             trial=trial,
+            allowed=_names(decided.situation.allowed, learned),
+            distribution=decided.draw.distribution,
         )
 
     def _interleave(
@@ -367,6 +376,10 @@ def _depths(rungs: Depths, learned: Learned) -> dict[str, int]:
         for strategy, rung in zip(learned.strategies, rungs.tolist(), strict=True)
         if rung
     }
+
+
+def _names(chosen: npt.NDArray[np.bool_], learned: Learned) -> tuple[str, ...]:
+    return tuple(strategy.name for strategy, one in zip(learned.strategies, chosen.tolist(), strict=True) if one)
 
 
 def _logged(draw: Draw, outcomes: Mapping[str, Outcome], learned: Learned) -> tuple[LoggedStrategy, ...]:
