@@ -43,7 +43,7 @@ def record(id: str = "d1", time_s: float = 1_000.0) -> DecisionRecord:
         strategy_scores=np.array([[4], [8]], np.float32),
         page_size=2,
         swapped_at=1,
-        shadow=LoggedShadow("greedy", (("lexical.bm25", 5),), 0.25),
+        shadow=LoggedShadow("greedy", (("lexical.bm25", 5),), False, 0.25),
         exploration=Exploration(True, 0.75, 0.01),
         trial=Trial("x", Mode.SPLIT, Variant(), Variant(ranker="linear"), "b", 7, (1, 2)),
     )
@@ -110,9 +110,9 @@ def test_decisions_close_by_the_times_of_decisions_and_say_whether_they_were_rew
     for i, (id, time_s) in enumerate([("d1", 1_000.0), ("d2", 1_010.0), ("d3", 1_065.0)]):
         attribution.opened(record(id, time_s), f"{i}-0", i)
     attribution.attribute(click(decision_id="d1"), 1.0, record("d1"))
-    assert [(closed.id, rewarded) for closed, rewarded in attribution.close()] == [("d1", True)]
+    assert [(closed.id, rewards) for closed, rewards in attribution.close()] == [("d1", {"y": 1 / math.log2(3)})]
     attribution.opened(record("d4", 1_071.0), "4-0", 3)
-    assert [(closed.id, rewarded) for closed, rewarded in attribution.close()] == [("d2", False)]
+    assert [(closed.id, rewards) for closed, rewards in attribution.close()] == [("d2", {})]
     assert list(attribution.open) == ["d3", "d4"]
     assert attribution.credited == {}
 

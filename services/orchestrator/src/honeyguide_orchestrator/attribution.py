@@ -121,14 +121,14 @@ class Attribution:
         """What was credited to a decision so far, by document."""
         return self.credited.get(decision_id, {})
 
-    def close(self) -> Iterator[tuple[DecisionRecord, bool]]:
-        """Closes what is due: the record, and whether anything was credited to it."""
+    def close(self) -> Iterator[tuple[DecisionRecord, Mapping[str, float]]]:
+        """Closes what is due: the record, and what was credited to it, by document."""
         while self.open:
             id, oldest = next(iter(self.open.items()))
             if oldest.record.context.time_s + self.window_s >= self.watermark_s:
                 return
             del self.open[id]
-            yield oldest.record, bool(self.credited.pop(id, None))
+            yield oldest.record, self.credited.pop(id, {})
 
     def to_state(self) -> dict[str, Any]:
         """What a successor needs: the open decisions themselves it reads from the log again."""

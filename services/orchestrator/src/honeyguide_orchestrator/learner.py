@@ -7,6 +7,7 @@ successor replays from there and every event counts once; what memory was told a
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from honeyguide_orchestrator.attribution import Attribution, Credit, Rewards, Ve
 from honeyguide_orchestrator.candidate_features import feature_names
 from honeyguide_orchestrator.decision_log import DecisionLog, DecisionRecord
 from honeyguide_orchestrator.event_stream import Event, EventStream
+from honeyguide_orchestrator.evidence import Evidence
 from honeyguide_orchestrator.learned import (
     allocation_learner,
     likelihoods,
@@ -127,8 +129,8 @@ class Learner:
     async def step(self) -> int:
         """Takes in what is new in the streams; returns how much that was."""
         self._know_strategies()
-        decisions = await self._take_decisions()
-        events = await self._event_stream.read(self._events_at, BATCH)
+        decisions = 0 if self._events_behind else await self._take_decisions()
+        events = await self._new_events()
         records = await self._records([event for _, _, event in events])
         judged = [(event, *self._attribute(event, records)) for _, _, event in events]
         credits = [credit for _, _, credit in judged if credit is not None]
@@ -161,7 +163,23 @@ class Learner:
                 ordinal = self._progress.decided(record, self._cost(record))
                 self._attribution.opened(record, position, ordinal)
             self._decisions_at = position
+        self._decisions_left = len(entries) == BATCH
         return len(entries)
+
+    async def _new_events(self) -> list[tuple[int, str, Event]]:
+        """What is new in the event stream, in step with the decisions: both are taken in by their arrival.
+
+        A learner that has much to catch up on would else close decisions before it reads what was done about them.
+        """
+        events = await self._event_stream.read(self._events_at, BATCH)
+        counts = Counter(partition for partition, _, _ in events)
+        last = {partition: position for partition, position, _ in events}
+        self._events_behind = any(
+            count == BATCH and _not_after(last[partition], self._decisions_at) for partition, count in counts.items()
+        )
+        if self._decisions_left:
+            return [event for event in events if _not_after(event[1], self._decisions_at)]
+        return events
 
     async def _records(self, events: Sequence[Event]) -> dict[str, DecisionRecord]:
         found = {event.decision_id: self._attribution.record(event.decision_id) for event in events}
@@ -191,10 +209,11 @@ class Learner:
         self._progress.credited(credit)
 
     def _close(self) -> dict[str, Mapping[str, float]]:
-        """Learns from the decisions that nobody acted on while their window was open; returns their rewards: none."""
+        """Learns from the decisions whose window has closed; returns the rewards of those nobody acted on: none."""
         unrewarded: dict[str, Mapping[str, float]] = {}
-        for record, rewarded in self._attribution.close():
-            if not rewarded:
+        for record, rewards in () if self._events_behind else self._attribution.close():
+            self._evidence.closed(record, rewards, self._cost(record))
+            if not rewards:
                 self._allocation.learn(record.x, asked_depths(record), {}, None, seed_of(record.id))
                 unrewarded[record.id] = {}
         return unrewarded
@@ -264,9 +283,13 @@ class Learner:
         self._likelihoods = likelihoods(content)
         self._affinity = type_affinity(content)
         self._progress = Progress.from_state(content["progress"]) if content else Progress()
+        self._evidence = Evidence.from_state(
+            content.get("evidence", {}), self._options.call_cost, self._options.candidate_cost
+        )
         positions: Mapping[str, Any] = content.get("positions", {"decisions": "0", "events": {}})
         self._events_at = {int(partition): at for partition, at in positions["events"].items()}
         self._decisions_at = str(positions["decisions"])
+        self._decisions_left = self._events_behind = False
         self._attribution = Attribution(self._options.window_s)
 
     async def _reopen(self, state: Mapping[str, Any], after: str) -> None:
@@ -295,6 +318,7 @@ class Learner:
             "likelihoods": self._likelihoods.to_dict(),
             "affinity": self._affinity.to_state(),
             "progress": self._progress.to_state(),
+            "evidence": self._evidence.to_state(),
             "attribution": self._attribution.to_state(),
             "positions": {
                 "decisions": self._decisions_at,
