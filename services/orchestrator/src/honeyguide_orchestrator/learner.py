@@ -23,9 +23,9 @@ from honeyguide.text import normalize
 from honeyguide_orchestrator.allocation_learner import seed_of
 from honeyguide_orchestrator.attribution import Attribution, Credit, Rewards, Verdict, asked_depths
 from honeyguide_orchestrator.candidate_features import feature_names
+from honeyguide_orchestrator.comparisons import Comparisons
 from honeyguide_orchestrator.decision_log import DecisionLog, DecisionRecord
 from honeyguide_orchestrator.event_stream import Event, EventStream
-from honeyguide_orchestrator.evidence import Evidence
 from honeyguide_orchestrator.learned import (
     allocation_learner,
     likelihoods,
@@ -35,6 +35,7 @@ from honeyguide_orchestrator.learned import (
 )
 from honeyguide_orchestrator.lease import Lease
 from honeyguide_orchestrator.likelihood import satisfied
+from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.progress import Progress
 from honeyguide_orchestrator.snapshot import SnapshotStore
 
@@ -59,6 +60,11 @@ class LearnerOptions:
     learn_interval_s: float
     snapshot_interval_s: float
     lease_s: float
+
+    @property
+    def prices(self) -> Prices:
+        """What retrieval costs."""
+        return Prices(self.call_cost, self.candidate_cost)
 
 
 class Learner:
@@ -160,7 +166,8 @@ class Learner:
         for position, id in entries:
             record = records.get(id)
             if record is not None:
-                ordinal = self._progress.decided(record, self._cost(record))
+                cost = self._options.prices.of(record.calls, record.candidates_fetched)
+                ordinal = self._progress.decided(record, cost)
                 self._attribution.opened(record, position, ordinal)
             self._decisions_at = position
         self._decisions_left = len(entries) == BATCH
@@ -212,7 +219,7 @@ class Learner:
         """Learns from the decisions whose window has closed; returns the rewards of those nobody acted on: none."""
         unrewarded: dict[str, Mapping[str, float]] = {}
         for record, rewards in () if self._events_behind else self._attribution.close():
-            self._evidence.closed(record, rewards, self._cost(record))
+            self._comparisons.closed(record, rewards, self._options.prices)
             if not rewards:
                 self._allocation.learn(record.x, asked_depths(record), {}, None, seed_of(record.id))
                 unrewarded[record.id] = {}
@@ -266,9 +273,6 @@ class Learner:
             action.context.CopyFrom(context_to_proto(context))
         return action
 
-    def _cost(self, record: DecisionRecord) -> float:
-        return self._options.call_cost * record.calls + self._options.candidate_cost * record.candidates_fetched
-
     async def restore(self) -> None:
         """Begins where the newest snapshot ends."""
         snapshot = await self._snapshots.fetch()
@@ -283,9 +287,7 @@ class Learner:
         self._likelihoods = likelihoods(content)
         self._affinity = type_affinity(content)
         self._progress = Progress.from_state(content["progress"]) if content else Progress()
-        self._evidence = Evidence.from_state(
-            content.get("evidence", {}), self._options.call_cost, self._options.candidate_cost
-        )
+        self._comparisons = Comparisons.from_state(content.get("comparisons", {}))
         positions: Mapping[str, Any] = content.get("positions", {"decisions": "0", "events": {}})
         self._events_at = {int(partition): at for partition, at in positions["events"].items()}
         self._decisions_at = str(positions["decisions"])
@@ -318,7 +320,7 @@ class Learner:
             "likelihoods": self._likelihoods.to_dict(),
             "affinity": self._affinity.to_state(),
             "progress": self._progress.to_state(),
-            "evidence": self._evidence.to_state(),
+            "comparisons": self._comparisons.to_state(),
             "attribution": self._attribution.to_state(),
             "positions": {
                 "decisions": self._decisions_at,

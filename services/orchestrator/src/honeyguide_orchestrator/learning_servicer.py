@@ -53,6 +53,9 @@ class LearningServicer(learning_pb2_grpc.LearningServiceServicer):
             )
         return self._reports.progress(request.points or POINTS_DEFAULT)
 
+    async def GetEvidence(self, request: pb.GetEvidenceRequest, context: _ServicerContext) -> pb.GetEvidenceResponse:
+        return self._reports.evidence()
+
     async def ExportDecisions(
         self, request: pb.ExportDecisionsRequest, context: _ServicerContext
     ) -> AsyncIterator[pb.ExportDecisionsResponse]:

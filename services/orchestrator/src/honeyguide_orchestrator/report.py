@@ -10,6 +10,8 @@ from honeyguide.api.search.v1 import learning_pb2 as pb
 from honeyguide.documents import time_to_proto
 from honeyguide.retriever import Strategy
 from honeyguide_orchestrator.candidate_features import feature_names
+from honeyguide_orchestrator.comparisons import Comparisons
+from honeyguide_orchestrator.evidence_report import evidence_report
 from honeyguide_orchestrator.learned import LearnedModels
 from honeyguide_orchestrator.progress import ALL, Progress, Stretch
 from honeyguide_orchestrator.ranker import RANKERS
@@ -91,6 +93,10 @@ class Reports:
                 strategy_success={name: stretch.found.get(name, 0.0) / n for name, n in stretch.judged.items() if n},
             )
         return response
+
+    def evidence(self) -> pb.GetEvidenceResponse:
+        """What experiments, policies in shadow and exploration have shown so far."""
+        return evidence_report(Comparisons.from_state(self._models.snapshot.content.get("comparisons", {})))
 
     def _progress(self) -> Progress:
         state = self._models.snapshot.content.get("progress")

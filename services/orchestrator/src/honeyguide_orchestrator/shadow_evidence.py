@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedShadow
+from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.weighted_difference import WeightedDifference
 
 
@@ -18,12 +19,12 @@ class Asked:
     candidates: float = 0.0
     cost: float = 0.0
 
-    def add(self, depths: Mapping[str, int], call_cost: float, candidate_cost: float) -> None:
+    def add(self, depths: Mapping[str, int], prices: Prices) -> None:
         """Adds an allocation."""
         calls, candidates = len(depths), sum(depths.values())
         self.calls += calls
         self.candidates += candidates
-        self.cost += call_cost * calls + candidate_cost * candidates
+        self.cost += prices.of(calls, candidates)
 
 
 @dataclass(slots=True)
@@ -42,15 +43,13 @@ class ShadowEvidence:
     obeyed: Asked = field(default_factory=Asked)
     difference: WeightedDifference = field(default_factory=WeightedDifference)
 
-    def closed(
-        self, record: DecisionRecord, shadow: LoggedShadow, net: float, call_cost: float, candidate_cost: float
-    ) -> None:
+    def closed(self, record: DecisionRecord, shadow: LoggedShadow, net: float, prices: Prices) -> None:
         """Takes in a decision that earned `net`."""
         would, did = dict(shadow.depths), {one.name: one.depth for one in record.strategies if one.depth}
         self.decisions += 1
         self.agreed += would == did
-        self.shadow.add(would, call_cost, candidate_cost)
-        self.obeyed.add(did, call_cost, candidate_cost)
+        self.shadow.add(would, prices)
+        self.obeyed.add(did, prices)
         if shadow.propensity and not record.propensity_estimated:
             self.supported += 1
             self.difference.add(1.0 / shadow.propensity if shadow.drawn else 0.0, net)

@@ -170,6 +170,13 @@ class Api:
         )
         return response
 
+    async def evidence(self) -> learning_pb2.GetEvidenceResponse:
+        """What experiments, policies in shadow and exploration have shown so far."""
+        response: learning_pb2.GetEvidenceResponse = await self._learning.GetEvidence(
+            learning_pb2.GetEvidenceRequest(), timeout=CALL_S
+        )
+        return response
+
     async def progress(self, points: int = 0) -> learning_pb2.GetProgressResponse:
         """Reward, calls and cost over time."""
         request = learning_pb2.GetProgressRequest(points=points)

@@ -20,6 +20,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ExperimentMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExperimentModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExperimentMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EXPERIMENT_MODE_UNSPECIFIED: _ExperimentMode.ValueType  # 0
+    """Not known."""
+    EXPERIMENT_MODE_SPLIT: _ExperimentMode.ValueType  # 1
+    """Each user gets one variant."""
+    EXPERIMENT_MODE_INTERLEAVE: _ExperimentMode.ValueType  # 2
+    """Both variants' results are interleaved on one page."""
+
+class ExperimentMode(_ExperimentMode, metaclass=_ExperimentModeEnumTypeWrapper):
+    """How variants are compared."""
+
+EXPERIMENT_MODE_UNSPECIFIED: ExperimentMode.ValueType  # 0
+"""Not known."""
+EXPERIMENT_MODE_SPLIT: ExperimentMode.ValueType  # 1
+"""Each user gets one variant."""
+EXPERIMENT_MODE_INTERLEAVE: ExperimentMode.ValueType  # 2
+"""Both variants' results are interleaved on one page."""
+Global___ExperimentMode: _TypeAlias = ExperimentMode  # noqa: Y015
+
 class _DecisionFormat:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -423,6 +447,352 @@ class GetProgressResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetProgressResponse: _TypeAlias = GetProgressResponse  # noqa: Y015
+
+@_typing.final
+class GetEvidenceRequest(_message.Message):
+    """Asks for evidence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEvidenceRequest: _TypeAlias = GetEvidenceRequest  # noqa: Y015
+
+@_typing.final
+class GetEvidenceResponse(_message.Message):
+    """What was found so far. A search counts once its attribution window has closed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPERIMENTS_FIELD_NUMBER: _builtins.int
+    SHADOWS_FIELD_NUMBER: _builtins.int
+    EXPLORATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def experiments(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExperimentEvidence]:
+        """Experiments, the one begun last first."""
+
+    @_builtins.property
+    def shadows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShadowEvidence]:
+        """Policies that stood in shadow."""
+
+    @_builtins.property
+    def explorations(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplorationEvidence]:
+        """Policies that decided, and what their exploration cost."""
+
+    def __init__(
+        self,
+        *,
+        experiments: _abc.Iterable[Global___ExperimentEvidence] | None = ...,
+        shadows: _abc.Iterable[Global___ShadowEvidence] | None = ...,
+        explorations: _abc.Iterable[Global___ExplorationEvidence] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["experiments", b"experiments", "explorations", b"explorations", "shadows", b"shadows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEvidenceResponse: _TypeAlias = GetEvidenceResponse  # noqa: Y015
+
+@_typing.final
+class Estimate(_message.Message):
+    """An estimate with an interval that holds the truth at all moments at once with probability 95%: it may be looked at,
+    and acted upon, as often as one likes.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    value: _builtins.float
+    """The estimate."""
+    low: _builtins.float
+    """Lower end of the interval; absent = open, there is too little evidence."""
+    high: _builtins.float
+    """Upper end; absent = open."""
+    def __init__(
+        self,
+        *,
+        value: _builtins.float = ...,
+        low: _builtins.float | None = ...,
+        high: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_high", b"_high", "_low", b"_low", "high", b"high", "low", b"low"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_high", b"_high", "_low", b"_low", "high", b"high", "low", b"low", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__high: _TypeAlias = _typing.Literal["high"]  # noqa: Y015
+    _WhichOneofArgType__high: _TypeAlias = _typing.Literal["_high", b"_high"]  # noqa: Y015
+    _WhichOneofReturnType__low: _TypeAlias = _typing.Literal["low"]  # noqa: Y015
+    _WhichOneofArgType__low: _TypeAlias = _typing.Literal["_low", b"_low"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__high) -> _WhichOneofReturnType__high | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__low) -> _WhichOneofReturnType__low | None: ...
+
+Global___Estimate: _TypeAlias = Estimate  # noqa: Y015
+
+@_typing.final
+class VariantEvidence(_message.Message):
+    """One variant of an experiment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    RANKER_FIELD_NUMBER: _builtins.int
+    SEARCHES_FIELD_NUMBER: _builtins.int
+    REWARD_MEAN_FIELD_NUMBER: _builtins.int
+    COST_MEAN_FIELD_NUMBER: _builtins.int
+    WINS_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    """The policy that decides."""
+    ranker: _builtins.str
+    """The ranker that ranks."""
+    searches: _builtins.int
+    """Searches that it served alone (split), or pages that it shared (interleave)."""
+    reward_mean: _builtins.float
+    """Mean reward, in [0, 1]; split only."""
+    cost_mean: _builtins.float
+    """Mean cost of calls and candidates, in reward; split only."""
+    wins: _builtins.int
+    """Pages on which more of its documents were acted on than of the other's; interleave only."""
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        ranker: _builtins.str = ...,
+        searches: _builtins.int = ...,
+        reward_mean: _builtins.float = ...,
+        cost_mean: _builtins.float = ...,
+        wins: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_mean", b"cost_mean", "policy", b"policy", "ranker", b"ranker", "reward_mean", b"reward_mean", "searches", b"searches", "wins", b"wins"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VariantEvidence: _TypeAlias = VariantEvidence  # noqa: Y015
+
+@_typing.final
+class ExperimentEvidence(_message.Message):
+    """One experiment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    A_FIELD_NUMBER: _builtins.int
+    B_FIELD_NUMBER: _builtins.int
+    SEARCHES_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    WINNER_FIELD_NUMBER: _builtins.int
+    DECIDED_AFTER_FIELD_NUMBER: _builtins.int
+    FURTHER_SEARCHES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    mode: Global___ExperimentMode.ValueType
+    """How its variants are compared."""
+    searches: _builtins.int
+    """Searches in it so far."""
+    winner: _builtins.str
+    """"a" or "b": the variant whose lead was the first to leave the interval's 0 behind; empty = not yet decided."""
+    decided_after: _builtins.int
+    """Searches after which it was decided; 0 = not yet."""
+    further_searches: _builtins.int
+    """Further searches expected until it is decided if all goes on like this; absent = decided, or nobody knows."""
+    @_builtins.property
+    def a(self) -> Global___VariantEvidence:
+        """What was there."""
+
+    @_builtins.property
+    def b(self) -> Global___VariantEvidence:
+        """What is new."""
+
+    @_builtins.property
+    def difference(self) -> Global___Estimate:
+        """How much better b is. Split: mean reward less cost of b, less that of a. Interleave: share of the decisive pages
+        that b won, less the share that a won, in [-1, 1].
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        mode: Global___ExperimentMode.ValueType = ...,
+        a: Global___VariantEvidence | None = ...,
+        b: Global___VariantEvidence | None = ...,
+        searches: _builtins.int = ...,
+        difference: Global___Estimate | None = ...,
+        winner: _builtins.str = ...,
+        decided_after: _builtins.int = ...,
+        further_searches: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_further_searches", b"_further_searches", "a", b"a", "b", b"b", "difference", b"difference", "further_searches", b"further_searches"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_further_searches", b"_further_searches", "a", b"a", "b", b"b", "decided_after", b"decided_after", "difference", b"difference", "further_searches", b"further_searches", "mode", b"mode", "name", b"name", "searches", b"searches", "winner", b"winner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__further_searches: _TypeAlias = _typing.Literal["further_searches"]  # noqa: Y015
+    _WhichOneofArgType__further_searches: _TypeAlias = _typing.Literal["_further_searches", b"_further_searches"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__further_searches) -> _WhichOneofReturnType__further_searches | None: ...
+
+Global___ExperimentEvidence: _TypeAlias = ExperimentEvidence  # noqa: Y015
+
+@_typing.final
+class AskedMeans(_message.Message):
+    """Means of what a policy asks of retrieval in one search."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    calls: _builtins.float
+    """Strategies called."""
+    candidates: _builtins.float
+    """Candidates asked for."""
+    cost: _builtins.float
+    """Their cost, in reward."""
+    def __init__(
+        self,
+        *,
+        calls: _builtins.float = ...,
+        candidates: _builtins.float = ...,
+        cost: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "candidates", b"candidates", "cost", b"cost"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskedMeans: _TypeAlias = AskedMeans  # noqa: Y015
+
+@_typing.final
+class ShadowEvidence(_message.Message):
+    """A policy in shadow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    OBEYED_FIELD_NUMBER: _builtins.int
+    SUPPORTED_SHARE_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_DECISIONS_FIELD_NUMBER: _builtins.int
+    NET_MEAN_FIELD_NUMBER: _builtins.int
+    OBEYED_NET_MEAN_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    """The policy."""
+    decisions: _builtins.int
+    """Decisions at which it stood in shadow."""
+    agreement: _builtins.float
+    """Share of them at which it would have asked exactly what was asked, in [0, 1]."""
+    supported_share: _builtins.float
+    """Share of the decisions at which the policy obeyed could have drawn the same: rewards are compared over them alone."""
+    effective_decisions: _builtins.float
+    """How many decisions of the shadow's own would tell as much as these do."""
+    net_mean: _builtins.float
+    """Mean reward less cost that it would have earned over those, estimated."""
+    obeyed_net_mean: _builtins.float
+    """Mean reward less cost that was earned over those."""
+    @_builtins.property
+    def shadow(self) -> Global___AskedMeans:
+        """What it would have asked."""
+
+    @_builtins.property
+    def obeyed(self) -> Global___AskedMeans:
+        """What was asked."""
+
+    @_builtins.property
+    def difference(self) -> Global___Estimate:
+        """The former less the latter."""
+
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        decisions: _builtins.int = ...,
+        agreement: _builtins.float = ...,
+        shadow: Global___AskedMeans | None = ...,
+        obeyed: Global___AskedMeans | None = ...,
+        supported_share: _builtins.float = ...,
+        effective_decisions: _builtins.float = ...,
+        net_mean: _builtins.float = ...,
+        obeyed_net_mean: _builtins.float = ...,
+        difference: Global___Estimate | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "obeyed", b"obeyed", "shadow", b"shadow"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "decisions", b"decisions", "difference", b"difference", "effective_decisions", b"effective_decisions", "net_mean", b"net_mean", "obeyed", b"obeyed", "obeyed_net_mean", b"obeyed_net_mean", "policy", b"policy", "shadow", b"shadow", "supported_share", b"supported_share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShadowEvidence: _TypeAlias = ShadowEvidence  # noqa: Y015
+
+@_typing.final
+class ExplorationEvidence(_message.Message):
+    """What exploration by one policy cost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    EXPLORED_SHARE_FIELD_NUMBER: _builtins.int
+    PREDICTED_LOSS_FIELD_NUMBER: _builtins.int
+    EXPLORED_NET_MEAN_FIELD_NUMBER: _builtins.int
+    UNEXPLORED_NET_MEAN_FIELD_NUMBER: _builtins.int
+    NET_MEAN_FIELD_NUMBER: _builtins.int
+    LOSS_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    """The policy."""
+    decisions: _builtins.int
+    """Its decisions."""
+    explored_share: _builtins.float
+    """Share of them that drew something else than what looked best, in [0, 1]."""
+    predicted_loss: _builtins.float
+    """Reward less cost that this was predicted to lose, a search."""
+    explored_net_mean: _builtins.float
+    """Mean reward less cost of the decisions that explored."""
+    unexplored_net_mean: _builtins.float
+    """Mean reward less cost of the others."""
+    net_mean: _builtins.float
+    """Mean reward less cost that was earned, a search."""
+    @_builtins.property
+    def loss(self) -> Global___Estimate:
+        """What always taking what looked best would have earned more, a search: the realised cost of exploration. Below 0,
+        exploration earned something.
+        """
+
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        decisions: _builtins.int = ...,
+        explored_share: _builtins.float = ...,
+        predicted_loss: _builtins.float = ...,
+        explored_net_mean: _builtins.float = ...,
+        unexplored_net_mean: _builtins.float = ...,
+        net_mean: _builtins.float = ...,
+        loss: Global___Estimate | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["loss", b"loss"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "explored_net_mean", b"explored_net_mean", "explored_share", b"explored_share", "loss", b"loss", "net_mean", b"net_mean", "policy", b"policy", "predicted_loss", b"predicted_loss", "unexplored_net_mean", b"unexplored_net_mean"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplorationEvidence: _TypeAlias = ExplorationEvidence  # noqa: Y015
 
 @_typing.final
 class ExportDecisionsRequest(_message.Message):

@@ -50,6 +50,11 @@ class LearningServiceStub:
                 request_serializer=honeyguide_dot_api_dot_search_dot_v1_dot_learning__pb2.GetProgressRequest.SerializeToString,
                 response_deserializer=honeyguide_dot_api_dot_search_dot_v1_dot_learning__pb2.GetProgressResponse.FromString,
                 _registered_method=True)
+        self.GetEvidence = channel.unary_unary(
+                '/honeyguide.search.v1.LearningService/GetEvidence',
+                request_serializer=honeyguide_dot_api_dot_search_dot_v1_dot_learning__pb2.GetEvidenceRequest.SerializeToString,
+                response_deserializer=honeyguide_dot_api_dot_search_dot_v1_dot_learning__pb2.GetEvidenceResponse.FromString,
+                _registered_method=True)
         self.ExportDecisions = channel.unary_stream(
                 '/honeyguide.search.v1.LearningService/ExportDecisions',
                 request_serializer=honeyguide_dot_api_dot_search_dot_v1_dot_learning__pb2.ExportDecisionsRequest.SerializeToString,
@@ -82,6 +87,13 @@ class LearningServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetEvidence(self, request, context):
+        """Tells what experiments, policies in shadow and exploration have shown so far.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExportDecisions(self, request, context):
         """Exports the decision log, oldest first.
         """
@@ -106,6 +118,11 @@ def add_LearningServiceServicer_to_server(servicer, server):
                     servicer.GetProgress,
                     request_deserializer=honeyguide_dot_api_dot_search_dot_v1_dot_learning__pb2.GetProgressRequest.FromString,
                     response_serializer=honeyguide_dot_api_dot_search_dot_v1_dot_learning__pb2.GetProgressResponse.SerializeToString,
+            ),
+            'GetEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEvidence,
+                    request_deserializer=honeyguide_dot_api_dot_search_dot_v1_dot_learning__pb2.GetEvidenceRequest.FromString,
+                    response_serializer=honeyguide_dot_api_dot_search_dot_v1_dot_learning__pb2.GetEvidenceResponse.SerializeToString,
             ),
             'ExportDecisions': grpc.unary_stream_rpc_method_handler(
                     servicer.ExportDecisions,
@@ -195,6 +212,33 @@ class LearningService:
             '/honeyguide.search.v1.LearningService/GetProgress',
             honeyguide_dot_api_dot_search_dot_v1_dot_learning__pb2.GetProgressRequest.SerializeToString,
             honeyguide_dot_api_dot_search_dot_v1_dot_learning__pb2.GetProgressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/honeyguide.search.v1.LearningService/GetEvidence',
+            honeyguide_dot_api_dot_search_dot_v1_dot_learning__pb2.GetEvidenceRequest.SerializeToString,
+            honeyguide_dot_api_dot_search_dot_v1_dot_learning__pb2.GetEvidenceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class LearningServiceStub:
     """Tells the current ranker in readable form."""
     GetProgress: _grpc.UnaryUnaryMultiCallable[_learning_pb2.GetProgressRequest, _learning_pb2.GetProgressResponse]
     """Tells reward, calls and cost over time."""
+    GetEvidence: _grpc.UnaryUnaryMultiCallable[_learning_pb2.GetEvidenceRequest, _learning_pb2.GetEvidenceResponse]
+    """Tells what experiments, policies in shadow and exploration have shown so far."""
     ExportDecisions: _grpc.UnaryStreamMultiCallable[_learning_pb2.ExportDecisionsRequest, _learning_pb2.ExportDecisionsResponse]
     """Exports the decision log, oldest first."""
 
@@ -53,6 +55,8 @@ class LearningServiceAsyncStub(LearningServiceStub):
     """Tells the current ranker in readable form."""
     GetProgress: _aio.UnaryUnaryMultiCallable[_learning_pb2.GetProgressRequest, _learning_pb2.GetProgressResponse]  # type: ignore[assignment]
     """Tells reward, calls and cost over time."""
+    GetEvidence: _aio.UnaryUnaryMultiCallable[_learning_pb2.GetEvidenceRequest, _learning_pb2.GetEvidenceResponse]  # type: ignore[assignment]
+    """Tells what experiments, policies in shadow and exploration have shown so far."""
     ExportDecisions: _aio.UnaryStreamMultiCallable[_learning_pb2.ExportDecisionsRequest, _learning_pb2.ExportDecisionsResponse]  # type: ignore[assignment]
     """Exports the decision log, oldest first."""
 
@@ -82,6 +86,14 @@ class LearningServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_learning_pb2.GetProgressResponse, _abc.Awaitable[_learning_pb2.GetProgressResponse]]:
         """Tells reward, calls and cost over time."""
+
+    @_abc_1.abstractmethod
+    def GetEvidence(
+        self,
+        request: _learning_pb2.GetEvidenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_learning_pb2.GetEvidenceResponse, _abc.Awaitable[_learning_pb2.GetEvidenceResponse]]:
+        """Tells what experiments, policies in shadow and exploration have shown so far."""
 
     @_abc_1.abstractmethod
     def ExportDecisions(
