@@ -38,7 +38,7 @@ WIN_PRIOR = 5.0
 FORECAST_MAX = 100_000_000
 """Observations beyond which nothing is forecast."""
 
-_BISECTIONS = 60
+_BISECTIONS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +83,24 @@ def preference_interval(wins: int, losses: int, alpha: float = ALPHA) -> Interva
         return Interval(0.0, -1.0, 1.0)
     share = wins / (wins + losses)
 
+    mixture = _log_mixture(wins, losses)
+
     def excluded(p: float) -> bool:
-        return _log_mixture(wins, losses, p) >= -math.log(alpha)
+        return mixture - _log_likelihood(wins, losses, p) >= -math.log(alpha)
 
     low = _edge(excluded, 0.0, share) if wins else 0.0
     high = _edge(excluded, 1.0, share) if losses else 1.0
     return Interval(2 * share - 1, 2 * low - 1, 2 * high - 1)
 
 
-def _log_mixture(wins: float, losses: float, p: float) -> float:
+def _log_mixture(wins: float, losses: float) -> float:
+    return _log_beta(WIN_PRIOR + wins, WIN_PRIOR + losses) - _log_beta(WIN_PRIOR, WIN_PRIOR)
+
+
+def _log_likelihood(wins: float, losses: float, p: float) -> float:
     if (wins and p <= 0) or (losses and p >= 1):
-        return math.inf
-    against = (wins * math.log(p) if wins else 0.0) + (losses * math.log1p(-p) if losses else 0.0)
-    return _log_beta(WIN_PRIOR + wins, WIN_PRIOR + losses) - _log_beta(WIN_PRIOR, WIN_PRIOR) - against
+        return -math.inf
+    return (wins * math.log(p) if wins else 0.0) + (losses * math.log1p(-p) if losses else 0.0)
 
 
 def _log_beta(a: float, b: float) -> float:
@@ -129,7 +134,7 @@ def further_to_decide_preference(wins: int, losses: int, alpha: float = ALPHA) -
 
     def decided(total: int) -> bool:
         scale = total / count
-        return _log_mixture(wins * scale, losses * scale, 0.5) >= -math.log(alpha)
+        return _log_mixture(wins * scale, losses * scale) + total * math.log(2) >= -math.log(alpha)
 
     return _further(decided, count)
 
