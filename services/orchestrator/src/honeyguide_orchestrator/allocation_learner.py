@@ -53,6 +53,12 @@ VALUE_PRIOR_DECAY = 0.7
 VALUE_PRIOR_COUNT = 10.0
 """Observations that these priors are worth."""
 
+LIFT_STEP = 0.03
+"""AdaGrad's step size for the lifts."""
+
+LIFT_PRIOR = 0.01
+"""Prior lift of a strategy that looks at the query; of others 0."""
+
 UNWANTED_WEIGHT = 0.3
 """Weight of a decision without any action: nothing found, or nobody there to act."""
 
@@ -82,6 +88,7 @@ class _Bins:
     regressions: list[Any]
     value_sums: list[float]
     value_counts: list[float]
+    lift: Any
     met: set[str] = field(default_factory=set)
 
     def meet(self, own: str, other: str) -> None:
@@ -115,10 +122,17 @@ class AllocationLearner:
             regressions,
             [VALUE_PRIOR * VALUE_PRIOR_DECAY**b * VALUE_PRIOR_COUNT for b in range(len(self.depths))],
             [VALUE_PRIOR_COUNT] * len(self.depths),
+            _lift_regression({} if traits.blind or traits.exploring else {"bias": LIFT_PRIOR}, {}),
         )
 
     def learn(
-        self, x: Floats, asked: Mapping[str, int], ranks: Mapping[str, int], reward: float | None, seed: int
+        self,
+        x: Floats,
+        asked: Mapping[str, int],
+        ranks: Mapping[str, int],
+        reward: float | None,
+        lifts: Mapping[str, float],
+        seed: int,
     ) -> None:
         """Takes one step.
 
@@ -127,6 +141,7 @@ class AllocationLearner:
             asked: depth by strategy, of those that answered.
             ranks: rank (from 1) of the wanted document by strategy, where it was found.
             reward: its graded reward in [0, 1], or None if nothing was acted on.
+            lifts: by strategy, where another found it as well; see `lift.lifts`.
             seed: makes the random subset of misses reproducible (same decision, same subset).
         """
         self.updates += 1
@@ -134,6 +149,9 @@ class AllocationLearner:
         context = {name: float(value) for name, value in zip(FEATURES, x, strict=True) if value}
         missed = [name for name in asked if name not in ranks]
         weight = 1.0 if reward is not None else UNWANTED_WEIGHT
+        for name, lift in lifts.items():
+            if name in self.bins:
+                self.bins[name].lift.learn_one(context, lift)
         for name, depth in asked.items():
             if name not in self.bins:
                 continue
@@ -163,8 +181,10 @@ class AllocationLearner:
         weights = np.zeros(shape, np.float32)
         deviations = np.ones(shape, np.float32)
         values = np.zeros(shape[:2], np.float32)
+        lifts = np.zeros((len(strategies), len(FEATURES)), np.float32)
         for s, strategy in enumerate(strategies):
             bins = self.bins[strategy]
+            lifts[s] = [bins.lift.weights.get(name, 0.0) for name in FEATURES]
             for b, regression in enumerate(bins.regressions):
                 learned = regression.weights
                 sums = regression.optimizer.g2
@@ -177,7 +197,7 @@ class AllocationLearner:
                         deviations[s, b, i] = 1.0 / np.sqrt(sums[name])
                 weights[s, b, len(FEATURES) :] += learned[MISSES]
                 values[s, b] = bins.value_sums[b] / bins.value_counts[b]
-        return AllocationModel(tuple(strategies), self.depths, weights, deviations * 0.3, values)
+        return AllocationModel(tuple(strategies), self.depths, weights, deviations * 0.3, values, lifts)
 
     def to_state(self) -> dict[str, Any]:
         """Everything learned, as plain values."""
@@ -190,6 +210,7 @@ class AllocationLearner:
                     "sums": [dict(regression.optimizer.g2) for regression in bins.regressions],
                     "value_sums": bins.value_sums,
                     "value_counts": bins.value_counts,
+                    "lift": {"weights": dict(bins.lift.weights), "sums": dict(bins.lift.optimizer.g2)},
                     "met": sorted(bins.met),
                 }
                 for name, bins in self.bins.items()
@@ -208,6 +229,7 @@ class AllocationLearner:
                 [_regression(w, g) for w, g in zip(saved["weights"], saved["sums"], strict=True)],
                 list(saved["value_sums"]),
                 list(saved["value_counts"]),
+                _lift_regression(saved["lift"]["weights"], saved["lift"]["sums"]),
                 set(saved["met"]),
             )
         return learner
@@ -224,6 +246,14 @@ def _flag(strategy: str) -> str:
 
 def _prior_of_flag(own: str, other: str) -> float:
     return MISSED_BESIDE if own.partition(".")[0] == other.partition(".")[0] else 0.0
+
+
+def _lift_regression(weights: Mapping[str, float], sums: Mapping[str, float]) -> Any:
+    optimizer: Any = optim.AdaGrad(LIFT_STEP)
+    optimizer.g2 = defaultdict(lambda: ACCUMULATOR, sums)
+    regression = linear_model.LinearRegression(optimizer=optimizer, intercept_lr=0.0)
+    regression._weights = utils.VectorDict(dict(weights))
+    return regression
 
 
 def _regression(weights: Mapping[str, float], sums: Mapping[str, float]) -> Any:

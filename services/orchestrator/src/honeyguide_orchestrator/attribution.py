@@ -54,6 +54,11 @@ class Credit:
     ordinal: int
 
     @property
+    def weight(self) -> float:
+        """What the action would have earned at the first position."""
+        return self.reward * math.log2(1 + self.position)
+
+    @property
     def asked(self) -> dict[str, int]:
         """Depth by strategy, of those that answered: a failed or late one says nothing of its worth."""
         return asked_depths(self.record)

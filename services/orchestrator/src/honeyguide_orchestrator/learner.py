@@ -35,8 +35,10 @@ from honeyguide_orchestrator.learned import (
 )
 from honeyguide_orchestrator.lease import Lease
 from honeyguide_orchestrator.likelihood import satisfied
+from honeyguide_orchestrator.lift import Score, lifts
 from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.progress import Progress
+from honeyguide_orchestrator.ranker import Ranker
 from honeyguide_orchestrator.snapshot import SnapshotStore
 
 BATCH = 500
@@ -80,6 +82,7 @@ class Learner:
         lexical: Any,
         memory: Any,
         strategies: Callable[[], tuple[Strategy, ...]],
+        ranker: Ranker,
         options: LearnerOptions,
         clock: Callable[[], float],
     ) -> None:
@@ -90,6 +93,7 @@ class Learner:
         self._lexical = lexical
         self._memory = memory
         self._strategies = strategies
+        self._live_ranker = ranker
         self._options = options
         self._clock = clock
         self._decisions_at = "0"
@@ -201,7 +205,9 @@ class Learner:
     def _learn_from(self, event: Event, credit: Credit, document: Document | None) -> None:
         record = credit.record
         seed = seed_of(event.id)
-        self._allocation.learn(record.x, credit.asked, credit.ranks, credit.reward, seed)
+        score = self._score(record)
+        lifted = lifts(record.answered, record.features, record.ranks, credit.position - 1, credit.weight, score)
+        self._allocation.learn(record.x, credit.asked, credit.ranks, credit.reward, lifted, seed)
         shown = -(-credit.position // record.page_size) * record.page_size
         if credit.position <= len(record.features):
             names = feature_names(record.answered)
@@ -215,13 +221,17 @@ class Learner:
         self._affinity.learn(record.understanding.intent, record.types[credit.position - 1])
         self._progress.credited(credit)
 
+    def _score(self, record: DecisionRecord) -> Score:
+        model = self._ranker.model()
+        return lambda features: self._live_ranker.scores(features, record.answered, model)
+
     def _close(self) -> dict[str, Mapping[str, float]]:
         """Learns from the decisions whose window has closed; returns the rewards of those nobody acted on: none."""
         unrewarded: dict[str, Mapping[str, float]] = {}
         for record, rewards in () if self._events_behind else self._attribution.close():
             self._comparisons.closed(record, rewards, self._options.prices)
             if not rewards:
-                self._allocation.learn(record.x, asked_depths(record), {}, None, seed_of(record.id))
+                self._allocation.learn(record.x, asked_depths(record), {}, None, {}, seed_of(record.id))
                 unrewarded[record.id] = {}
         return unrewarded
 
