@@ -3,68 +3,100 @@ import json
 import numpy as np
 import pytest
 
-from honeyguide_orchestrator.ranker_learner import EVIDENCE_MIN, LinearLearner, examination
+from honeyguide_orchestrator.example import Example, without_query_memory
+from honeyguide_orchestrator.ranker_evidence import EVIDENCE_MIN
+from honeyguide_orchestrator.ranker_learner import LinearLearner, RankerLearner, examination, looked_at
 
 NAMES = ("lexical.bm25:top", "vector.dense:top", "q2e")
 
 
-def shown(rows: list[list[float]]) -> np.ndarray:
-    return np.array(rows, np.float32)
+def example(rows: list[list[float]], row: int, names: tuple[str, ...] = NAMES, id: str = "d") -> Example:
+    return Example(id, "halo", names, np.array(rows, np.float32), max(10, len(rows)), row + 1, 1.0)
 
 
 def test_looking_falls_with_the_position() -> None:
     assert examination(1) == 1.0
     assert examination(4) == pytest.approx(4**-0.7)
+    assert looked_at(1_000) == 0.15
 
 
 def test_learns_what_tells_the_wanted_document_and_is_let_to_serve_for_it() -> None:
-    learner = LinearLearner()
+    learner = RankerLearner()
     rng = np.random.default_rng(0)
     for i in range(400):
         rows = rng.random((10, 3)).astype(np.float32)
         rows[:, 2] = 0
         wanted = int(rows[:, 1].argmax())
-        learner.learn(NAMES, rows, wanted, wanted + 1, 2 * i)
+        learner.learn(example(rows.tolist(), wanted, id=str(i)), 2 * i)
     model = learner.model()
     assert model.weights["vector.dense:top"] > model.weights["lexical.bm25:top"]
     assert model.advantage > 0
-    assert model.serves
+    assert model.serving == "linear"
+    assert model.events == 400
 
 
 def test_does_not_serve_without_evidence_nor_when_it_is_worse() -> None:
-    learner = LinearLearner()
+    learner = RankerLearner()
     for i in range(EVIDENCE_MIN - 1):
-        learner.learn(NAMES, shown([[1, 0, 0], [0, 1, 0]]), 0, 1, 2 * i)
+        learner.learn(example([[1, 0, 0], [0, 1, 0]], 0), 2 * i)
     assert not learner.model().serves
-    worse = LinearLearner({"lexical.bm25:top": -5.0})
+    worse = RankerLearner()
     for i in range(EVIDENCE_MIN + 5):
-        worse.learn(NAMES, shown([[1, 0, 0], [0, 0, 0]]), 0, 1, 2 * i)
-        worse.learned["lexical.bm25:top"] = -5.0
-    assert worse.advantage < 0
-    assert not worse.model().serves
+        worse.linear.learned["lexical.bm25:top"] = -5.0
+        worse.learn(example([[1, 0, 0], [0, 0, 0]], 0), 2 * i)
+    assert worse.model().advantage < 0
+    assert worse.model().serving == "prior"
 
 
 def test_half_of_the_steps_do_not_see_what_memory_knows_of_the_query() -> None:
     blind, seeing = LinearLearner(), LinearLearner()
-    rows = shown([[0, 0, 1], [0, 0, 0]])
-    blind.learn(NAMES, rows, 0, 1, seed=1)
-    seeing.learn(NAMES, rows, 0, 1, seed=2)
+    rows = [[0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+    blind.learn(example(rows, 0), 1.0, seed=1)
+    seeing.learn(example(rows, 0), 1.0, seed=2)
     assert "q2e" not in blind.learned
     assert seeing.learned["q2e"] > 0
 
 
+def test_without_the_querys_memory_the_summaries_of_the_lists_change_too() -> None:
+    names = ("agreement", "best_rank", "q2e", "lexical.bm25:found", "lexical.bm25:top", "memory.query:found")
+    names = (*names, "memory.query:top")
+    both, memory_only = [1.0, 1.0, 0.8, 1.0, 0.5, 1.0, 1.0], [0.5, 0.5, 0.2, 0.0, 0.0, 1.0, 0.5]
+    rows, kept = without_query_memory(np.array([both, memory_only], np.float32), names)
+    assert rows[0].tolist() == [0.5, 0.5, 0, 1, 0.5, 0, 0]
+    assert kept.tolist() == [True, False]
+
+
+def test_a_step_without_memory_learns_nothing_from_a_document_that_only_memory_found() -> None:
+    learner = LinearLearner()
+    names = ("lexical.bm25:found", "memory.query:found")
+    learner.learn(example([[1, 0], [0, 1]], 1, names), 1.0, seed=1)
+    assert learner == LinearLearner()
+
+
 def test_an_action_far_down_weighs_more() -> None:
-    near, far = LinearLearner(), LinearLearner()
-    rows = shown([[0, 0, 0], [1, 0, 0]])
-    near.learn(NAMES, rows, 1, 1, 2)
-    far.learn(NAMES, rows, 1, 9, 2)
-    assert far.sums["lexical.bm25:top"] > near.sums["lexical.bm25:top"]
+    near, far = RankerLearner(), RankerLearner()
+    rows = [[0.0, 0.0, 0.0]] * 9 + [[1.0, 0.0, 0.0]]
+    near.learn(example(rows[-1:] + rows[:-1], 0), 2)
+    far.learn(example(rows, 9), 2)
+    assert far.linear.sums["lexical.bm25:top"] > near.linear.sums["lexical.bm25:top"]
+
+
+def test_what_serves_is_the_average_of_the_steps() -> None:
+    learner = LinearLearner()
+    learner.learn(example([[0, 0, 0], [1, 0, 0]], 1), 1.0, 2)
+    assert learner.learned == learner.steps
+    first = learner.learned["lexical.bm25:top"]
+    learner.learn(example([[0, 0, 0], [1, 0, 0]], 1), 1.0, 2)
+    # Rate (3 + 1) / (2 + 3).
+    assert learner.learned["lexical.bm25:top"] == pytest.approx(
+        first + 0.8 * (learner.steps["lexical.bm25:top"] - first)
+    )
 
 
 def test_restored_from_its_state_it_learns_on_identically() -> None:
-    learner = LinearLearner()
-    learner.learn(NAMES, shown([[1, 0, 0], [0, 1, 0]]), 1, 2, 2)
-    again = LinearLearner.from_state(json.loads(json.dumps(learner.to_state())))
+    learner = RankerLearner()
+    learner.learn(example([[1, 0, 0], [0, 1, 0]], 1), 2)
+    again = RankerLearner.from_state(json.loads(json.dumps(learner.to_state())))
     for one in (learner, again):
-        one.learn(NAMES, shown([[1, 0, 0], [0, 1, 0]]), 0, 1, 4)
-    assert learner == again
+        one.learn(example([[1, 0, 0], [0, 1, 0]], 0, id="e"), 4)
+    assert learner.to_state() == again.to_state()

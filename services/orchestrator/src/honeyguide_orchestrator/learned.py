@@ -11,7 +11,7 @@ from honeyguide_orchestrator.allocation_learner import AllocationLearner, Strate
 from honeyguide_orchestrator.allocation_model import AllocationModel
 from honeyguide_orchestrator.likelihood import Likelihoods
 from honeyguide_orchestrator.ranker import RankerModel
-from honeyguide_orchestrator.ranker_learner import LinearLearner
+from honeyguide_orchestrator.ranker_learner import RankerLearner
 from honeyguide_orchestrator.snapshot import NO_SNAPSHOT, Snapshot
 from honeyguide_orchestrator.type_affinity import TypeAffinity
 
@@ -75,10 +75,10 @@ def allocation_learner(content: Mapping[str, Any], depths: tuple[int, ...]) -> A
     return AllocationLearner.from_state(state, depths) if state else AllocationLearner(depths)
 
 
-def ranker_learner(content: Mapping[str, Any]) -> LinearLearner:
-    """The ranker's learner as a snapshot has it."""
+def ranker_learner(content: Mapping[str, Any]) -> RankerLearner:
+    """The rankers' learner as a snapshot has it."""
     state = content.get("ranker")
-    return LinearLearner.from_state(state) if state else LinearLearner()
+    return RankerLearner.from_state(state) if state else RankerLearner()
 
 
 def likelihoods(content: Mapping[str, Any]) -> Likelihoods:

@@ -22,10 +22,10 @@ from honeyguide.retriever import Strategy
 from honeyguide.text import normalize
 from honeyguide_orchestrator.allocation_learner import seed_of
 from honeyguide_orchestrator.attribution import Attribution, Credit, Rewards, Verdict, asked_depths
-from honeyguide_orchestrator.candidate_features import feature_names
 from honeyguide_orchestrator.comparisons import Comparisons
 from honeyguide_orchestrator.decision_log import DecisionLog, DecisionRecord
 from honeyguide_orchestrator.event_stream import Event, EventStream
+from honeyguide_orchestrator.example import example_of
 from honeyguide_orchestrator.learned import (
     allocation_learner,
     likelihoods,
@@ -35,10 +35,9 @@ from honeyguide_orchestrator.learned import (
 )
 from honeyguide_orchestrator.lease import Lease
 from honeyguide_orchestrator.likelihood import satisfied
-from honeyguide_orchestrator.lift import Score, lifts
 from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.progress import Progress
-from honeyguide_orchestrator.ranker import Ranker
+from honeyguide_orchestrator.refit import Refits
 from honeyguide_orchestrator.snapshot import SnapshotStore
 
 BATCH = 500
@@ -82,7 +81,6 @@ class Learner:
         lexical: Any,
         memory: Any,
         strategies: Callable[[], tuple[Strategy, ...]],
-        ranker: Ranker,
         options: LearnerOptions,
         clock: Callable[[], float],
     ) -> None:
@@ -93,12 +91,12 @@ class Learner:
         self._lexical = lexical
         self._memory = memory
         self._strategies = strategies
-        self._live_ranker = ranker
         self._options = options
         self._clock = clock
         self._decisions_at = "0"
         self._events_at: dict[int, str] = {}
         self._attribution = Attribution(options.window_s)
+        self._refits = Refits(decision_log)
         self._begin({})
 
     async def run(self) -> None:
@@ -112,6 +110,7 @@ class Learner:
                     log.warning("learning interrupted", error=error.message)
                 await asyncio.sleep(min(RETRY_S, self._options.lease_s / 3))
         finally:
+            await self._refits.close()
             await self._lease.release()
 
     async def _learn(self) -> None:
@@ -158,6 +157,7 @@ class Learner:
         await self._decision_log.settle(settled)
         for partition, position, _ in events:
             self._events_at[partition] = position
+        self._refits.turn()
         return decisions + len(events)
 
     def _know_strategies(self) -> None:
@@ -205,13 +205,10 @@ class Learner:
     def _learn_from(self, event: Event, credit: Credit, document: Document | None) -> None:
         record = credit.record
         seed = seed_of(event.id)
-        score = self._score(record)
-        lifted = lifts(record.answered, record.features, record.ranks, credit.position - 1, credit.weight, score)
-        self._allocation.learn(record.x, credit.asked, credit.ranks, credit.reward, lifted, seed)
-        shown = -(-credit.position // record.page_size) * record.page_size
-        if credit.position <= len(record.features):
-            names = feature_names(record.answered)
-            self._ranker.learn(names, record.features[:shown], credit.position - 1, credit.position, seed)
+        self._allocation.learn(record.x, credit.asked, credit.ranks, credit.reward, seed)
+        example = example_of(credit)
+        if example is not None:
+            self._ranker.learn(example, seed)
         if document is not None:
             flags = [
                 satisfied(interpretation, document.id, document.type, document.attributes, document.title)
@@ -221,17 +218,13 @@ class Learner:
         self._affinity.learn(record.understanding.intent, record.types[credit.position - 1])
         self._progress.credited(credit)
 
-    def _score(self, record: DecisionRecord) -> Score:
-        model = self._ranker.model()
-        return lambda features: self._live_ranker.scores(features, record.answered, model)
-
     def _close(self) -> dict[str, Mapping[str, float]]:
         """Learns from the decisions whose window has closed; returns the rewards of those nobody acted on: none."""
         unrewarded: dict[str, Mapping[str, float]] = {}
         for record, rewards in () if self._events_behind else self._attribution.close():
             self._comparisons.closed(record, rewards, self._options.prices)
             if not rewards:
-                self._allocation.learn(record.x, asked_depths(record), {}, None, {}, seed_of(record.id))
+                self._allocation.learn(record.x, asked_depths(record), {}, None, seed_of(record.id))
                 unrewarded[record.id] = {}
         return unrewarded
 
@@ -303,6 +296,7 @@ class Learner:
         self._decisions_at = str(positions["decisions"])
         self._decisions_left = self._events_behind = False
         self._attribution = Attribution(self._options.window_s)
+        self._refits.begin(self._ranker, self._decisions_at)
 
     async def _reopen(self, state: Mapping[str, Any], after: str) -> None:
         ordinal = self._progress.decisions - int(state["open"])

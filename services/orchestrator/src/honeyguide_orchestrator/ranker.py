@@ -1,31 +1,65 @@
-"""The seam of rankers, and the two that ship: static fusion and the learned linear ranker."""
+"""The seam of rankers, and those that ship: static fusions, the linear ranker, trees, and the best by evidence."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from honeyguide.errors import InvalidArgument
 from honeyguide_orchestrator.candidate_features import feature_names
+from honeyguide_orchestrator.ranker_evidence import RankerEvidence
+from honeyguide_orchestrator.ranker_prior import prior_weight, weight_of
+from honeyguide_orchestrator.trees import Trees, why_unavailable
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class RankerModel:
-    """What the learner publishes for rankers: weights by feature name, and whether they have earned to serve.
+    """What the learner publishes for rankers.
 
-    advantage: running mean of what the learned ranker would have earned on the shown lists, less fusion's.
+    Args:
+        weights: learned weights of the linear ranker, by feature name.
+        trees: the fitted LambdaMART model, None while there is none.
+        evidence: how they fared against each other and the prior, by which the gate decides.
     """
 
     weights: Mapping[str, float]
-    advantage: float = 0.0
-    events: int = 0
-    serves: bool = False
+    trees: Trees | None = None
+    evidence: RankerEvidence = field(default_factory=RankerEvidence)
+
+    @property
+    def usable_trees(self) -> Trees | None:
+        """The trees, if there are any and LightGBM can be had here."""
+        return None if self.trees is None or why_unavailable() else self.trees
+
+    @property
+    def serving(self) -> str:
+        """Name of the ranker that the gate lets serve."""
+        if self.usable_trees is not None and self.evidence.trees_serve:
+            return "lambdamart"
+        return "linear" if self.evidence.linear_serves else "prior"
+
+    @property
+    def serves(self) -> bool:
+        """Whether a learned ranker has earned to serve."""
+        return self.serving != "prior"
+
+    @property
+    def advantage(self) -> float:
+        """By how much the serving learned ranker's reward is above the prior's; the linear one's while none serves."""
+        trees = self.serving == "lambdamart"
+        return (self.evidence.trees_over_prior if trees else self.evidence.linear_over_prior).mean
+
+    @property
+    def events(self) -> int:
+        """Actions that the evidence comes from."""
+        return self.evidence.linear_over_prior.events
 
 
 class Ranker(Protocol):
@@ -103,66 +137,70 @@ class Prior(Weighted):
         return np.array([prior_weight(name) for name in feature_names(strategies)], np.float32)
 
 
+class LambdaMART:
+    """The trees, whether they have earned to serve or not; the linear ranker where there are none."""
+
+    name = "lambdamart"
+
+    def __init__(self) -> None:
+        self._linear = Linear()
+
+    def weights(self, strategies: Sequence[str], model: RankerModel) -> Floats:
+        """See `Ranker`: every feature's share of what the trees gain."""
+        trees = model.usable_trees
+        if trees is None:
+            return self._linear.weights(strategies, model)
+        return trees.importances(feature_names(strategies))
+
+    def scores(self, features: Floats, strategies: Sequence[str], model: RankerModel) -> Floats:
+        """See `Ranker`."""
+        trees = model.usable_trees
+        if trees is None:
+            return self._linear.scores(features, strategies, model)
+        return trees.scores(features, feature_names(strategies))
+
+    def contributions(self, features: Floats, strategies: Sequence[str], model: RankerModel) -> Floats:
+        """See `Ranker`."""
+        trees = model.usable_trees
+        if trees is None:
+            return self._linear.contributions(features, strategies, model)
+        return trees.contributions(features, feature_names(strategies))
+
+
 class Gated:
-    """The prior until running evidence says that the learned weights are better."""
+    """The best by running evidence of the prior, the linear ranker and the trees; see `RankerEvidence`."""
 
     name = "gated"
 
     def __init__(self) -> None:
-        self._prior, self._linear = Prior(), Linear()
+        self._rankers: Mapping[str, Ranker] = {one.name: one for one in (Prior(), Linear(), LambdaMART())}
 
     def weights(self, strategies: Sequence[str], model: RankerModel) -> Floats:
         """See `Ranker`."""
-        return self._serving(model).weights(strategies, model)
+        return self._rankers[model.serving].weights(strategies, model)
 
     def scores(self, features: Floats, strategies: Sequence[str], model: RankerModel) -> Floats:
         """See `Ranker`."""
-        return self._serving(model).scores(features, strategies, model)
+        return self._rankers[model.serving].scores(features, strategies, model)
 
     def contributions(self, features: Floats, strategies: Sequence[str], model: RankerModel) -> Floats:
         """See `Ranker`."""
-        return self._serving(model).contributions(features, strategies, model)
-
-    def _serving(self, model: RankerModel) -> Ranker:
-        return self._linear if model.serves else self._prior
+        return self._rankers[model.serving].contributions(features, strategies, model)
 
 
-RANKERS: Mapping[str, Ranker] = {ranker.name: ranker for ranker in (Gated(), Linear(), Fusion(), Prior())}
+RANKERS: Mapping[str, Ranker] = {ranker.name: ranker for ranker in (Gated(), Linear(), LambdaMART(), Fusion(), Prior())}
 """The rankers that can be configured, by name."""
 
-PRIOR_WEIGHTS = {
-    "agreement": 1.5,
-    "best_rank": 0.5,
-    "popularity": 0.6,
-    "q2e": 2.0,
-    "q2e_actions": 1.0,
-    "recency": 0.3,
-    "named": 2.0,
-    "type_meant": 0.5,
-    "type_affinity": 0.5,
-}
-"""Weights of features that belong to no strategy, before feedback."""
 
-PRIOR_STRATEGY_WEIGHTS = {"reciprocal_rank": 1.0, "top": 0.4, "score": 0.8}
-"""Weights of every strategy's features before feedback: a score fusion that leans on the top of each list."""
+def check_available(name: str, field: str = "ranker") -> None:
+    """Loads what a ranker needs.
 
-EXPLORING_SERVICES = ("memory.popular:", "memory.fresh:")
-"""Strategies that do not look at the query: their rank says little of it, and weak lists poison a fusion."""
-
-
-def prior_weight(name: str) -> float:
-    """Weight of a feature before any feedback."""
-    strategy, _, feature = name.rpartition(":")
-    if not strategy:
-        return PRIOR_WEIGHTS.get(name, 0.0)
-    weight = PRIOR_STRATEGY_WEIGHTS.get(feature, 0.0)
-    return 0.1 * weight if name.startswith(EXPLORING_SERVICES) else weight
-
-
-def weight_of(name: str, learned: Mapping[str, float]) -> float:
-    """Learned weight of a feature, or its prior."""
-    weight = learned.get(name)
-    return prior_weight(name) if weight is None else weight
+    Raises:
+        InvalidArgument: on that field, if it cannot be had here.
+    """
+    reason = why_unavailable() if name == LambdaMART.name else ""
+    if reason:
+        raise InvalidArgument(field, f"{name!r} is not to be had here: {reason}")
 
 
 def order_of(scores: Floats) -> npt.NDArray[np.int64]:

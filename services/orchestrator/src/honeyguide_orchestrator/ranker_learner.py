@@ -1,21 +1,29 @@
-"""How the linear ranker is learned: listwise softmax over what was shown, one step an action.
+"""How rankers are learned: the linear one with every action, the trees from time to time, and who may serve.
 
-The probability that document d of the shown list is the one wanted is softmax(w . f(d)); an action takes one AdaGrad
-step (Duchi et al. 2011) on its negative logarithm (ListNet's top-one loss, Cao et al. 2007), weighted by the inverse
-of the probability that its position is looked at (Joachims, Swaminathan and Schnabel 2017), cut at `PROPENSITY_MIN`.
+The linear ranker is a listwise softmax over what was shown, one step an action. The probability that document d of the
+list is the one wanted is softmax(w . f(d)); an action takes one AdaGrad step (Duchi et al. 2011) on its negative
+logarithm (ListNet's top-one loss, Cao et al. 2007), weighted by the inverse of the probability that its position is
+looked at (Joachims, Swaminathan and Schnabel 2017), cut at `PROPENSITY_MIN`. What serves is not the last step's weights
+but their running average, which forgets early steps (polynomial-decay averaging, Shamir and Zhang 2013): single actions
+are noisy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from honeyguide_orchestrator.candidate_features import OF_QUERY_MEMORY
-from honeyguide_orchestrator.ranker import RankerModel, prior_weight, weight_of
+from honeyguide_orchestrator.example import ROWS_MAX, Example, without_query_memory
+from honeyguide_orchestrator.lambdamart import Groups, fit
+from honeyguide_orchestrator.ranker import RankerModel
+from honeyguide_orchestrator.ranker_evidence import RankerEvidence, earned
+from honeyguide_orchestrator.ranker_prior import prior_weight, weight_of
+from honeyguide_orchestrator.trees import Trees, why_unavailable
 
 Floats = npt.NDArray[np.float32]
 
@@ -28,77 +36,147 @@ PROPENSITY_MIN = 0.15
 PULL = 1e-4
 """How strongly each step pulls weights back to the prior."""
 
-EVIDENCE_MEMORY = 500.0
-"""Actions over which the gate's running means reach."""
+AVERAGE_DECAY = 3.0
+AVERAGE_MEMORY = 1_000.0
+"""The average's rate is (decay + 1) / (steps + decay), and never less than 1 / memory: tastes change."""
 
-EVIDENCE_MIN = 50
-"""Actions before the learned weights may serve."""
+REFIT_MIN = 200
+"""Actions before trees are fitted first."""
+
+REFIT_GROWTH = 0.25
+REFIT_ACTIONS_MAX = 5_000
+"""They are fitted anew when actions grew by this share, or by this number."""
 
 
 @dataclass(slots=True)
 class LinearLearner:
-    """Learns the linear ranker, and keeps the evidence by which it is let to serve. Deterministic."""
+    """Learns the linear ranker. Deterministic.
 
+    steps: the weights after the last step. learned: their running average, which serves. sums: AdaGrad's, of squared
+    slopes. All by feature name; a feature never seen has its prior's weight.
+    """
+
+    steps: dict[str, float] = field(default_factory=dict)
     learned: dict[str, float] = field(default_factory=dict)
     sums: dict[str, float] = field(default_factory=dict)
-    advantage: float = 0.0
-    events: int = 0
+    count: int = 0
 
-    def learn(self, names: Sequence[str], shown: Floats, wanted: int, position: int, seed: int) -> None:
-        """Takes one step.
+    def learn(self, example: Example, weight: float, seed: int) -> None:
+        """Takes one step, scaled by `weight`.
 
-        Args:
-            names: the features' names.
-            shown: [n, len(names)], features of the documents shown, in the order shown.
-            wanted: row of the document acted on.
-            position: its position over all pages, from 1.
-            seed: decides whether this step sees what memory knows of the query; in half of the steps it does not, or
-                memory would crowd out what unseen queries depend on.
+        seed: decides whether this step sees what memory knows of the query; in half of the steps it does not, or
+            memory would crowd out what unseen queries depend on.
         """
-        weight = 1.0 / max(examination(position), PROPENSITY_MIN)
-        learned = np.array([weight_of(name, self.learned) for name in names], np.float32)
-        prior = np.array([prior_weight(name) for name in names], np.float32)
-        self._weigh_evidence(shown, learned, prior, wanted, weight)
-        rows = shown.copy()
+        names, wanted = example.names, example.row
+        rows = example.features[: max(example.shown, ROWS_MAX)]
         if seed % 2:
-            rows[:, [i for i, name in enumerate(names) if name.startswith(OF_QUERY_MEMORY)]] = 0.0
-        scores = rows @ learned
+            rows, kept = without_query_memory(rows, names)
+            if not kept[wanted]:
+                return
+            wanted, rows = int(kept[:wanted].sum()), rows[kept]
+        current = np.array([weight_of(name, self.steps) for name in names], np.float32)
+        prior = np.array([prior_weight(name) for name in names], np.float32)
+        scores = rows @ current
         chances = np.exp(scores - scores.max())
         chances /= chances.sum()
-        gradient = weight * (chances @ rows - rows[wanted]) + PULL * (learned - prior)
-        for name, old, slope in zip(names, learned, gradient, strict=True):
+        gradient = weight * (chances @ rows - rows[wanted]) + PULL * (current - prior)
+        self.count += 1
+        rate = max((AVERAGE_DECAY + 1) / (self.count + AVERAGE_DECAY), 1.0 / AVERAGE_MEMORY)
+        for name, old, slope in zip(names, current.tolist(), gradient.tolist(), strict=True):
             if slope:
-                total = self.sums.get(name, ACCUMULATOR) + float(slope) ** 2
+                total = self.sums.get(name, ACCUMULATOR) + slope**2
                 self.sums[name] = total
-                self.learned[name] = float(old) - STEP * float(slope) / total**0.5
-
-    def _weigh_evidence(self, shown: Floats, learned: Floats, prior: Floats, wanted: int, weight: float) -> None:
-        """Prequential: both rankers are asked before the learned one has seen this action."""
-        gains = []
-        for weights in (learned, prior):
-            scores = shown @ weights
-            better = int((scores > scores[wanted]).sum())
-            ties = int((scores == scores[wanted]).sum()) - 1
-            gains.append(1.0 / np.log2(2.0 + better + ties / 2))
-        self.events += 1
-        rate = max(1.0 / self.events, 1.0 / EVIDENCE_MEMORY)
-        self.advantage += rate * (weight * float(gains[0] - gains[1]) - self.advantage)
-
-    def model(self) -> RankerModel:
-        """What replicas need."""
-        serves = self.events >= EVIDENCE_MIN and self.advantage > 0
-        return RankerModel(dict(self.learned), self.advantage, self.events, serves)
+                self.steps[name] = old - STEP * slope / total**0.5
+        for name, last in self.steps.items():
+            mean = weight_of(name, self.learned)
+            self.learned[name] = mean + rate * (last - mean)
 
     def to_state(self) -> dict[str, Any]:
         """Everything learned, as plain values."""
-        return {"learned": self.learned, "sums": self.sums, "advantage": self.advantage, "events": self.events}
+        return {"steps": self.steps, "learned": self.learned, "sums": self.sums, "count": self.count}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> LinearLearner:
         """The learner that `to_state` was asked of."""
-        return cls(dict(state["learned"]), dict(state["sums"]), state["advantage"], state["events"])
+        return cls(dict(state["steps"]), dict(state["learned"]), dict(state["sums"]), state["count"])
+
+
+@dataclass(slots=True)
+class RankerLearner:
+    """Learns all rankers, and keeps the evidence by which they are let to serve.
+
+    groups: what trees are fitted on. Not part of the state: it is large, and the decision log has it all.
+    fitted_at: actions seen when a fit was last begun; after a restart, those behind the trees there are.
+    """
+
+    linear: LinearLearner = field(default_factory=LinearLearner)
+    evidence: RankerEvidence = field(default_factory=RankerEvidence)
+    trees: Trees | None = None
+    actions: int = 0
+    fitted_at: int = 0
+    groups: Groups = field(default_factory=Groups)
+
+    def learn(self, example: Example, seed: int) -> None:
+        """Takes in one action: weighs the evidence first, then learns from it."""
+        weight = 1.0 / looked_at(example.position)
+        self._weigh_evidence(example, weight)
+        self.actions += 1
+        self.groups.add(example)
+        self.linear.learn(example, weight * example.grade, seed)
+
+    def _weigh_evidence(self, example: Example, weight: float) -> None:
+        shown = example.features[: example.shown]
+        prior, linear = (
+            earned(shown @ np.array([weight_of(name, weights) for name in example.names], np.float32), example.row)
+            for weights in ({}, self.linear.learned)
+        )
+        trees = None
+        if self.trees is not None and not why_unavailable():
+            trees = earned(self.trees.scores(shown, example.names), example.row)
+        self.evidence.weigh(prior, linear, trees, weight)
+
+    @property
+    def refit_due(self) -> bool:
+        """Whether enough happened since trees were fitted last."""
+        growth = min(REFIT_GROWTH * self.fitted_at, REFIT_ACTIONS_MAX)
+        return self.actions - self.fitted_at >= max(growth, REFIT_MIN) and not why_unavailable()
+
+    def refit(self) -> None:
+        """Fits trees here and now; for whoever has no event loop to keep free."""
+        self.fitted_at = self.actions
+        self.trees = fit(dict(self.groups.kept), dict(self.linear.learned), looked_at, self.actions, Event())
+
+    def model(self) -> RankerModel:
+        """What replicas need."""
+        return RankerModel(dict(self.linear.learned), self.trees, self.evidence)
+
+    def to_state(self) -> dict[str, Any]:
+        """Everything learned, as plain values."""
+        return {
+            "linear": self.linear.to_state(),
+            "evidence": self.evidence.to_state(),
+            "trees": self.trees.to_state() if self.trees else None,
+            "actions": self.actions,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> RankerLearner:
+        """The learner that `to_state` was asked of, without its groups."""
+        trees = state["trees"]
+        return cls(
+            LinearLearner.from_state(state["linear"]),
+            RankerEvidence.from_state(state["evidence"]),
+            Trees.from_state(trees) if trees else None,
+            state["actions"],
+            trees["actions"] if trees else 0,
+        )
 
 
 def examination(position: int) -> float:
     """Probability that a position (from 1) is looked at."""
     return float(position**-EXAMINATION_POWER)
+
+
+def looked_at(position: int) -> float:
+    """`examination`, cut so that no single action weighs too much."""
+    return max(examination(position), PROPENSITY_MIN)

@@ -36,7 +36,7 @@ from honeyguide_orchestrator.learned import Learned, LearnedModels
 from honeyguide_orchestrator.merge import Merged, merge
 from honeyguide_orchestrator.page_token import scope_of
 from honeyguide_orchestrator.policy import Draw, Policy, Situation, both
-from honeyguide_orchestrator.ranker import Ranker, order_of
+from honeyguide_orchestrator.ranker import Ranker, check_available, order_of
 from honeyguide_orchestrator.related import RELATED, RelatedEntities
 from honeyguide_orchestrator.result_page import ResultPages, SearchPage
 from honeyguide_orchestrator.search_query import SearchQuery
@@ -191,6 +191,7 @@ class Searcher:
         ranker = self._rankers.get(named.ranker or self._live_ranker)
         if ranker is None:
             raise InvalidArgument("ranker", f"{named.ranker[:80]!r} is not one of {', '.join(self._rankers)}")
+        check_available(ranker.name)
         return _Arm(policy, ranker)
 
     async def _understand(self, query: SearchQuery, learned: Learned) -> tuple[Understanding, Recollection]:
@@ -216,6 +217,7 @@ class Searcher:
             known.near_similarity,
             known.user_actions,
             taste_from_proto(known.taste),
+            remembered_from_proto(known),
         )
 
     def _decide(

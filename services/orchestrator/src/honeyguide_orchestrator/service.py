@@ -17,7 +17,7 @@ from honeyguide.api.lexical.v1 import lexical_pb2_grpc
 from honeyguide.api.memory.v1 import memory_pb2_grpc
 from honeyguide.api.retrieval.v1 import indexing_pb2_grpc
 from honeyguide.client import Connection
-from honeyguide.errors import FailedPrecondition
+from honeyguide.errors import FailedPrecondition, InvalidArgument
 from honeyguide.server import Registration
 from honeyguide_orchestrator.allocation_model import Costs
 from honeyguide_orchestrator.attribution import Rewards
@@ -37,7 +37,7 @@ from honeyguide_orchestrator.lease import Lease
 from honeyguide_orchestrator.page_token import PageTokens
 from honeyguide_orchestrator.policies import POLICIES
 from honeyguide_orchestrator.policy import Policy, PolicyOptions
-from honeyguide_orchestrator.ranker import RANKERS
+from honeyguide_orchestrator.ranker import RANKERS, check_available
 from honeyguide_orchestrator.recognition import Recognizer
 from honeyguide_orchestrator.redis_store import Keys, open_redis
 from honeyguide_orchestrator.report import Reports
@@ -48,6 +48,7 @@ from honeyguide_orchestrator.search_servicer import register_search
 from honeyguide_orchestrator.settings import OrchestratorSettings
 from honeyguide_orchestrator.snapshot import SnapshotStore, follow
 from honeyguide_orchestrator.suggest import Suggester
+from honeyguide_orchestrator.trees import why_unavailable
 from honeyguide_orchestrator.understanding import Understander
 
 CORE = ("lexical", "vector", "memory")
@@ -132,6 +133,8 @@ async def open_service(
             ),
             rng=np.random.default_rng(settings.seed or None),
         )
+        # LightGBM takes long to load: not while a search waits, and not before the service is ready.
+        _run(stack, _load_lightgbm)
         if settings.learner:
             learner = _learner(settings, stores, lexical, memory, searcher.strategies, clock)
             _run(stack, learner.run)
@@ -181,6 +184,16 @@ def _check(settings: OrchestratorSettings, connections: Mapping[str, Connection]
             if value and value not in known:
                 names = ", ".join(known)
                 raise FailedPrecondition(f"HONEYGUIDE_ORCHESTRATOR_EXPERIMENT: {value!r} is not one of {names}")
+    variants = (settings.experiment.a, settings.experiment.b) if settings.experiment else ()
+    for ranker in (settings.ranker, *(variant.ranker for variant in variants)):
+        try:
+            check_available(ranker)
+        except InvalidArgument as error:
+            raise FailedPrecondition(error.message) from error
+
+
+async def _load_lightgbm() -> None:
+    await asyncio.to_thread(why_unavailable)
 
 
 async def _open_stores(stack: AsyncExitStack, settings: OrchestratorSettings) -> _Stores:
@@ -251,7 +264,6 @@ def _learner(
         lexical=lexical,
         memory=memory,
         strategies=strategies,
-        ranker=RANKERS[settings.ranker],
         options=LearnerOptions(
             depths=settings.depths,
             rewards=Rewards(settings.rewards, settings.play_full_s),

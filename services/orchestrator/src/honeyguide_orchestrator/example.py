@@ -1,0 +1,76 @@
+"""What rankers learn from: one action on one decision, and the features that were seen when it was ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from honeyguide_orchestrator.attribution import Credit
+from honeyguide_orchestrator.candidate_features import OF_QUERY_MEMORY, feature_names
+
+Floats = npt.NDArray[np.float32]
+
+ROWS_MAX = 30
+"""Documents of a decision that are learned from: those shown, and below them some that would have come next. Those tell
+a ranker what the lower ranks look like; without them it learns only to order a first page, and misjudges the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One action.
+
+    query: normalised. features: [M, K] of the first M documents in the order shown, columns `names`. position: of the
+    document acted on, from 1. grade: what the action says of it, in (0, 1], undiscounted.
+    """
+
+    decision_id: str
+    query: str
+    names: tuple[str, ...]
+    features: Floats
+    shown: int
+    position: int
+    grade: float
+
+    @property
+    def row(self) -> int:
+        """Of the document acted on."""
+        return self.position - 1
+
+
+def example_of(credit: Credit) -> Example | None:
+    """The example in an attributed action; None if its document stood below those whose features are kept."""
+    record = credit.record
+    if credit.position > len(record.features):
+        return None
+    return Example(
+        decision_id=record.id,
+        query=record.understanding.normalized_query,
+        names=feature_names(record.answered),
+        features=record.features,
+        shown=-(-credit.position // record.page_size) * record.page_size,
+        position=credit.position,
+        grade=min(1.0, credit.reward * float(np.log2(1 + credit.position))),
+    )
+
+
+def without_query_memory(features: Floats, names: Sequence[str]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """The features as they had been if memory had not known this query.
+
+    What summarises the lists is computed anew from those that are left. Documents that only memory found would not
+    have been candidates: the second answer tells, for every row, whether it would have been one.
+    """
+    rows = features.copy()
+    rows[:, [i for i, name in enumerate(names) if name.startswith(OF_QUERY_MEMORY)]] = 0.0
+    found = [i for i, name in enumerate(names) if name.endswith(":found")]
+    if not found:
+        return rows, np.ones(len(rows), bool)
+    lists = rows[:, found].sum(axis=1)
+    if "agreement" in names:
+        rows[:, names.index("agreement")] = lists / len(found)
+    if "best_rank" in names:
+        top = [i for i, name in enumerate(names) if name.endswith(":top")]
+        rows[:, names.index("best_rank")] = rows[:, top].max(axis=1)
+    return rows, lists > 0

@@ -1,0 +1,43 @@
+"""What rankers believe before any feedback: a static score fusion, by the kinds of features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+PRIOR_WEIGHTS = {
+    "agreement": 1.5,
+    "best_rank": 0.5,
+    "popularity": 0.6,
+    "q2e": 2.0,
+    "q2e_actions": 1.0,
+    "recency": 0.3,
+    "expected": 2.0,
+    "q2e_short": 2.5,
+    "q2e_long": 2.5,
+    "actions_day": 0.3,
+    "named": 2.0,
+    "type_meant": 0.5,
+    "type_affinity": 0.5,
+}
+"""Weights of features that belong to no strategy, before feedback."""
+
+PRIOR_STRATEGY_WEIGHTS = {"reciprocal_rank": 1.0, "top": 0.4, "score": 0.8}
+"""Weights of every strategy's features before feedback: a score fusion that leans on the top of each list."""
+
+EXPLORING_SERVICES = ("memory.popular:", "memory.fresh:")
+"""Strategies that do not look at the query: their rank says little of it, and weak lists poison a fusion."""
+
+
+def prior_weight(name: str) -> float:
+    """Weight of a feature before any feedback."""
+    strategy, _, feature = name.rpartition(":")
+    if not strategy:
+        return PRIOR_WEIGHTS.get(name, 0.0)
+    weight = PRIOR_STRATEGY_WEIGHTS.get(feature, 0.0)
+    return 0.1 * weight if name.startswith(EXPLORING_SERVICES) else weight
+
+
+def weight_of(name: str, learned: Mapping[str, float]) -> float:
+    """Learned weight of a feature, or its prior."""
+    weight = learned.get(name)
+    return prior_weight(name) if weight is None else weight
