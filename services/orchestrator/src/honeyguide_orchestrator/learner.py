@@ -28,15 +28,18 @@ from honeyguide_orchestrator.event_stream import Event, EventStream
 from honeyguide_orchestrator.example import example_of
 from honeyguide_orchestrator.learned import (
     allocation_learner,
+    document_actions,
     likelihoods,
     ranker_learner,
     traits_of,
     type_affinity,
 )
 from honeyguide_orchestrator.lease import Lease
+from honeyguide_orchestrator.lift import Score, lifts
 from honeyguide_orchestrator.likelihood import satisfied
 from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.progress import Progress
+from honeyguide_orchestrator.ranker import Ranker
 from honeyguide_orchestrator.refit import Refits
 from honeyguide_orchestrator.snapshot import SnapshotStore
 
@@ -81,6 +84,7 @@ class Learner:
         lexical: Any,
         memory: Any,
         strategies: Callable[[], tuple[Strategy, ...]],
+        ranker: Ranker,
         options: LearnerOptions,
         clock: Callable[[], float],
     ) -> None:
@@ -91,6 +95,7 @@ class Learner:
         self._lexical = lexical
         self._memory = memory
         self._strategies = strategies
+        self._live_ranker = ranker
         self._options = options
         self._clock = clock
         self._decisions_at = "0"
@@ -147,6 +152,7 @@ class Learner:
         await self._remember([(event, records.get(event.decision_id)) for event, _, _ in judged])
         for event, verdict, credit in judged:
             self._progress.counted(verdict.value)
+            self._actions.learn(event.document_id, self._options.rewards.of(event), event.time_s)
             if credit is not None:
                 try:
                     self._learn_from(event, credit, documents.get(credit.document_id))
@@ -170,8 +176,9 @@ class Learner:
         for position, id in entries:
             record = records.get(id)
             if record is not None:
-                cost = self._options.prices.of(record.calls, record.candidates_fetched)
-                ordinal = self._progress.decided(record, cost)
+                ordinal = self._progress.decided(
+                    record, self._options.prices.of(record.calls, record.candidates_fetched)
+                )
                 self._attribution.opened(record, position, ordinal)
             self._decisions_at = position
         self._decisions_left = len(entries) == BATCH
@@ -205,7 +212,9 @@ class Learner:
     def _learn_from(self, event: Event, credit: Credit, document: Document | None) -> None:
         record = credit.record
         seed = seed_of(event.id)
-        self._allocation.learn(record.x, credit.asked, credit.ranks, credit.reward, seed)
+        score = self._score(record)
+        lifted = lifts(record.answered, record.features, record.ranks, credit.position - 1, credit.weight, score)
+        self._allocation.learn(record.x, credit.asked, credit.ranks, credit.reward, lifted, seed)
         example = example_of(credit)
         if example is not None:
             self._ranker.learn(example, seed)
@@ -218,13 +227,17 @@ class Learner:
         self._affinity.learn(record.understanding.intent, record.types[credit.position - 1])
         self._progress.credited(credit)
 
+    def _score(self, record: DecisionRecord) -> Score:
+        model = self._ranker.model()
+        return lambda features: self._live_ranker.scores(features, record.answered, model)
+
     def _close(self) -> dict[str, Mapping[str, float]]:
         """Learns from the decisions whose window has closed; returns the rewards of those nobody acted on: none."""
         unrewarded: dict[str, Mapping[str, float]] = {}
         for record, rewards in () if self._events_behind else self._attribution.close():
             self._comparisons.closed(record, rewards, self._options.prices)
             if not rewards:
-                self._allocation.learn(record.x, asked_depths(record), {}, None, seed_of(record.id))
+                self._allocation.learn(record.x, asked_depths(record), {}, None, {}, seed_of(record.id))
                 unrewarded[record.id] = {}
         return unrewarded
 
@@ -289,6 +302,7 @@ class Learner:
         self._ranker = ranker_learner(content)
         self._likelihoods = likelihoods(content)
         self._affinity = type_affinity(content)
+        self._actions = document_actions(content)
         self._progress = Progress.from_state(content["progress"]) if content else Progress()
         self._comparisons = Comparisons.from_state(content.get("comparisons", {}))
         positions: Mapping[str, Any] = content.get("positions", {"decisions": "0", "events": {}})
@@ -323,6 +337,7 @@ class Learner:
             "ranker": self._ranker.to_state(),
             "likelihoods": self._likelihoods.to_dict(),
             "affinity": self._affinity.to_state(),
+            "actions": self._actions.to_state(),
             "progress": self._progress.to_state(),
             "comparisons": self._comparisons.to_state(),
             "attribution": self._attribution.to_state(),
