@@ -136,11 +136,11 @@ def test_what_stands_far_down_keeps_the_linear_order_below_the_rest(learner: Ran
 @needs_lightgbm
 def test_nothing_to_gain_no_trees() -> None:
     made = RankerLearner()
-    rng = np.random.default_rng(0)
     for i in range(200):
-        features = rng.random((10, len(NAMES))).astype(np.float32)
-        position = int(rng.integers(10)) + 1
-        made.learn(Example(f"d{i}", f"query {i}", NAMES, features, 10, position, 1.0), i)
+        features, wanted = middling(i)
+        features[wanted, NAMES.index("lexical.bm25:score")] = 1.0
+        features[:, NEWNESS] = 0.0
+        made.learn(Example(f"d{i}", f"query {i}", NAMES, features, 12, wanted + 1, 1.0), i)
     made.refit()
     assert made.trees is None
     assert worth("lambdamart", made.model()) == worth("linear", made.model())

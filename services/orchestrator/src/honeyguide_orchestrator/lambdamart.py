@@ -6,8 +6,8 @@ Position bias is corrected by weighting every group with the inverse of the prob
 looked at (Joachims, Swaminathan and Schnabel 2017). In half of the groups what memory knows of the very query is
 hidden, as it is from half of the linear ranker's steps, or queries never seen would suffer.
 
-How many trees there are is chosen by cross-validation over queries, so that a repeated query is never on both sides;
-it may be none.
+How many trees there are is chosen by cross-validation over queries, so that a repeated query is never on both sides.
+It is none unless the gain over the linear ranker exceeds its standard error.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def fit(
     table = _table(groups, base, examination)
     if table is None:
         return None
-    totals = np.zeros(len(ROUNDS) + 1)
+    gains = np.zeros((len(table.weights), len(ROUNDS)))
     for fold in range(FOLDS):
         held, rest = np.flatnonzero(table.folds == fold), np.flatnonzero(table.folds != fold)
         if not len(held) or not len(rest):
@@ -129,15 +129,14 @@ def fit(
         booster = _boost(table.of(rest), max(ROUNDS), stop)
         if booster is None:
             return None
-        totals += _worth(booster, table.of(held))
-    best = int(totals.argmax())
-    if best == 0:
+        gains[held] = _gains(booster, table.of(held))
+    best = int(gains.mean(axis=0).argmax())
+    if gains[:, best].mean() <= gains[:, best].std() / len(gains) ** 0.5:
         return None
-    booster = _boost(table, ROUNDS[best - 1], stop)
+    booster = _boost(table, ROUNDS[best], stop)
     if booster is None:
         return None
-    text = booster.model_to_string(num_iteration=ROUNDS[best - 1])
-    return Trees(pack(text), table.names, dict(base), actions, ROUNDS[best - 1])
+    return Trees(pack(booster.model_to_string()), table.names, dict(base), actions, ROUNDS[best])
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,15 +234,15 @@ def _boost(table: _Table, rounds: int, stop: Event) -> Any:
     return booster
 
 
-def _worth(booster: Any, table: _Table) -> npt.NDArray[np.float64]:
-    """What the documents acted on earn on average, by number of trees: none, and each of `ROUNDS`."""
-    worth = np.zeros(len(ROUNDS) + 1)
-    for i, rounds in enumerate((0, *ROUNDS)):
-        scores = table.base
-        if rounds:
-            scores = scores + booster.predict(table.rows, num_iteration=rounds, num_threads=1)
-        for g, weight in enumerate(table.weights):
-            part = slice(table.begins[g], table.begins[g + 1])
-            graded = np.flatnonzero(table.grades[part])
-            worth[i] += weight * sum(earned(scores[part], int(row)) for row in graded)
-    return worth
+def _gains(booster: Any, table: _Table) -> npt.NDArray[np.float64]:
+    """What the documents acted on earn more than without trees, [G, len(ROUNDS)]: by group and number of trees."""
+    corrections = [booster.predict(table.rows, num_iteration=rounds, num_threads=1) for rounds in ROUNDS]
+    gains = np.zeros((len(table.weights), len(ROUNDS)))
+    for g, weight in enumerate(table.weights.tolist()):
+        part = slice(int(table.begins[g]), int(table.begins[g + 1]))
+        base, graded = table.base[part], np.flatnonzero(table.grades[part]).tolist()
+        before = sum(earned(base, row) for row in graded)
+        for i, correction in enumerate(corrections):
+            scores = base + correction[part].astype(np.float32)
+            gains[g, i] = weight * (sum(earned(scores, row) for row in graded) - before)
+    return gains
