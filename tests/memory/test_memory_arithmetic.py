@@ -55,8 +55,19 @@ def test_near_queries_speak_by_similarity_and_evidence() -> None:
     assert from_near(near, strength=2.0) == pytest.approx({b"a": 2 / 4 + 0.5 * 6 / 20, b"c": 0.5 * 12 / 20})
 
 
-def test_words_are_averaged() -> None:
-    assert from_words([observed(a=1, b=3), NOTHING, observed(b=5)]) == pytest.approx({b"a": 1 / 8, b"b": 7 / 8})
+def test_words_are_multiplied() -> None:
+    # Base rates a 1/8, b 7/8; two pseudo actions of them make P(a | first) (1 + 1/4) / 6, P(a | second) (0 + 1/4) / 7.
+    a, b = 1.25 / 6 * (0.25 / 7) / 0.125, 4.75 / 6 * (6.75 / 7) / 0.875
+    found = from_words([observed(a=1, b=3), NOTHING, observed(b=5)])
+    assert found == pytest.approx({b"a": a / (a + b), b"b": b / (a + b)})
+    assert from_words([observed(a=1, b=3)]) == pytest.approx({b"a": 0.25, b"b": 0.75})
+    assert from_words([observed(a=-1)]) == from_words([]) == {}
+
+
+def test_what_all_words_speak_for_leads_what_a_frequent_one_does() -> None:
+    frequent, rare = observed(a=60, b=40), observed(b=4, c=1)
+    found = from_words([frequent, rare])
+    assert max(found, key=lambda document: found[document]) == b"b"
 
 
 def test_entropy_and_top_share() -> None:

@@ -255,3 +255,27 @@ async def test_bad_input_is_named(memory: Memory) -> None:
         await memory.memory.CompleteQueries(memory_pb2.CompleteQueriesRequest(prefix="x", limit=0))
     with pytest.raises(InvalidArgument, match="actions"):
         await memory.record(*[good] * 1_001)
+
+
+async def test_recall_tells_what_is_tied_to_the_query(memory: Memory) -> None:
+    await memory.put(Document(id="p", type="film", title="halo"), Document(id="a", type="film", title="glory"))
+    await memory.act("halo", "a", NOW_S - 3 * DAY_S)
+    await memory.act("halo", "b", NOW_S - 3 * DAY_S, weight=-0.5)
+    await memory.act("hallo", "n", NOW_S)
+    found = await memory.recall("halo")
+    columns = np.frombuffer(found.features, "<f4").reshape(len(found.document_ids), len(found.feature_names))
+    rows = {
+        id: dict(zip(found.feature_names, row.tolist(), strict=True))
+        for id, row in zip(found.document_ids, columns, strict=True)
+    }
+    assert set(rows) == {"a", "b", "n", "p"}
+    assert rows["a"]["q2e_short"] == pytest.approx(0.5)
+    assert rows["a"]["q2e_long"] == pytest.approx(2 ** (-3 / 42))
+    assert rows["a"]["recency"] == pytest.approx(0.5)
+    assert rows["b"]["q2e_short"] == pytest.approx(-0.25)
+    # Predicted .5, near .25 and words .15 of .9 in all.
+    assert rows["p"]["q2e_prior"] == pytest.approx(5 / 9)
+    assert rows["n"]["q2e_prior"] == pytest.approx(2.5 / 9)
+    assert rows["a"]["q2e_prior"] == pytest.approx(1.5 / 9)
+    assert rows["n"]["q2e_long"] == 0.0
+    assert not (await memory.recall("")).document_ids

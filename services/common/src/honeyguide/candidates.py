@@ -18,6 +18,9 @@ Q2E = "q2e"
 Q2E_ACTIONS = "q2e_actions"
 RECENCY = "recency"
 TREND = "trend"
+Q2E_PRIOR = "q2e_prior"
+Q2E_SHORT = "q2e_short"
+Q2E_LONG = "q2e_long"
 
 
 @dataclass(frozen=True, slots=True)

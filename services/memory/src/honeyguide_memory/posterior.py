@@ -15,6 +15,9 @@ import numpy as np
 
 from honeyguide_memory.mass import Masses
 
+WORD_STRENGTH = 2.0
+"""Actions that the base rate of a query's words counts as, against those of one word."""
+
 
 def posterior(
     observed: Masses, sources: Iterable[tuple[float, Mapping[bytes, float]]], strength: float
@@ -60,13 +63,28 @@ def from_near(near: Sequence[tuple[float, Masses]], strength: float) -> dict[byt
 
 
 def from_words(words: Iterable[Masses]) -> dict[bytes, float]:
-    """Mean over the known words of P(document | word)."""
+    """Naive Bayes over the known words: p(d) times the product of P(d | word) / p(d), made to add up to 1.
+
+    The base rate p is the mean of P(d | word) over these words, and each P(d | word) is drawn towards it by
+    `WORD_STRENGTH` pseudo actions, as n(d, word) may be 0 for want of evidence. So a document that all words speak for
+    leads those that one frequent word does.
+    """
     known = [(observed, np.maximum(observed.net, 0.0)) for observed in words]
     known = [(observed, wanted) for observed, wanted in known if wanted.sum() > 0]
-    scores: dict[bytes, float] = {}
-    for observed, wanted in known:
-        shares = wanted / wanted.sum() / len(known)
-        for document, share in zip(observed.targets, shares.tolist(), strict=True):
-            if share > 0:
-                scores[document] = scores.get(document, 0.0) + share
-    return scores
+    rows: dict[bytes, int] = {}
+    for observed, _ in known:
+        for document in observed.targets:
+            rows.setdefault(document, len(rows))
+    counts = np.zeros((len(known), len(rows)))
+    for word, (observed, wanted) in enumerate(known):
+        counts[word, [rows[document] for document in observed.targets]] = wanted
+    totals = counts.sum(axis=1, keepdims=True)
+    base = (counts / totals).mean(axis=0) if known else np.zeros(0)
+    likely = np.flatnonzero(base > 0)
+    base = base[likely]
+    smoothed = (counts[:, likely] + WORD_STRENGTH * base) / (totals + WORD_STRENGTH)
+    logs = np.log(base) + np.log(smoothed / base).sum(axis=0)
+    shares = np.exp(logs - logs.max(initial=-np.inf))
+    shares /= max(float(shares.sum()), 1e-12)
+    documents = list(rows)
+    return {documents[row]: share for row, share in zip(likely.tolist(), shares.tolist(), strict=True)}

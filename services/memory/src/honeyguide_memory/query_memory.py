@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from honeyguide_memory.batch import Batch, Pending
 from honeyguide_memory.grams import gram_slots, nearest
 from honeyguide_memory.layout import Layout, Owner, owner_id, prediction_id
 from honeyguide_memory.mass import HalfLives, Masses, masses, masses_of_each
+from honeyguide_memory.posterior import from_words
+from honeyguide_memory.settings import MemorySettings
 
 WORDS_ASKED_MAX = 8
 _PAIR = struct.Struct("<HHH")
@@ -42,6 +45,7 @@ class QueryMemory:
         self._owner = owner_id(Owner.QUERY, " ".join(self._words))
         self._slots = gram_slots(self._words)
         self._near: list[tuple[float, Pending[list[bytes]]]] = []
+        self._nearest: list[tuple[bytes, float]] | None = None
 
     def ask_observed(self, batch: Batch) -> None:
         """Asks for observed pairs and for the names of near queries."""
@@ -65,12 +69,21 @@ class QueryMemory:
         self._near = [
             (similarity, batch.ask(("HGETALL", self._layout.owner_key(owner)), _as_is))
             for owner, similarity in self.nearest()
+            if similarity >= self._limits.similarity_min
         ]
 
     def nearest(self) -> list[tuple[bytes, float]]:
-        """Other known queries and their similarity, most similar first."""
-        found = [posting.value for posting in self._postings]
-        return nearest(found, self._owner, len(self._slots), self._limits.similarity_min, self._limits.queries_max)
+        """Other known queries, however little alike, and their similarity, most similar first."""
+        if self._nearest is None:
+            found = [posting.value for posting in self._postings]
+            self._nearest = nearest(found, self._owner, len(self._slots), 0.0, self._limits.queries_max)
+        return self._nearest
+
+    @property
+    def nearest_similarity(self) -> float:
+        """Similarity of the nearest other known query, in [0, 1]; 0 = none."""
+        found = self.nearest()
+        return found[0][1] if found else 0.0
 
     @property
     def observed(self) -> Masses:
@@ -92,6 +105,17 @@ class QueryMemory:
         """Near queries: similarity and observed pairs."""
         found = masses_of_each([pending.value for _, pending in self._near], self._now_s, self._lives)
         return [(similarity, pairs) for (similarity, _), pairs in zip(self._near, found, strict=True)]
+
+    def sources(
+        self, predicted: Mapping[bytes, float], near: Mapping[bytes, float], settings: MemorySettings
+    ) -> list[tuple[float, Mapping[bytes, float]]]:
+        """What the query's prior is mixed of (see `posterior.mix`): predicted pairs, near queries, words."""
+        words_say = from_words(self.by_word)
+        return [
+            (settings.prior_predicted, predicted),
+            (settings.prior_near, near),
+            (settings.prior_words, words_say),
+        ]
 
     def _masses(self, reply: list[bytes]) -> Masses:
         return masses(reply, self._now_s, self._lives)

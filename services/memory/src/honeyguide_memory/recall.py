@@ -1,21 +1,28 @@
-"""What memory knows of a query and a user, in one round trip: the context of a decision."""
+"""What memory knows of a query and a user, in one round trip, or two if near queries help: the context of a
+decision, and evidence to rank by."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from honeyguide.documents import DAY_S, Context
 from honeyguide.query import Taste
 from honeyguide_memory.batch import Batch, Pending
+from honeyguide_memory.known import Known, known
 from honeyguide_memory.layout import Layout, Owner, owner_id
 from honeyguide_memory.mass import HalfLives, Masses, masses
+from honeyguide_memory.posterior import from_near, mix
 from honeyguide_memory.query_memory import NearLimits, QueryMemory
 from honeyguide_memory.settings import MemorySettings
 from honeyguide_memory.store import Store
 
 TASTE_MAX = 50
+
+NEAR_ACTIONS = 5.0
+"""A query with this many times more actions than the prior counts as hardly gains from near queries: they are not
+asked, which saves a round trip for the queries that come most often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,7 @@ class Recollection:
     near_similarity: float = 0.0
     user_actions: float = 0.0
     taste: Taste = Taste()
+    known: Known = field(default_factory=Known)
 
 
 class Recall:
@@ -39,33 +47,47 @@ class Recall:
         self._lives = HalfLives(
             settings.half_life_short_days * DAY_S, settings.half_life_long_days * DAY_S, settings.short_share
         )
-        self._session_s = settings.session_s
+        self._settings = settings
 
     async def recall(self, normalized_query: str, context: Context) -> Recollection:
         """What is known as of the context's time."""
         batch = Batch(self._store)
         query = None
         if normalized_query:
-            query = QueryMemory(normalized_query, context.time_s, self._layout, self._lives, NearLimits(1, 0.0))
+            settings = self._settings
+            limits = NearLimits(settings.near_queries_max, settings.near_similarity_min)
+            query = QueryMemory(normalized_query, context.time_s, self._layout, self._lives, limits)
             query.ask_observed(batch)
+            query.ask_prior(batch)
         user = self._ask(batch, Owner.USER, context.user_id, context.time_s)
         session = self._ask(batch, Owner.SESSION, context.session_id, context.time_s)
         await batch.run()
+        if query and np.maximum(query.observed.long, 0.0).sum() < NEAR_ACTIONS * self._settings.prior_strength:
+            query.ask_near(batch)
+            await batch.run()
         observed = query.observed if query else None
         entropy, top_share = spread(observed) if observed else (0.0, 0.0)
-        nearest = query.nearest() if query else []
         of_user, of_session = user.value if user else None, session.value if session else None
         return Recollection(
             actions=float(observed.positive.sum()) if observed else 0.0,
             entropy=entropy,
             top_share=top_share,
-            near_similarity=nearest[0][1] if nearest else 0.0,
+            near_similarity=query.nearest_similarity if query else 0.0,
             user_actions=float(of_user.positive.sum()) if of_user else 0.0,
             taste=Taste(
-                newest_first(of_session, context.time_s - self._session_s) if of_session else (),
+                newest_first(of_session, context.time_s - self._settings.session_s) if of_session else (),
                 newest_first(of_user) if of_user else (),
             ),
+            known=self._known(query, context.time_s) if query else Known(),
         )
+
+    def _known(self, query: QueryMemory, now_s: float) -> Known:
+        # Whether a predicted pair is of the document's present version is not looked up: a document that was found
+        # otherwise and was once predicted for the query is no bad guess.
+        predicted = {pair.document: float(pair.score) for pair in query.predicted}
+        near = from_near(query.near, self._settings.prior_strength)
+        prior = mix(query.sources(predicted, near, self._settings))
+        return known(query.observed, prior, now_s, self._lives)
 
     def _ask(self, batch: Batch, kind: Owner, name: str, now_s: float) -> Pending[Masses] | None:
         if not name:

@@ -18,7 +18,7 @@ from honeyguide_memory.batch import Batch
 from honeyguide_memory.layout import Layout, Owner, owner_id
 from honeyguide_memory.lists import Entries, ListReader, newest, trending, wanted_with
 from honeyguide_memory.mass import NOTHING, HalfLives, masses
-from honeyguide_memory.posterior import from_near, from_words, posterior
+from honeyguide_memory.posterior import from_near, posterior
 from honeyguide_memory.query_memory import NearLimits, QueryMemory
 from honeyguide_memory.records import RecordFilter
 from honeyguide_memory.settings import MemorySettings
@@ -173,19 +173,14 @@ class _Retrieval:
             if pair.document in shelf.records and shelf.records[pair.document].stamp == pair.stamp
         }
         near = self._near
-        words = from_words(self._query.by_word)
-        known = {*predicted, *near, *words, *self._query.observed.targets}
+        sources = self._query.sources(predicted, near, settings)
+        known = {*self._query.observed.targets, *(document for _, scores in sources for document in scores)}
         popularity = {
             document: math.log1p(record.popularity) + shelf.actions(document)
             for document, record in shelf.records.items()
             if document in known
         }
-        sources = (
-            (settings.prior_predicted, predicted),
-            (settings.prior_near, near),
-            (settings.prior_words, words),
-            (settings.prior_popularity, popularity),
-        )
+        sources.append((settings.prior_popularity, popularity))
         return posterior(self._query.observed, sources, settings.prior_strength)
 
     def _candidates(self, entries: Entries, shelf: Shelf, q2e: Mapping[bytes, float], strategy: str) -> Candidates:

@@ -17,6 +17,7 @@ from honeyguide.errors import InvalidArgument
 from honeyguide.server import Registration
 from honeyguide_memory.actions import Action, ActionRecorder
 from honeyguide_memory.completion import Completer
+from honeyguide_memory.known import FEATURES
 from honeyguide_memory.recall import Recall
 
 ACTIONS_PER_CALL_MAX = 1_000
@@ -61,6 +62,9 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
             taste=retriever_pb2.Taste(
                 session_document_ids=found.taste.session_document_ids, user_document_ids=found.taste.user_document_ids
             ),
+            document_ids=found.known.document_ids,
+            feature_names=FEATURES,
+            features=found.known.features.astype("<f4").tobytes(),
         )
 
     async def RecordActions(

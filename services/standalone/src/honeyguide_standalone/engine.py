@@ -39,6 +39,7 @@ class Engine:
         redis_url: a Redis that is there already; None = a Valkey server of our own, which ends with the engine.
         key_prefix: of everything in Redis; engines that share a Redis need different ones.
         learner: whether this engine learns; several may, one of them does at a time.
+        intervals_s: pause between two looks for new events, and for new snapshots; None = as set.
 
     `connections` are to the retrieving services by name, for whoever wants to speak to them directly.
 
@@ -50,12 +51,19 @@ class Engine:
     """
 
     def __init__(
-        self, data_dir: Path, redis_url: str | None = None, key_prefix: str = "hg", learner: bool = True
+        self,
+        data_dir: Path,
+        redis_url: str | None = None,
+        key_prefix: str = "hg",
+        learner: bool = True,
+        intervals_s: float | None = None,
     ) -> None:
         self._data_dir = data_dir
         self._wanted_redis_url = redis_url
         self._key_prefix = key_prefix
         self._learner = learner
+        names = ("learn_interval_s", "snapshot_interval_s", "refresh_interval_s")
+        self._intervals = {} if intervals_s is None else dict.fromkeys(names, intervals_s)
         self._stack = AsyncExitStack()
         self._api: Api | None = None
         self.redis_url = redis_url or ""
@@ -83,6 +91,7 @@ class Engine:
                 key_prefix=self._key_prefix,
                 learner=self._learner,
                 retrievers_file=None,
+                **self._intervals,
             )
             self.registrations = await stack.enter_async_context(open_orchestrator(settings, self.connections))
             self._api = Api(LocalConnection(self.registrations))

@@ -61,6 +61,9 @@ class RecallResponse(_message.Message):
     NEAR_SIMILARITY_FIELD_NUMBER: _builtins.int
     USER_ACTIONS_FIELD_NUMBER: _builtins.int
     TASTE_FIELD_NUMBER: _builtins.int
+    DOCUMENT_IDS_FIELD_NUMBER: _builtins.int
+    FEATURE_NAMES_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
     actions: _builtins.float
     """Decayed number of positive actions on this query."""
     entropy: _builtins.float
@@ -71,9 +74,24 @@ class RecallResponse(_message.Message):
     """Similarity of the nearest other known query, in [0, 1]; 0 = none."""
     user_actions: _builtins.float
     """Decayed number of actions of this user."""
+    features: _builtins.bytes
+    """The features: little-endian float32, row-major, one row of feature_names a document."""
     @_builtins.property
     def taste(self) -> _retriever_pb2.Taste:
         """What user and session acted on."""
+
+    @_builtins.property
+    def document_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Documents that memory ties to this query: those acted on, then the likeliest by predicted pairs, near queries and
+        words, each once; at most 300. Deleted ones may be among them.
+        """
+
+    @_builtins.property
+    def feature_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the columns of features: "q2e_prior" (share of the document in what is expected of the query before any
+        action on it; adds up to at most 1), "q2e_short" and "q2e_long" (positive less negative actions on it for this
+        query, decayed at either half-life), "recency" (of the newest of them, halved every short half-life).
+        """
 
     def __init__(
         self,
@@ -84,10 +102,13 @@ class RecallResponse(_message.Message):
         near_similarity: _builtins.float = ...,
         user_actions: _builtins.float = ...,
         taste: _retriever_pb2.Taste | None = ...,
+        document_ids: _abc.Iterable[_builtins.str] | None = ...,
+        feature_names: _abc.Iterable[_builtins.str] | None = ...,
+        features: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["taste", b"taste"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "entropy", b"entropy", "near_similarity", b"near_similarity", "taste", b"taste", "top_share", b"top_share", "user_actions", b"user_actions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "document_ids", b"document_ids", "entropy", b"entropy", "feature_names", b"feature_names", "features", b"features", "near_similarity", b"near_similarity", "taste", b"taste", "top_share", b"top_share", "user_actions", b"user_actions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

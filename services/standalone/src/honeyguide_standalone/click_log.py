@@ -1,0 +1,113 @@
+"""A log of past searches on disk: JSON Lines in the order of time, each with what the user acted on."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from honeyguide.documents import CONTEXT_CHARS_MAX, check_id, check_text, parse_time
+from honeyguide.errors import InvalidArgument
+
+LINE_CHARS_MAX = 65_536
+QUERY_CHARS_MAX = 2_000
+TIME_TOP_S = 253_402_300_800.0
+"""The end of the year 9999."""
+
+ACTIONS = ("click", "play", "like", "favourite", "purchase", "skip", "dislike")
+FIELDS = ("time", "query", "document_id", "user_id", "session_id", "action", "seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedAction:
+    """One line: at `time_s` (seconds since 1970-01-01) somebody searched `query` and acted on `document_id`.
+
+    `seconds` is how long a play was, and 0 for every other action.
+    """
+
+    line: int
+    time_s: float
+    query: str
+    document_id: str
+    user_id: str = ""
+    session_id: str = ""
+    action: str = "click"
+    seconds: float = 0.0
+
+
+def read_click_log(path: Path) -> Iterator[LoggedAction]:
+    """The actions of a log, one line at a time; blank lines are left out.
+
+    Raises:
+        InvalidArgument: the file cannot be read, or a line is wrong: its number, what is wrong and what is allowed.
+    """
+    last_s = -math.inf
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, text in enumerate(iter(lambda: file.readline(LINE_CHARS_MAX + 1), ""), 1):
+                where = f"{path}:{number}"
+                if len(text) > LINE_CHARS_MAX:
+                    raise InvalidArgument(where, f"is longer than {LINE_CHARS_MAX:,} characters")
+                if not text.strip():
+                    continue
+                action = _action(where, number, text)
+                if action.time_s < last_s:
+                    raise InvalidArgument(where, "is older than the line before it; sort the log by time")
+                last_s = action.time_s
+                yield action
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(str(path), f"is not UTF-8 text: {error.reason} at byte {error.start:,}") from None
+    except OSError as error:
+        raise InvalidArgument(str(path), error.strerror or str(error)) from None
+
+
+def count_actions(path: Path) -> int:
+    """How many actions a log holds; raises what `read_click_log` raises, so that nothing is replayed of a bad log."""
+    count = sum(1 for _ in read_click_log(path))
+    if not count:
+        raise InvalidArgument(str(path), "holds no action; each line is an object with time, query and document_id")
+    return count
+
+
+def _action(where: str, number: int, text: str) -> LoggedAction:
+    try:
+        row: Any = json.loads(text)
+    except ValueError as error:
+        raise InvalidArgument(where, f"is not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise InvalidArgument(where, "is not a JSON object with time, query and document_id")
+    unknown = sorted(row.keys() - set(FIELDS))
+    if unknown:
+        raise InvalidArgument(where, f"{unknown[0]!r} is not one of {', '.join(FIELDS)}")
+    for name in ("time", "query", "document_id"):
+        if name not in row:
+            raise InvalidArgument(where, f"has no {name}")
+    for name in ("query", "document_id", "user_id", "session_id", "action"):
+        if not isinstance(row.get(name, ""), str):
+            raise InvalidArgument(f"{where}: {name}", "is not text")
+    time_s = parse_time(f"{where}: time", row["time"])
+    if not 0 <= time_s < TIME_TOP_S:
+        raise InvalidArgument(f"{where}: time", "does not lie in the years 1970 to 9999; numbers are seconds")
+    check_text(f"{where}: query", row["query"], QUERY_CHARS_MAX)
+    check_id(f"{where}: document_id", row["document_id"])
+    for name in ("user_id", "session_id"):
+        check_text(f"{where}: {name}", row.get(name, ""), CONTEXT_CHARS_MAX)
+    action = row.get("action", "click")
+    if action not in ACTIONS:
+        raise InvalidArgument(f"{where}: action", f"{action[:80]!r} is not one of {', '.join(ACTIONS)}")
+    seconds = row.get("seconds", 0.0)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        raise InvalidArgument(f"{where}: seconds", "is not a number of 0 or more")
+    return LoggedAction(
+        number,
+        time_s,
+        row["query"],
+        row["document_id"],
+        row.get("user_id", ""),
+        row.get("session_id", ""),
+        action,
+        float(seconds),
+    )

@@ -1,0 +1,161 @@
+"""`honeyguide replay`: a log of past searches, run through a system."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from honeyguide.errors import InvalidArgument
+from honeyguide_standalone.api import Api
+from honeyguide_standalone.catalog import infer_catalog
+from honeyguide_standalone.click_log import count_actions, read_click_log
+from honeyguide_standalone.commands.index import index_file
+from honeyguide_standalone.commands.session import DATA_DIR, DataDirOption, TargetOption, connect, console, run
+from honeyguide_standalone.ingest import Bookmark, content_hash, sample_documents
+from honeyguide_standalone.replay import Replayed, ReplayOptions, Standing, replay
+
+PAUSE_S = 0.001
+"""Between two looks of a learner of our own: where every action is waited for, longer ones only cost time."""
+
+
+def replay_log(
+    log: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LOG.jsonl",
+            help="One action a line, in the order of time: time (ISO 8601 or seconds since 1970), query, document_id; "
+            "optional user_id, session_id, action.",
+        ),
+    ],
+    first: Annotated[int, typer.Option("--first", min=1, max=100, help="Results looked at: MRR@5, hit@5.")] = 5,
+    page_size: Annotated[int, typer.Option(min=1, max=100, help="Results that a search shows.")] = 10,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Search on only when the last action was learned from: slower, repeatable.")
+    ] = False,
+    feedback: Annotated[
+        bool, typer.Option("--feedback/--no-feedback", help="Send the actions, or only measure.")
+    ] = True,
+    policy: Annotated[str, typer.Option(help="Decide with this policy, for example full_depth.")] = "",
+    ranker: Annotated[str, typer.Option(help="Rank with this ranker, for example fusion.")] = "",
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Run the system in this process, over the data folder.")
+    ] = False,
+    documents: Annotated[
+        Path | None,
+        typer.Option("--documents", metavar="FILE.jsonl", help="With --in-process: index this catalogue first."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    target: TargetOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Replay a log of past searches: search as of then, see where what was acted on stands, send the action, next."""
+    total = count_actions(log)
+    if documents and not in_process:
+        raise InvalidArgument("--documents", "goes with --in-process; a running system is filled by `honeyguide index`")
+    if in_process and target:
+        raise InvalidArgument("--in-process", "runs a system of its own and has no --target")
+    options = ReplayOptions(first, page_size, wait, feedback, policy, ranker)
+
+    async def work() -> Replayed:
+        async with _own(data_dir or DATA_DIR, documents, wait) if in_process else _running(target, data_dir) as api:
+            with _bar(as_json) as bar:
+                task = bar.add_task(log.name, total=total, mrr=0.0)
+                return await replay(
+                    api,
+                    read_click_log(log),
+                    total,
+                    options,
+                    lambda now: bar.update(task, completed=now.whole.searches, mrr=now.whole.mrr),
+                )
+
+    replayed = run(work())
+    if as_json:
+        print(json.dumps(report(replayed, options), indent=2))
+    else:
+        _print(replayed, options)
+
+
+@contextlib.asynccontextmanager
+async def _running(target: str | None, data_dir: Path | None) -> AsyncIterator[Api]:
+    async with connect(target, data_dir) as (api, _, _):
+        yield api
+
+
+@contextlib.asynccontextmanager
+async def _own(folder: Path, documents: Path | None, wait: bool) -> AsyncIterator[Api]:
+    from honeyguide_standalone.engine import Engine  # all services at once: not for commands that only call them
+
+    async with Engine(folder, intervals_s=PAUSE_S if wait else None) as engine:
+        if documents:
+            await engine.api.configure(infer_catalog(sample_documents(documents)).to_proto())
+            await index_file(engine.api, documents, Bookmark(folder / "index", content_hash(documents), "local"))
+        yield engine.api
+
+
+def report(replayed: Replayed, options: ReplayOptions) -> dict[str, object]:
+    """A replay in plain values."""
+    return {
+        "searches": replayed.whole.searches,
+        "first": options.first,
+        "waited": options.wait,
+        "feedback": options.feedback,
+        "policy": options.policy,
+        "ranker": options.ranker,
+        "elapsed_s": round(replayed.elapsed_s, 3),
+        "waited_s": round(replayed.waited_s, 3),
+        "whole": _figures(replayed.whole),
+        "quarters": [_figures(quarter) for quarter in replayed.quarters],
+    }
+
+
+def _figures(standing: Standing) -> dict[str, float]:
+    count = max(standing.searches, 1)
+    return {
+        "searches": standing.searches,
+        "mrr": round(standing.mrr, 4),
+        "hit": round(standing.hit_rate, 4),
+        "calls": round(standing.calls / count, 2),
+        "candidates": round(standing.candidates / count, 1),
+    }
+
+
+def _bar(hidden: bool) -> Progress:
+    return Progress(
+        TextColumn("replaying {task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,} of {task.total:,} searches, MRR {task.fields[mrr]:.3f}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=hidden or not console.is_terminal,
+        transient=True,
+    )
+
+
+def _print(replayed: Replayed, options: ReplayOptions) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "searches", f"MRR@{options.first}", f"hit@{options.first}", "calls", "candidates"):
+        table.add_column(column, justify="left" if not column else "right")
+    named = [*((f"quarter {i}", quarter) for i, quarter in enumerate(replayed.quarters, 1)), ("all", replayed.whole)]
+    for name, standing in named:
+        count = max(standing.searches, 1)
+        table.add_row(
+            name,
+            f"{standing.searches:,}",
+            f"{standing.mrr:.3f}",
+            f"{standing.hit_rate:.3f}",
+            f"{standing.calls / count:.1f}",
+            f"{standing.candidates / count:.0f}",
+        )
+    console.print(table)
+    how = "each action learned from before the next search" if options.wait else "not waiting for the learner"
+    if not options.feedback:
+        how = "nothing sent, nothing learned"
+    rate = replayed.whole.searches / max(replayed.elapsed_s, 1e-9)
+    console.print(f"{replayed.elapsed_s:.1f} s, {rate:,.0f} searches/s; {how}")

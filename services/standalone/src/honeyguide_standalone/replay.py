@@ -1,0 +1,181 @@
+"""Replaying a log of past searches: search at its time, see where what was acted on stands, send the action, next."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from honeyguide.api.retrieval.v1 import document_pb2
+from honeyguide.api.search.v1 import feedback_pb2
+from honeyguide.documents import time_to_proto
+from honeyguide.errors import InvalidArgument, Unavailable
+from honeyguide_standalone.api import Api, new_event_id
+from honeyguide_standalone.click_log import LoggedAction
+
+LEARNED_WITHIN_S = 60.0
+POLL_FIRST_S = 0.001
+POLL_MOST_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """How to replay.
+
+    first: how many results are looked at (MRR@first). page_size: results a search shows, at least `first`. wait: True
+    to search on only when the learner's snapshot that a search reads from has taken the last action in. feedback:
+    False to measure only: nothing is sent, and nothing learned from the searches.
+    """
+
+    first: int = 5
+    page_size: int = 10
+    wait: bool = False
+    feedback: bool = True
+    policy: str = ""
+    ranker: str = ""
+
+
+@dataclass(slots=True)
+class Standing:
+    """Sums over some of the replayed searches."""
+
+    searches: int = 0
+    reciprocal_ranks: float = 0.0
+    hits: int = 0
+    calls: int = 0
+    candidates: int = 0
+
+    def add(self, position: int, calls: int, candidates: int) -> None:
+        """Adds a search; position from 1, 0 = not among the first."""
+        self.searches += 1
+        self.reciprocal_ranks += 1.0 / position if position else 0.0
+        self.hits += position > 0
+        self.calls += calls
+        self.candidates += candidates
+
+    @property
+    def mrr(self) -> float:
+        """Mean of 1 / position, 0 where the document was not among the first."""
+        return self.reciprocal_ranks / max(self.searches, 1)
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of the searches that had it among the first."""
+        return self.hits / max(self.searches, 1)
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What came of a replay: over all of it, and over each quarter of the log."""
+
+    total: int
+    whole: Standing = field(default_factory=Standing)
+    quarters: list[Standing] = field(default_factory=lambda: [Standing() for _ in range(4)])
+    positions: list[int] = field(default_factory=list)
+    elapsed_s: float = 0.0
+    waited_s: float = 0.0
+
+    def add(self, position: int, calls: int, candidates: int) -> None:
+        """Adds the next search of the log."""
+        quarter = min(3, 4 * self.whole.searches // max(self.total, 1))
+        self.whole.add(position, calls, candidates)
+        self.quarters[quarter].add(position, calls, candidates)
+        self.positions.append(position)
+
+
+async def replay(
+    api: Api,
+    actions: Iterable[LoggedAction],
+    total: int,
+    options: ReplayOptions,
+    told: Callable[[Replayed], None] = lambda replayed: None,
+) -> Replayed:
+    """Replays actions one after the other; `told` hears of each search as it is done.
+
+    Raises:
+        InvalidArgument: the system refuses an action of the log; the message names the line.
+        Unavailable: the system does not answer, or its learner takes nothing in while it is waited for.
+    """
+    replayed = Replayed(total)
+    begin = time.perf_counter()
+    learned = _Learned(api, await _events_learned(api)) if options.wait and options.feedback else None
+    for action in actions:
+        position, calls, candidates, decision_id = await _search(api, action, options)
+        replayed.add(position, calls, candidates)
+        if options.feedback:
+            await _send(api, action, decision_id)
+            if learned:
+                replayed.waited_s += await learned.one_more()
+        replayed.elapsed_s = time.perf_counter() - begin
+        told(replayed)
+    return replayed
+
+
+async def _search(api: Api, action: LoggedAction, options: ReplayOptions) -> tuple[int, int, int, str]:
+    try:
+        response = await api.search(
+            action.query,
+            context=_context(action),
+            page_size=max(options.page_size, options.first),
+            explain=True,
+            policy=options.policy,
+            ranker=options.ranker,
+            untracked=not options.feedback,
+        )
+    except InvalidArgument as error:
+        raise InvalidArgument(f"line {action.line}", error.message) from None
+    shown = [result.document.id for result in response.results[: options.first]]
+    position = shown.index(action.document_id) + 1 if action.document_id in shown else 0
+    asked = [outcome for outcome in response.explanation.strategies if outcome.depth > 0]
+    return position, len(asked), sum(outcome.returned for outcome in asked), response.decision_id
+
+
+async def _send(api: Api, action: LoggedAction, decision_id: str) -> None:
+    event = feedback_pb2.FeedbackEvent(
+        event_id=new_event_id(),
+        decision_id=decision_id,
+        document_id=action.document_id,
+        action=feedback_pb2.ActionType.Value(f"ACTION_TYPE_{action.action.upper()}"),
+        seconds=action.seconds,
+        time=time_to_proto(action.time_s),
+        query=action.query,
+        context=_context(action),
+    )
+    (acknowledgement,) = await api.feedback([event])
+    if acknowledgement.status == feedback_pb2.EVENT_STATUS_REJECTED:
+        raise InvalidArgument(f"line {action.line}: {acknowledgement.field}", acknowledgement.description)
+
+
+def _context(action: LoggedAction) -> document_pb2.Context:
+    return document_pb2.Context(user_id=action.user_id, session_id=action.session_id, time=time_to_proto(action.time_s))
+
+
+class _Learned:
+    """Waits for the learner, by the number of events that its newest snapshot has taken in.
+
+    Of a system that others send feedback to as well, their events count too: then waiting is only roughly right.
+    """
+
+    def __init__(self, api: Api, events: int) -> None:
+        self._api = api
+        self._wanted = events
+
+    async def one_more(self) -> float:
+        """Waits until one more event is taken in; returns the seconds that took."""
+        self._wanted += 1
+        begin = time.perf_counter()
+        pause_s = POLL_FIRST_S
+        while await _events_learned(self._api) < self._wanted:
+            if time.perf_counter() - begin > LEARNED_WITHIN_S:
+                raise Unavailable(
+                    f"the learner has taken in nothing for {LEARNED_WITHIN_S:g} s; is one running "
+                    "(HONEYGUIDE_ORCHESTRATOR_LEARNER)?"
+                )
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, POLL_MOST_S)
+        return time.perf_counter() - begin
+
+
+async def _events_learned(api: Api) -> int:
+    return sum((await api.progress(1)).events.values())
