@@ -10,7 +10,9 @@ import numpy.typing as npt
 from honeyguide.candidates import CREATED_DAY, POPULARITY, Q2E, Q2E_ACTIONS, RECENCY, TREND
 from honeyguide.documents import DAY_S
 from honeyguide.query import Taste, Understanding
+from honeyguide_orchestrator.document_actions import NO_ACTIONS, DocumentActions
 from honeyguide_orchestrator.merge import Merged
+from honeyguide_orchestrator.query_evidence import expected, on_log_scale, seen
 
 Floats = npt.NDArray[np.float32]
 
@@ -30,13 +32,21 @@ GENERAL = (
     "type_meant",
     "type_affinity",
     "acted_on",
+    "expected",
+    "q2e_short",
+    "q2e_long",
+    "actions_day",
+    "actions_long",
 )
 """Features that do not belong to one strategy."""
 
 PER_STRATEGY = ("found", "reciprocal_rank", "top", "score")
 """Features that every strategy has, named `<strategy>:<feature>`."""
 
-OF_QUERY_MEMORY = ("q2e", "q2e_actions", "recency", "memory.query:", "memory.near:")
+CONTENT = ("lexical.", "vector.dense", "vector.sparse")
+"""Prefixes of the strategies whose lists say how well a document matches a query's words."""
+
+OF_QUERY_MEMORY = ("q2e", "q2e_actions", "q2e_short", "q2e_long", "recency", "memory.query:", "memory.near:")
 """Prefixes of the features that know this very query; see `LinearLearner`."""
 
 
@@ -51,13 +61,15 @@ def candidate_features(
     taste: Taste,
     type_affinity: Mapping[str, float],
     time_s: float,
+    actions: DocumentActions = NO_ACTIONS,
 ) -> Floats:
     """Features [N, len(feature_names(merged.strategies))], float32, of order 1.
 
     Per strategy: found (0 or 1), reciprocal rank 61 / (60 + rank), top 1 / rank, and the score min-max normalised in
     its list; all 0 where not found. Then agreement (share of the strategies that found it), the best reciprocal rank,
-    log popularity relative to the list's largest, newness (halved every year), what memory knows, and how far the
-    document and its type are what the query was understood to mean.
+    log popularity relative to the list's largest, newness (halved every year), what memory knows, how far the
+    document and its type are what the query was understood to mean; and, whichever strategy found the document, what
+    was expected of it and seen on this query (see `query_evidence`), and people's actions on it in a day and for long.
     """
     count, strategies = merged.ranks.shape
     found = merged.ranks > 0
@@ -75,9 +87,11 @@ def candidate_features(
         general[:, 2] = popularity / max(float(popularity.max()), 1e-6)
         age_days = np.maximum(time_s / DAY_S - merged.shared[CREATED_DAY], 0)
         general[:, 3] = np.where(merged.shared[CREATED_DAY] > 0, np.exp2(-age_days / 365), 0)
+        remembered = merged.remembered
+        known = remembered.of(merged.document_ids)
         general[:, 4] = np.log1p(100 * merged.shared[Q2E]) / np.log1p(100)
-        general[:, 5] = np.log1p(merged.shared[Q2E_ACTIONS]) / 3
-        general[:, 6] = merged.shared[RECENCY]
+        general[:, 5] = np.log1p(np.maximum(merged.shared[Q2E_ACTIONS], known[:, 2])) / 3
+        general[:, 6] = np.maximum(merged.shared[RECENCY], known[:, 3])
         general[:, 7] = np.log1p(np.maximum(merged.shared[TREND], 0)) / 3
         named, meant = _meant(understanding)
         acted_on = {*taste.session_document_ids, *taste.user_document_ids}
@@ -86,6 +100,15 @@ def candidate_features(
             general[i, 9] = meant.get(type, 0.0)
             general[i, 10] = type_affinity.get(type, 0.0)
             general[i, 11] = document_id in acted_on
+        acted = actions.of(merged.document_ids, time_s)
+        content = [s for s, name in enumerate(merged.strategies) if name.startswith(CONTENT)]
+        standing = per[:, content, 1:].mean(axis=(1, 2)) if content else np.zeros(count, np.float32)
+        prior = expected(known[:, 0], standing, acted[:, 1] + popularity)
+        short, long = remembered.totals.tolist()
+        general[:, 12] = on_log_scale(prior)
+        general[:, 13] = seen(known[:, 1], short, prior)
+        general[:, 14] = seen(known[:, 2], long, prior)
+        general[:, 15:] = np.log1p(acted) / 3
     return np.concatenate([general, per.reshape(count, strategies * len(PER_STRATEGY))], axis=1)
 
 

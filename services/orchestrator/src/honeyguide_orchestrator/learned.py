@@ -9,6 +9,7 @@ from typing import Any
 from honeyguide.retriever import Kind, Need, Strategy
 from honeyguide_orchestrator.allocation_learner import AllocationLearner, StrategyTraits
 from honeyguide_orchestrator.allocation_model import AllocationModel
+from honeyguide_orchestrator.document_actions import DocumentActions
 from honeyguide_orchestrator.likelihood import Likelihoods
 from honeyguide_orchestrator.ranker import RankerModel
 from honeyguide_orchestrator.ranker_learner import RankerLearner
@@ -26,6 +27,7 @@ class Learned:
     ranker: RankerModel
     likelihoods: Likelihoods
     affinity: TypeAffinity
+    actions: DocumentActions
 
 
 class LearnedModels:
@@ -60,6 +62,7 @@ class LearnedModels:
             ranker=ranker_learner(content).model(),
             likelihoods=likelihoods(content),
             affinity=type_affinity(content),
+            actions=document_actions(content),
         )
 
 
@@ -91,3 +94,9 @@ def type_affinity(content: Mapping[str, Any]) -> TypeAffinity:
     """The habits by type as a snapshot has them."""
     state = content.get("affinity")
     return TypeAffinity.from_state(state) if state else TypeAffinity()
+
+
+def document_actions(content: Mapping[str, Any]) -> DocumentActions:
+    """Actions by document as a snapshot has them."""
+    state = content.get("actions")
+    return DocumentActions.from_state(state) if state else DocumentActions()

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide.candidates import CREATED_DAY, POPULARITY, Q2E, Q2E_ACTIONS, RECENCY, TREND, Candidates
+from honeyguide_orchestrator.query_evidence import NOTHING_REMEMBERED, Remembered
 
 Floats = npt.NDArray[np.float32]
 
@@ -22,6 +23,7 @@ class Merged:
     ranks: [N, S] int16, rank from 1 in each strategy's list, 0 = not in it.
     scores: [N, S] float32, the strategies' own scores, 0 where not found.
     shared: by name of `SHARED_FEATURES`, [N] float32, the largest value that any strategy told.
+    remembered: what memory ties to the query, candidates and other documents.
     """
 
     document_ids: tuple[str, ...]
@@ -30,13 +32,17 @@ class Merged:
     ranks: npt.NDArray[np.int16]
     scores: Floats
     shared: Mapping[str, Floats]
+    remembered: Remembered = NOTHING_REMEMBERED
 
     def __len__(self) -> int:
         return len(self.document_ids)
 
 
-def merge(answers: Mapping[str, Candidates]) -> Merged:
-    """Merges the candidates of the strategies that answered; candidates come in order of first appearance."""
+def merge(answers: Mapping[str, Candidates], remembered: Remembered = NOTHING_REMEMBERED) -> Merged:
+    """Merges the candidates of the strategies that answered; candidates come in order of first appearance.
+
+    `remembered` is what memory ties to the query, whoever found it.
+    """
     rows: dict[str, int] = {}
     types: list[str] = []
     placed: list[npt.NDArray[np.int64]] = []
@@ -61,4 +67,4 @@ def merge(answers: Mapping[str, Candidates]) -> Merged:
         for name, column in candidates.features.items():
             if name in shared:
                 shared[name][own] = np.maximum(shared[name][own], column)
-    return Merged(tuple(rows), tuple(types), tuple(answers), ranks, scores, shared)
+    return Merged(tuple(rows), tuple(types), tuple(answers), ranks, scores, shared, remembered)

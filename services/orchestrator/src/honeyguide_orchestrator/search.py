@@ -36,6 +36,7 @@ from honeyguide_orchestrator.learned import Learned, LearnedModels
 from honeyguide_orchestrator.merge import Merged, merge
 from honeyguide_orchestrator.page_token import scope_of
 from honeyguide_orchestrator.policy import Draw, Policy, Situation, both
+from honeyguide_orchestrator.query_evidence import remembered_from_proto
 from honeyguide_orchestrator.ranker import Ranker, check_available, order_of
 from honeyguide_orchestrator.related import RELATED, RelatedEntities
 from honeyguide_orchestrator.result_page import ResultPages, SearchPage
@@ -153,7 +154,7 @@ class Searcher:
         outcomes = await self._retrieve(asked, decided.draw.rungs, learned)
         timer.lap("retrieve")
 
-        merged = merge(_answers(outcomes))
+        merged = merge(_answers(outcomes), recollection.remembered)
         timer.lap("merge")
 
         record = self._rank(query, asked, arms, decided, outcomes, merged, learned)
@@ -337,7 +338,9 @@ class Searcher:
         rows = {document_id: row for row, document_id in enumerate(merged.document_ids)}
         rankings = []
         for i, arm in enumerate(arms):
-            own = merge(own_candidates(_answers(outcomes), decided.apart[i])) if decided.apart else merged
+            own = merged
+            if decided.apart:
+                own = merge(own_candidates(_answers(outcomes), decided.apart[i]), merged.remembered)
             scores = arm.ranker.scores(_features(own, asked, learned), own.strategies, learned.ranker)
             rankings.append([rows[own.document_ids[at]] for at in order_of(scores)])
         order, teams = team_draft(rankings[0], rankings[1], query.page_size, self._rng)
@@ -367,7 +370,8 @@ def _answers(outcomes: Mapping[str, Outcome]) -> dict[str, Candidates]:
 
 def _features(merged: Merged, asked: RetrievalQuery, learned: Learned) -> Floats:
     affinity = learned.affinity.of(asked.understanding.intent)
-    return candidate_features(merged, asked.understanding, asked.taste, affinity, asked.context.time_s)
+    time_s = asked.context.time_s
+    return candidate_features(merged, asked.understanding, asked.taste, affinity, time_s, learned.actions)
 
 
 def _depths(rungs: Depths, learned: Learned) -> dict[str, int]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from honeyguide.documents import Context
 from honeyguide.query import Taste, Understanding
 from honeyguide_orchestrator.language import LATIN, shape
+from honeyguide_orchestrator.query_evidence import NOTHING_REMEMBERED, Remembered
 
 Floats = npt.NDArray[np.float32]
 
@@ -73,6 +74,7 @@ class Recollection:
     near_similarity: float = 0.0
     user_actions: float = 0.0
     taste: Taste = Taste()
+    remembered: Remembered = NOTHING_REMEMBERED
 
 
 def describe(

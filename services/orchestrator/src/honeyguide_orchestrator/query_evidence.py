@@ -1,0 +1,114 @@
+"""What is known of a query's documents: expected before any action on it, and what the actions on it say since.
+
+A query's actions are counts of a multinomial over documents with a Dirichlet prior of S pseudo actions (Gelman et al.,
+Bayesian Data Analysis, section 3.4), so that the posterior mean factors into what was expected and what was seen:
+
+    log P(d | q) = log p(d) + log [(S + n(d) / p(d)) / (S + N)].
+
+The prior p mixes what memory expects (predicted pairs, near queries, words) with how well the document matches, times
+how often people act on it: an exponential family over the mean standing in the lists of the strategies that look at
+the content. n and N are decayed, once fast and once slowly, and both are features: when they disagree, tastes have
+changed. Nothing known of a query leaves the second term 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from honeyguide.api.memory.v1 import memory_pb2
+from honeyguide.candidates import Q2E_LONG, Q2E_PRIOR, Q2E_SHORT, RECENCY
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+COLUMNS = (Q2E_PRIOR, Q2E_SHORT, Q2E_LONG, RECENCY)
+
+PRIOR_ACTIONS = 2.0
+"""S: actions that the prior counts as."""
+
+MATCH_SHARE = 0.3
+"""Weight in the prior of match times popularity against what memory expects, where memory expects anything."""
+
+MATCH_SHARPNESS = 6.0
+"""How many times likelier, as a logarithm, the best in every list is than one at the end of every list."""
+
+EXPECTED_MIN = 1e-3
+"""Floor of p(d): a document that nothing spoke for is not infinitely surprising."""
+
+GAIN_UNIT = 4.605170185988092
+"""log 100: what is seen is measured in hundredfolds, so that features are of order 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What memory ties to the query: rows of `columns` [n, len(COLUMNS)] by document id."""
+
+    rows: Mapping[str, int] = field(default_factory=dict)
+    columns: Floats = field(default_factory=lambda: np.zeros((0, len(COLUMNS)), np.float32))
+
+    def of(self, document_ids: Sequence[str]) -> Floats:
+        """[N, len(COLUMNS)] for these documents; 0 where memory knows nothing."""
+        found = np.zeros((len(document_ids), len(COLUMNS)), np.float32)
+        if self.rows:
+            known = [(i, self.rows[id]) for i, id in enumerate(document_ids) if id in self.rows]
+            if known:
+                at, rows = zip(*known, strict=True)
+                found[list(at)] = self.columns[list(rows)]
+        return found
+
+    @property
+    def totals(self) -> Floats:
+        """N at the short and at the long half-life: actions on all documents, those disliked on the whole left out."""
+        return np.maximum(self.columns[:, 1:3], 0).sum(axis=0)
+
+
+NOTHING_REMEMBERED = Remembered()
+
+
+def remembered_from_proto(message: memory_pb2.RecallResponse) -> Remembered:
+    """Reads the documents of a recall; one that does not fit its own columns counts as none."""
+    names, count = list(message.feature_names), len(message.document_ids)
+    matrix = np.frombuffer(message.features, "<f4")
+    if not count or matrix.size != count * len(names) or not np.isfinite(matrix).all():
+        return NOTHING_REMEMBERED
+    matrix = matrix.reshape(count, len(names))
+    columns = np.zeros((count, len(COLUMNS)), np.float32)
+    for at, name in enumerate(COLUMNS):
+        if name in names:
+            columns[:, at] = matrix[:, names.index(name)]
+    return Remembered({id: row for row, id in enumerate(message.document_ids)}, columns)
+
+
+def expected(remembered_prior: Floats, standing: Floats, popularity: Doubles) -> Doubles:
+    """p(d) of every candidate, [N].
+
+    Args:
+        remembered_prior: [N], what memory expects.
+        standing: [N], mean standing over the lists that look at the content, in [0, 1]; 0 = in none of them.
+        popularity: [N], actions on the document of late, 0 or more.
+    """
+    match = np.where(standing > 0, np.exp(MATCH_SHARPNESS * standing.astype(np.float64)) * (1.0 + popularity), 0.0)
+    total = match.sum()
+    if not total:
+        return remembered_prior.astype(np.float64)
+    match /= total
+    if not remembered_prior.any():
+        return match
+    return MATCH_SHARE * match + (1.0 - MATCH_SHARE) * remembered_prior
+
+
+def seen(actions: Floats, total: float, expected: Doubles) -> Doubles:
+    """log [(S + n(d) / p(d)) / (S + N)] in hundredfolds, [N]; a document disliked on the whole is as one never met."""
+    ratio = (PRIOR_ACTIONS + np.maximum(actions, 0) / np.maximum(expected, EXPECTED_MIN)) / (PRIOR_ACTIONS + total)
+    gain: Doubles = np.log(ratio) / GAIN_UNIT
+    return gain
+
+
+def on_log_scale(expected: Doubles) -> Doubles:
+    """p(d) on a logarithmic scale from 0 (far below 1 in 1,000) to 1 (certain)."""
+    scaled: Doubles = np.log1p(expected / EXPECTED_MIN) / np.log1p(1 / EXPECTED_MIN)
+    return scaled
