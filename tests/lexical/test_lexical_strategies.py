@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from honeyguide.api.retrieval.v1 import document_pb2, retriever_pb2
+from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2, retriever_pb2
 from honeyguide.documents import Document
 from honeyguide.errors import InvalidArgument
 
@@ -166,3 +166,14 @@ async def test_the_title_itself_beats_shorter_documents_with_more_words_in_their
 async def test_short_documents_with_half_of_the_words_do_not_win(client) -> None:
     await client.put(Document("g", "genre", "War"), Document("s", "person", "Star"))
     assert (await client.ids("lexical.bm25", "star wars"))[0] == "f1"
+
+
+async def test_a_document_with_all_words_wherever_beats_one_that_says_a_word_twice(client) -> None:
+    await client.configure(indexing_pb2.AttributeConfiguration(name="band", searchable=True))
+    await client.put(
+        Document("h1", "track", "Heart", attributes={"band": ("Heart",)}),
+        Document("h2", "track", "Alone", attributes={"band": ("Heart",)}),
+        Document("h3", "track", "Alone Alone", attributes={"band": ("Alone",)}),
+    )
+    assert (await client.ids("lexical.bm25", "alone heart"))[0] == "h2"
+    assert (await client.ids("lexical.bm25", "heart"))[0] == "h1"

@@ -17,7 +17,7 @@ from honeyguide.text import normalize
 LAYOUT_VERSION = 1
 """Raised whenever fields, analysers or the lexicon change: what is on disk is then rebuilt from the journal."""
 
-TITLE_BOOST_DEFAULT = 3.0
+TITLE_BOOST_DEFAULT = 2.0
 BOOST_MAX = 1_000.0
 EXTRA_FIELDS_MAX = 16
 NAME_WORDS_MAX = 6

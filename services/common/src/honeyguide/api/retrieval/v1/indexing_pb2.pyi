@@ -143,7 +143,7 @@ class CatalogConfiguration(_message.Message):
     TITLE_BOOST_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
     title_boost: _builtins.float
-    """Weight of a full-text match in the title against one in the text (1); 0 = 3."""
+    """Weight of a full-text match in the title against one in the text (1); 0 = 2."""
     language: _builtins.str
     """Language of the stemmer, an ISO 639-1 code; empty = en."""
     @_builtins.property
