@@ -88,3 +88,29 @@ def test_kinds_are_inferred_from_a_sample() -> None:
     assert genre.searchable
     assert genre.recognized
     assert describe(catalog).startswith("types song, artist; number: bpm; keyword: genre, mixed")
+
+
+def test_identifiers_are_neither_searched_nor_recognized() -> None:
+    lines = [
+        f'{{"id": "song:{i}", "type": "song", "title": "Love", "attributes": {{"checksum": "{i:032x}", '
+        f'"original": "song:{i // 2}", "page": "https://example.org/{i}", "ean": "{i:013}", "genre": "pop"}}}}'
+        for i in range(4)
+    ] + ['{"id": "pop", "type": "genre", "title": "Pop"}']
+    catalog = infer_catalog([document_from_json(line) for line in lines])
+    assert {entry.name for entry in catalog.attributes if entry.searchable} == {"ean", "genre"}
+    assert {entry.name for entry in catalog.attributes if entry.recognized} == {"ean", "genre"}
+
+
+def test_one_long_value_among_many_makes_no_running_text() -> None:
+    line = '{"id": "%d", "type": "song", "title": "Love", "attributes": {"release": "%s"}}'
+    lines = [line % (i, "x" * (80 if i == 0 else 8)) for i in range(10)]
+    assert infer_catalog([document_from_json(line) for line in lines]).attributes[0].kind == "keyword"
+    assert infer_catalog([document_from_json(line) for line in lines[:9]]).attributes[0].kind == "text"
+
+
+def test_keywords_are_embedded_where_there_is_no_text() -> None:
+    line = '{"id": "%d", "type": "song", "title": "Love", "text": "%s", "attributes": {"artist": "Cher", "bpm": 90}}'
+    bare = infer_catalog([document_from_json(line % (i, "")) for i in range(3)])
+    told = infer_catalog([document_from_json(line % (i, "A song about love.")) for i in range(3)])
+    assert bare.types[0].embedded_attributes == ["artist"]
+    assert told.types[0].embedded_attributes == []

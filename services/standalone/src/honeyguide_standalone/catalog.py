@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -22,6 +24,25 @@ KINDS = {
     "time": indexing_pb2.ATTRIBUTE_KIND_TIME,
 }
 KEYWORD_CHARS_MAX = 64
+LONG_SHARE_MAX = 0.1
+"""Share of an attribute's texts that may be longer than a keyword before they all count as running text."""
+
+IDENTIFIER_SHARE_MIN = 0.5
+"""Share of an attribute's texts that are identifiers from which it is one that nobody types."""
+
+UNWRITTEN_SHARE_MIN = 0.5
+"""Share of a type's documents without a text from which their keywords are embedded beside the title."""
+
+EMBEDDED_SHARE_MIN = 0.5
+"""Share of a type's documents that carry a keyword which is embedded."""
+
+EMBEDDED_MAX = 4
+WRITTEN_ID = re.compile(r".*[0-9:].*", re.DOTALL)
+"""An id of a document may be a word (of a genre, say): then it is one in attributes as well."""
+
+IDENTIFIER = re.compile(r"[0-9a-f]{24,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|https?://\S+", re.IGNORECASE)
+"""Digests, UUIDs and addresses."""
+
 Kind = Literal["keyword", "text", "number", "flag", "time"]
 Boost = Annotated[float, Field(ge=0, le=100)]
 NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
@@ -116,27 +137,24 @@ def read_catalog(path: Path) -> Catalog:
 def infer_catalog(sample: Iterable[document_pb2.Document]) -> Catalog:
     """A configuration that fits a sample of documents.
 
-    Texts that all read as ISO 8601 times are times, short ones keywords (searched and recognized as well), long ones
-    running text; an attribute with values of several kinds is the broadest of them.
+    Texts that all read as ISO 8601 times are times, mostly short ones keywords (searched and recognized as well),
+    others running text; an attribute with values of several kinds is the broadest of them. Identifiers (digests, UUIDs,
+    addresses, ids of documents) are keywords to filter by only. Where most documents of a type have no text, their
+    embedding is made of the title and the keywords that most of them carry.
     """
-    types: dict[str, None] = {}
-    seen: dict[str, set[str]] = defaultdict(set)
-    for document in sample:
-        types[document.type] = None
+    documents = list(sample)
+    ids = {document.id for document in documents}
+    seen: dict[str, _Seen] = defaultdict(_Seen)
+    for document in documents:
         for name, values in document.attributes.items():
-            seen[name].update(_kind(value) for value in values.values)
-    entries = []
-    for name, kinds in sorted(seen.items()):
-        broadest = next((kind for kind in ("text", "keyword", "time", "number", "flag") if kind in kinds), "keyword")
-        entries.append(
-            AttributeEntry(
-                name=name,
-                kind=cast(Kind, broadest),
-                searchable=broadest in {"keyword", "text"},
-                recognized=broadest == "keyword",
-            )
-        )
-    return Catalog(types=[TypeEntry(name=name) for name in types if name], attributes=entries)
+            seen[name].take(values.values, ids)
+    entries = {}
+    for name, attribute in sorted(seen.items()):
+        kind = attribute.kind
+        words = kind in {"keyword", "text"} and not attribute.identifies
+        entries[name] = AttributeEntry(name=name, kind=kind, searchable=words, recognized=words and kind == "keyword")
+    keywords = {name for name, entry in entries.items() if entry.recognized}
+    return Catalog(types=_types(documents, keywords), attributes=list(entries.values()))
 
 
 def describe(catalog: Catalog) -> str:
@@ -149,13 +167,59 @@ def describe(catalog: Catalog) -> str:
     return "; ".join(parts)
 
 
-def _kind(value: document_pb2.Value) -> str:
-    kind = value.WhichOneof("kind")
-    if kind == "number" or kind == "flag" or kind == "time":
-        return kind
-    if len(value.text) > KEYWORD_CHARS_MAX:
-        return "text"
-    return "time" if _is_time(value.text) else "keyword"
+@dataclass(slots=True)
+class _Seen:
+    """What an attribute's values were like."""
+
+    kinds: set[str] = field(default_factory=set)
+    texts: int = 0
+    long: int = 0
+    identifiers: int = 0
+
+    def take(self, values: Iterable[document_pb2.Value], ids: Collection[str]) -> None:
+        """Takes in the values that one document has; `ids` are those of all documents."""
+        for value in values:
+            kind = value.WhichOneof("kind")
+            if kind == "number" or kind == "flag" or kind == "time":
+                self.kinds.add(kind)
+            elif value.text:
+                self.texts += 1
+                self.long += len(value.text) > KEYWORD_CHARS_MAX
+                is_id = value.text in ids and WRITTEN_ID.fullmatch(value.text)
+                self.identifiers += bool(is_id or IDENTIFIER.fullmatch(value.text))
+                self.kinds.add("time" if _is_time(value.text) else "keyword")
+
+    @property
+    def kind(self) -> Kind:
+        """The broadest kind of the values."""
+        broadest = next((kind for kind in ("keyword", "time", "number", "flag") if kind in self.kinds), "keyword")
+        if broadest == "keyword" and self.long > LONG_SHARE_MAX * self.texts and not self.identifies:
+            return "text"
+        return cast(Kind, broadest)
+
+    @property
+    def identifies(self) -> bool:
+        """True if the values are identifiers rather than words."""
+        return self.texts > 0 and self.identifiers >= IDENTIFIER_SHARE_MIN * self.texts
+
+
+def _types(documents: Iterable[document_pb2.Document], keywords: Collection[str]) -> list[TypeEntry]:
+    counts: Counter[str] = Counter()
+    unwritten: Counter[str] = Counter()
+    carried: dict[str, Counter[str]] = defaultdict(Counter)
+    for document in documents:
+        counts[document.type] += 1
+        unwritten[document.type] += not document.text.strip()
+        carried[document.type].update(name for name in document.attributes if name in keywords)
+    entries = []
+    for type, count in counts.items():
+        common: list[str] = []
+        if unwritten[type] >= UNWRITTEN_SHARE_MIN * count:
+            by_count = sorted(carried[type].items(), key=lambda item: (-item[1], item[0]))
+            common = [name for name, n in by_count[:EMBEDDED_MAX] if n >= EMBEDDED_SHARE_MIN * count]
+        if type:
+            entries.append(TypeEntry(name=type, embedded_attributes=common))
+    return entries
 
 
 def _is_time(text: str) -> bool:
