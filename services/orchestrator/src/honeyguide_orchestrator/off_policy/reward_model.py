@@ -26,8 +26,10 @@ def fit(
     reward_range: tuple[float, float],
     rng: np.random.Generator,
     *,
+    compared: Doubles | None = None,
     taken_offset: Doubles | float = 0.0,
     target_offset: Doubles | float = 0.0,
+    compared_offset: Doubles | float = 0.0,
     penalty: float = PENALTY,
 ) -> Predictions:
     """Predictions of a ridge regression.
@@ -40,15 +42,19 @@ def fit(
         rng: deals rounds into folds.
         taken_offset: [n], what is known of the reward beforehand; the regression learns the rest.
         target_offset: [n], the same of the target.
+        compared: [n, k], features of what `Rounds.rewards` were earned by, where that is not the action taken.
+        compared_offset: [n], the same of that; used with `compared` alone.
         penalty: above 0.
     """
     left = rewards - taken_offset
+    if compared is None:
+        compared, compared_offset = taken, taken_offset
     logged, aimed = np.empty(len(rewards)), np.empty(len(rewards))
     fold_of = rng.permutation(len(rewards)) % FOLDS
     for fold in range(FOLDS):
         held = fold_of == fold
         theta = _solve(taken[~held], left[~held], penalty)
-        logged[held] = taken[held] @ theta
+        logged[held] = compared[held] @ theta
         aimed[held] = target[held] @ theta
     inverse = np.linalg.inv(taken.T @ taken + penalty * np.eye(taken.shape[1]))
     theta = inverse @ (taken.T @ left)
@@ -58,7 +64,7 @@ def fit(
     influence = predicted + sway * residuals - float((sway * residuals).mean())
     reach = float(np.abs(sway).max()) * (reward_range[1] - reward_range[0])
     return Predictions(
-        logged=logged + taken_offset,
+        logged=logged + compared_offset,
         target=aimed + target_offset,
         influence=influence,
         influence_min=min(float(influence.min()), float(predicted.min()) - reach),

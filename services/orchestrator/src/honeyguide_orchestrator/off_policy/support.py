@@ -33,11 +33,9 @@ class Support:
         if self.exact:
             if missing < 1e-9:
                 return "the log covers all that it would do"
-            return f"the log never does {_percent(missing)} of what it would do"
+            return f"the log never does {percent(missing)} of what it would do"
         if self.high < ENOUGH:
-            return (
-                f"the log seems never to do {_percent(1 - self.high)} to {_percent(1 - self.low)} of what it would do"
-            )
+            return f"the log seems never to do {percent(1 - self.high)} to {percent(1 - self.low)} of what it would do"
         return "nothing says that the log lacks what it would do"
 
 
@@ -54,5 +52,6 @@ def by_weights(weights: Doubles) -> Support:
     return Support(min(1.0, float(weights.mean())), min(1.0, low), min(1.0, high), exact=False)
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share in words."""
     return f"{100 * share:.0f}%" if share >= 0.01 or share < 1e-9 else "less than 1%"
