@@ -45,7 +45,8 @@ def print_evidence(evidence: pb.GetEvidenceResponse) -> None:
     for shadow in evidence.shadows:
         _print_shadow(shadow)
     for exploration in evidence.explorations:
-        _print_exploration(exploration)
+        if exploration.explored_share:
+            _print_exploration(exploration)
     console.print(FOOT if evidence.experiments or evidence.shadows or evidence.explorations else NOTHING)
 
 
@@ -103,16 +104,11 @@ def _print_shadow(shadow: pb.ShadowEvidence) -> None:
 def _print_exploration(exploration: pb.ExplorationEvidence) -> None:
     console.print(
         f"[bold]{escape(exploration.policy)}[/] explored in {exploration.explored_share:.1%} of "
-        f"{exploration.decisions:,} searches"
+        f"{exploration.decisions:,} searches\n"
+        f"net reward a search: {exploration.explored_net_mean:.4f} exploring, "
+        f"{exploration.unexplored_net_mean:.4f} not, {exploration.net_mean:.4f} in all\n"
+        f"cost of exploration a search: {_interval(exploration.loss)}; predicted {exploration.predicted_loss:.4f}\n"
     )
-    if exploration.explored_share:
-        console.print(
-            f"net reward a search: {exploration.explored_net_mean:.4f} exploring, "
-            f"{exploration.unexplored_net_mean:.4f} not, {exploration.net_mean:.4f} in all\n"
-            f"cost of exploration a search: {_interval(exploration.loss)}; "
-            f"predicted {exploration.predicted_loss:.4f}"
-        )
-    console.print()
 
 
 def _interval(estimate: pb.Estimate) -> str:
