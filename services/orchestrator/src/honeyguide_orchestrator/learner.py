@@ -64,6 +64,7 @@ class LearnerOptions:
     learn_interval_s: float
     snapshot_interval_s: float
     lease_s: float
+    trees: bool
 
     @property
     def prices(self) -> Prices:
@@ -118,6 +119,10 @@ class Learner:
             await self._refits.close()
             await self._lease.release()
 
+    async def fitted(self) -> None:
+        """Waits for trees that are being fitted; a replay that shall tell the same twice waits after every step."""
+        await self._refits.done()
+
     async def _learn(self) -> None:
         await self.restore()
         log.info("learning", decisions=self._progress.decisions)
@@ -163,7 +168,8 @@ class Learner:
         await self._decision_log.settle(settled)
         for partition, position, _ in events:
             self._events_at[partition] = position
-        self._refits.turn()
+        if self._options.trees:
+            self._refits.turn()
         return decisions + len(events)
 
     def _know_strategies(self) -> None:

@@ -18,6 +18,7 @@ from honeyguide.api.memory.v1 import memory_pb2_grpc
 from honeyguide.api.retrieval.v1 import indexing_pb2_grpc
 from honeyguide.client import Connection
 from honeyguide.errors import FailedPrecondition, InvalidArgument
+from honeyguide.retriever import Strategy
 from honeyguide.server import Registration
 from honeyguide_orchestrator.allocation_model import Costs
 from honeyguide_orchestrator.attribution import Rewards
@@ -34,6 +35,7 @@ from honeyguide_orchestrator.learned import LearnedModels
 from honeyguide_orchestrator.learner import Learner, LearnerOptions
 from honeyguide_orchestrator.learning_servicer import register_learning
 from honeyguide_orchestrator.lease import Lease
+from honeyguide_orchestrator.off_policy.log_file import LogHead
 from honeyguide_orchestrator.page_token import PageTokens
 from honeyguide_orchestrator.policies import POLICIES
 from honeyguide_orchestrator.policy import Policy, PolicyOptions
@@ -46,7 +48,7 @@ from honeyguide_orchestrator.retriever_file import watch_file
 from honeyguide_orchestrator.search import Searcher, SearchLimits
 from honeyguide_orchestrator.search_servicer import register_search
 from honeyguide_orchestrator.settings import OrchestratorSettings
-from honeyguide_orchestrator.snapshot import SnapshotStore, follow
+from honeyguide_orchestrator.snapshot import Snapshot, SnapshotStore, follow
 from honeyguide_orchestrator.suggest import Suggester
 from honeyguide_orchestrator.trees import why_unavailable
 from honeyguide_orchestrator.understanding import Understander
@@ -145,7 +147,7 @@ async def open_service(
             register_learning(
                 Reports(models, searcher.strategies, settings.policy, settings.ranker),
                 stores.decision_log,
-                settings.depths,
+                lambda: _log_head(settings, searcher.strategies(), models.snapshot),
             ),
         ]
 
@@ -248,6 +250,12 @@ def _policies(settings: OrchestratorSettings) -> dict[str, Policy]:
     return {name: factory(options) for name, factory in POLICIES.items()}
 
 
+def _log_head(settings: OrchestratorSettings, strategies: tuple[Strategy, ...], snapshot: Snapshot) -> LogHead:
+    options = {name: float(getattr(settings, name)) for name in ("exploration_share", "exploration_gamma", "epsilon")}
+    prices = Prices(settings.call_cost, settings.candidate_cost)
+    return LogHead(settings.depths, prices, options, settings.policy, settings.ranker, strategies, snapshot)
+
+
 def _learner(
     settings: OrchestratorSettings,
     stores: _Stores,
@@ -274,6 +282,7 @@ def _learner(
             learn_interval_s=settings.learn_interval_s,
             snapshot_interval_s=settings.snapshot_interval_s,
             lease_s=settings.lease_s,
+            trees=settings.trees,
         ),
         clock=clock,
     )

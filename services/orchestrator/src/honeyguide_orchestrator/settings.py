@@ -50,6 +50,7 @@ class OrchestratorSettings(ServerSettings):
         description='JSON such as {"name": "trees", "mode": "split", "share": 0.5, "b": {"ranker": "linear"}}: variant '
         "b is compared to a, by default the live policy and ranker; mode split or interleave; share of users in (0, 1]",
     )
+    trees: bool = Field(True, description="fit a tree ranker now and then: seconds of one core (needs LightGBM)")
     depths: tuple[int, ...] = Field((5, 10, 20, 50, 100), description="rungs of the depth ladder above 0, ascending")
     call_cost: float = Field(0.0125, ge=0, le=1, description="cost of asking one strategy, in reward")
     candidate_cost: float = Field(0.00025, ge=0, le=1, description="cost of one candidate fetched, in reward")
