@@ -30,6 +30,12 @@ log = structlog.get_logger("honeyguide.decision_log")
 
 HALF_MAX = float(np.finfo(np.float16).max)
 
+BROKEN = (KeyError, TypeError, ValueError, zlib.error)
+"""What `decode` raises for bytes of another version."""
+
+READ_STEP = 10_000
+"""Positions read at once when looking back."""
+
 FEATURE_ROWS_MAX = 60
 """Ranked candidates whose features are kept: what can be shown on the first pages."""
 
@@ -141,19 +147,26 @@ class DecisionLog:
         except RedisError as error:
             raise Unavailable(f"the decision log does not answer: {error}") from error
 
+    async def fetch_encoded(self, decision_ids: Sequence[str]) -> dict[str, bytes]:
+        """Those that are still kept as `encode` made them, by id.
+
+        Raises:
+            Unavailable: if Redis does not answer.
+        """
+        found = await self._get([self._keys.decision(decision_id) for decision_id in decision_ids])
+        return {id: raw for id, raw in zip(decision_ids, found, strict=True) if raw is not None}
+
     async def fetch(self, decision_ids: Sequence[str]) -> dict[str, DecisionRecord]:
         """The records that are still kept, by id.
 
         Raises:
             Unavailable: if Redis does not answer.
         """
-        found = await self._get([self._keys.decision(decision_id) for decision_id in decision_ids])
         records: dict[str, DecisionRecord] = {}
-        for id, raw in zip(decision_ids, found, strict=True):
+        for id, raw in (await self.fetch_encoded(decision_ids)).items():
             try:
-                if raw is not None:
-                    records[id] = decode(raw)
-            except (KeyError, TypeError, ValueError, zlib.error) as error:
+                records[id] = decode(raw)
+            except BROKEN as error:
                 log.warning("a decision of another version is left out", decision=id, error=str(error))
         return records
 
@@ -205,6 +218,26 @@ class DecisionLog:
         except RedisError as error:
             raise Unavailable(f"the decision log does not answer: {error}") from error
         return [(position.decode(), fields[b"id"].decode()) for position, fields in entries]
+
+    async def before_newest(self, count: int) -> str:
+        """The stream position after which come the newest `count` decisions, or "0" where there are no more.
+
+        Raises:
+            Unavailable: if Redis does not answer.
+        """
+        last = "+"
+        while True:
+            step = min(count, READ_STEP)
+            try:
+                entries = await self._redis.xrevrange(self._keys.decisions, last, "-", step + 1)
+            except RedisError as error:
+                raise Unavailable(f"the decision log does not answer: {error}") from error
+            if len(entries) <= step:
+                return "0"
+            last = str(entries[step][0].decode())
+            count -= step
+            if not count:
+                return last
 
 
 def encode(record: DecisionRecord) -> bytes:

@@ -39,6 +39,7 @@ from honeyguide_orchestrator.off_policy.log_file import LogHead
 from honeyguide_orchestrator.page_token import PageTokens
 from honeyguide_orchestrator.policies import POLICIES
 from honeyguide_orchestrator.policy import Policy, PolicyOptions
+from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.ranker import RANKERS, check_available
 from honeyguide_orchestrator.recognition import Recognizer
 from honeyguide_orchestrator.redis_store import Keys, open_redis

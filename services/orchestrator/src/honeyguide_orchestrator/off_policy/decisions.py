@@ -162,7 +162,7 @@ class DecisionSample:
             self.left_out["made with other strategies than there are now"] += 1
             return None
         if record.distribution is None:
-            self.left_out["interleaved: no single policy made them"] += 1
+            self.left_out["of interleaved pages, which no single policy made"] += 1
             return None
         if record.ranker not in self._rankers or not can_be_replayed(record):
             self.left_out["of another version"] += 1

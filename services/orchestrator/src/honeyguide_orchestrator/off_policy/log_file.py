@@ -11,13 +11,13 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from honeyguide.errors import InvalidArgument
 from honeyguide.retriever import Kind, Need, Strategy
-from honeyguide_orchestrator.decision_log import DecisionRecord, decode, encode
+from honeyguide_orchestrator.decision_log import decode
 from honeyguide_orchestrator.learned import Learned, LearnedModels
 from honeyguide_orchestrator.off_policy.decisions import LoggedDecision
 from honeyguide_orchestrator.prices import Prices
@@ -25,6 +25,9 @@ from honeyguide_orchestrator.snapshot import Snapshot
 
 MARK = "honeyguide_decisions"
 VERSION = 1
+
+NOT_SETTLED = "not settled yet"
+OTHER_VERSION = "of another version"
 
 NOT_FOR_TARGETS = ("attribution", "positions", "progress", "comparisons")
 """What a snapshot holds that no policy and no ranker goes by."""
@@ -82,9 +85,9 @@ def head_line(head: LogHead) -> str:
     )
 
 
-def decision_line(record: DecisionRecord, rewards: Mapping[str, float] | None) -> str:
-    """A further line; `rewards` None = not settled."""
-    return _dump({"id": record.id, "decision": base64.b64encode(encode(record)).decode(), "rewards": rewards})
+def decision_line(id: str, encoded: bytes, rewards: Mapping[str, float] | None) -> str:
+    """A further line: a decision as `decision_log.encode` made it; `rewards` None = not settled."""
+    return _dump({"id": id, "decision": base64.b64encode(encoded).decode(), "rewards": rewards})
 
 
 def is_decision_log(first_line: str) -> bool:
@@ -116,22 +119,28 @@ def read_head(line: str) -> LogHead:
         raise InvalidArgument("log", f"its first line can't be read: {_what(error)}") from None
 
 
-def read_decisions(lines: Sequence[str] | Iterator[str]) -> Iterator[LoggedDecision | None]:
-    """Reads the lines after the first; None for a decision that is not settled.
+def read_decisions(lines: Iterable[str]) -> Iterator[LoggedDecision | str]:
+    """Reads the lines after the first; in place of a decision that can't be used, why not.
 
     Raises:
-        InvalidArgument: a line can't be read; the message says which.
+        InvalidArgument: a line is none of such a file; the message says which.
     """
     for number, line in enumerate(lines, start=2):
         if not line.strip():
             continue
         try:
             plain = json.loads(line)
-            record = decode(base64.b64decode(plain["decision"]))
-            rewards = plain["rewards"]
-            yield None if rewards is None else (record, {str(id): float(reward) for id, reward in rewards.items()})
+            rewards, encoded = plain["rewards"], base64.b64decode(plain["decision"], validate=True)
+            credited = None if rewards is None else {str(id): float(reward) for id, reward in rewards.items()}
         except _BROKEN as error:
             raise InvalidArgument("log", f"line {number:,} can't be read: {_what(error)}") from None
+        if credited is None:
+            yield NOT_SETTLED
+            continue
+        try:
+            yield decode(encoded), credited
+        except _BROKEN:
+            yield OTHER_VERSION
 
 
 def _strategy(plain: Mapping[str, Any]) -> Strategy:

@@ -56,6 +56,10 @@ class _DecisionFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Decisi
     """One JSON object a decision."""
     DECISION_FORMAT_DSJSON: _DecisionFormat.ValueType  # 2
     """Vowpal Wabbit's DSJSON, one line a decision."""
+    DECISION_FORMAT_COMPLETE: _DecisionFormat.ValueType  # 3
+    """For off-policy evaluation elsewhere (`honeyguide evaluate --log`): first a line with all that is learned now, then
+    one line a decision with all that was logged of it, features in packed form.
+    """
 
 class DecisionFormat(_DecisionFormat, metaclass=_DecisionFormatEnumTypeWrapper):
     """How to write a decision."""
@@ -66,6 +70,10 @@ DECISION_FORMAT_JSON: DecisionFormat.ValueType  # 1
 """One JSON object a decision."""
 DECISION_FORMAT_DSJSON: DecisionFormat.ValueType  # 2
 """Vowpal Wabbit's DSJSON, one line a decision."""
+DECISION_FORMAT_COMPLETE: DecisionFormat.ValueType  # 3
+"""For off-policy evaluation elsewhere (`honeyguide evaluate --log`): first a line with all that is learned now, then
+one line a decision with all that was logged of it, features in packed form.
+"""
 Global___DecisionFormat: _TypeAlias = DecisionFormat  # noqa: Y015
 
 @_typing.final
@@ -803,10 +811,13 @@ class ExportDecisionsRequest(_message.Message):
     FORMAT_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    NEWEST_FIELD_NUMBER: _builtins.int
     format: Global___DecisionFormat.ValueType
     """How to write it."""
     limit: _builtins.int
     """Most decisions wanted; 0 = all."""
+    newest: _builtins.bool
+    """Where limit leaves some out: false = the newest are left out, true = the oldest are. Oldest first in any case."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """Only decisions from this time on."""
@@ -817,10 +828,11 @@ class ExportDecisionsRequest(_message.Message):
         format: Global___DecisionFormat.ValueType = ...,
         since: _timestamp_pb2.Timestamp | None = ...,
         limit: _builtins.int = ...,
+        newest: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "limit", b"limit", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "limit", b"limit", "newest", b"newest", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
