@@ -42,6 +42,7 @@ from honeyguide_orchestrator.progress import Progress
 from honeyguide_orchestrator.ranker import Ranker
 from honeyguide_orchestrator.refit import Refits
 from honeyguide_orchestrator.snapshot import SnapshotStore
+from honeyguide_orchestrator.type_affinity import shares_of
 
 BATCH = 500
 """Decisions, and events of each partition, taken at a time; the most actions that memory takes in one call is 1,000."""
@@ -230,7 +231,8 @@ class Learner:
                 for interpretation in record.understanding.interpretations
             ]
             self._likelihoods.learn(record.understanding, flags)
-        self._affinity.learn(record.understanding.intent, record.types[credit.position - 1])
+        chosen = record.types[credit.position - 1]
+        self._affinity.learn(record.understanding.intent, chosen, shares_of(record.types, record.ranks))
         self._progress.credited(credit)
 
     def _score(self, record: DecisionRecord) -> Score:
