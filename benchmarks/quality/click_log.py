@@ -50,7 +50,7 @@ GRADED_WEIGHT = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """What the log is about: documents (id, title, text) and, by query, the documents judged for it and their grades."""
+    """What the log is about: titles and texts by document, and, by query, the documents judged for it by grade."""
 
     name: str
     titles: Mapping[str, str]
@@ -151,7 +151,7 @@ class _Wishes:
 
     def __init__(self, ids: Sequence[str], chance: random.Random) -> None:
         self._ids = ids
-        base = _zipf(len(ids), 0.9, chance)
+        base = zipf(len(ids), 0.9, chance)
         later = list(base)
         moved = chance.sample(range(len(ids)), int(DRIFT_SHARE * len(ids)))
         for i, j in zip(moved, chance.sample(moved, len(moved)), strict=True):
@@ -210,7 +210,8 @@ def _queries(shop: Shop, chance: random.Random) -> dict[str, tuple[list[str], li
     return found
 
 
-def _zipf(count: int, power: float, chance: random.Random) -> list[float]:
+def zipf(count: int, power: float, chance: random.Random) -> list[float]:
+    """Weights 1 / rank ** power, in random order."""
     weights = [1.0 / rank**power for rank in range(1, count + 1)]
     chance.shuffle(weights)
     return weights

@@ -72,6 +72,8 @@ def test_memory_speaks_for_documents_that_others_found() -> None:
     names = feature_names(merged.strategies)
     x, y = (dict(zip(names, row.tolist(), strict=True)) for row in features)
     assert y["recency"] == pytest.approx(0.5)
+    assert (x["q2e_latest"], y["q2e_latest"]) == (0.0, 1.0)
+    assert remembered.latest(["gone", "x"]).tolist() == [0.5, 0.0]
     assert y["q2e_actions"] == pytest.approx(math.log1p(3) / 3)
     assert y["q2e_short"] > 0 > x["q2e_short"]
     assert x["q2e_long"] == pytest.approx(math.log(2 / 6) / math.log(100))

@@ -37,6 +37,7 @@ GENERAL = (
     "q2e_long",
     "actions_day",
     "actions_long",
+    "q2e_latest",
 )
 """Features that do not belong to one strategy."""
 
@@ -46,7 +47,7 @@ PER_STRATEGY = ("found", "reciprocal_rank", "top", "score")
 CONTENT = ("lexical.", "vector.dense", "vector.sparse")
 """Prefixes of the strategies whose lists say how well a document matches a query's words."""
 
-OF_QUERY_MEMORY = ("q2e", "q2e_actions", "q2e_short", "q2e_long", "recency", "memory.query:", "memory.near:")
+OF_QUERY_MEMORY = ("q2e", "recency", "memory.query:", "memory.near:")
 """Prefixes of the features that know this very query; see `LinearLearner`."""
 
 
@@ -108,7 +109,8 @@ def candidate_features(
         general[:, 12] = on_log_scale(prior)
         general[:, 13] = seen(known[:, 1], short, prior)
         general[:, 14] = seen(known[:, 2], long, prior)
-        general[:, 15:] = np.log1p(acted) / 3
+        general[:, 15:17] = np.log1p(acted) / 3
+        general[:, 17] = remembered.latest(merged.document_ids)
     return np.concatenate([general, per.reshape(count, strategies * len(PER_STRATEGY))], axis=1)
 
 

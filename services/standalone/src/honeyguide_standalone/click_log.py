@@ -14,8 +14,6 @@ from honeyguide.errors import InvalidArgument
 
 LINE_CHARS_MAX = 65_536
 QUERY_CHARS_MAX = 2_000
-TIME_TOP_S = 253_402_300_800.0
-"""The end of the year 9999."""
 
 ACTIONS = ("click", "play", "like", "favourite", "purchase", "skip", "dislike")
 FIELDS = ("time", "query", "document_id", "user_id", "session_id", "action", "seconds")
@@ -89,8 +87,8 @@ def _action(where: str, number: int, text: str) -> LoggedAction:
         if not isinstance(row.get(name, ""), str):
             raise InvalidArgument(f"{where}: {name}", "is not text")
     time_s = parse_time(f"{where}: time", row["time"])
-    if not 0 <= time_s < TIME_TOP_S:
-        raise InvalidArgument(f"{where}: time", "does not lie in the years 1970 to 9999; numbers are seconds")
+    if time_s < 0:
+        raise InvalidArgument(f"{where}: time", "lies before 1970")
     check_text(f"{where}: query", row["query"], QUERY_CHARS_MAX)
     check_id(f"{where}: document_id", row["document_id"])
     for name in ("user_id", "session_id"):

@@ -84,6 +84,81 @@ class Replayed:
         self.positions.append(position)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a replayed search showed first, and what it cost."""
+
+    decision_id: str
+    shown: tuple[str, ...]
+    calls: int
+    candidates: int
+
+    def position(self, document_id: str) -> int:
+        """Of a document, from 1; 0 = not among the first."""
+        return self.shown.index(document_id) + 1 if document_id in self.shown else 0
+
+
+class Replayer:
+    """Searches and acts as a log says."""
+
+    def __init__(self, api: Api, options: ReplayOptions) -> None:
+        self._api = api
+        self._options = options
+        self._learned: _Learned | None = None
+        self.waited_s = 0.0
+
+    async def search(self, action: LoggedAction) -> Seen:
+        """Searches as of the action's time.
+
+        Raises:
+            InvalidArgument: the system refuses the search; the message names the line.
+        """
+        if self._options.wait and self._options.feedback and self._learned is None:
+            self._learned = _Learned(self._api, await _events_learned(self._api))
+        try:
+            response = await self._api.search(
+                action.query,
+                context=_context(action),
+                page_size=max(self._options.page_size, self._options.first),
+                explain=True,
+                policy=self._options.policy,
+                ranker=self._options.ranker,
+                untracked=not self._options.feedback,
+            )
+        except InvalidArgument as error:
+            raise InvalidArgument(f"line {action.line}", error.message) from None
+        asked = [outcome for outcome in response.explanation.strategies if outcome.depth > 0]
+        return Seen(
+            response.decision_id,
+            tuple(result.document.id for result in response.results[: self._options.first]),
+            len(asked),
+            sum(outcome.returned for outcome in asked),
+        )
+
+    async def act(self, action: LoggedAction, decision_id: str) -> None:
+        """Sends the action, and waits until it is learned from if so told.
+
+        Raises:
+            InvalidArgument: the system refuses it; the message names the line.
+            Unavailable: the learner takes nothing in.
+        """
+        event = feedback_pb2.FeedbackEvent(
+            event_id=new_event_id(),
+            decision_id=decision_id,
+            document_id=action.document_id,
+            action=feedback_pb2.ActionType.Value(f"ACTION_TYPE_{action.action.upper()}"),
+            seconds=action.seconds,
+            time=time_to_proto(action.time_s),
+            query=action.query,
+            context=_context(action),
+        )
+        (acknowledgement,) = await self._api.feedback([event])
+        if acknowledgement.status == feedback_pb2.EVENT_STATUS_REJECTED:
+            raise InvalidArgument(f"line {action.line}: {acknowledgement.field}", acknowledgement.description)
+        if self._learned:
+            self.waited_s += await self._learned.one_more()
+
+
 async def replay(
     api: Api,
     actions: Iterable[LoggedAction],
@@ -97,54 +172,17 @@ async def replay(
         InvalidArgument: the system refuses an action of the log; the message names the line.
         Unavailable: the system does not answer, or its learner takes nothing in while it is waited for.
     """
-    replayed = Replayed(total)
+    replayed, replayer = Replayed(total), Replayer(api, options)
     begin = time.perf_counter()
-    learned = _Learned(api, await _events_learned(api)) if options.wait and options.feedback else None
     for action in actions:
-        position, calls, candidates, decision_id = await _search(api, action, options)
-        replayed.add(position, calls, candidates)
+        seen = await replayer.search(action)
+        replayed.add(seen.position(action.document_id), seen.calls, seen.candidates)
         if options.feedback:
-            await _send(api, action, decision_id)
-            if learned:
-                replayed.waited_s += await learned.one_more()
+            await replayer.act(action, seen.decision_id)
+        replayed.waited_s = replayer.waited_s
         replayed.elapsed_s = time.perf_counter() - begin
         told(replayed)
     return replayed
-
-
-async def _search(api: Api, action: LoggedAction, options: ReplayOptions) -> tuple[int, int, int, str]:
-    try:
-        response = await api.search(
-            action.query,
-            context=_context(action),
-            page_size=max(options.page_size, options.first),
-            explain=True,
-            policy=options.policy,
-            ranker=options.ranker,
-            untracked=not options.feedback,
-        )
-    except InvalidArgument as error:
-        raise InvalidArgument(f"line {action.line}", error.message) from None
-    shown = [result.document.id for result in response.results[: options.first]]
-    position = shown.index(action.document_id) + 1 if action.document_id in shown else 0
-    asked = [outcome for outcome in response.explanation.strategies if outcome.depth > 0]
-    return position, len(asked), sum(outcome.returned for outcome in asked), response.decision_id
-
-
-async def _send(api: Api, action: LoggedAction, decision_id: str) -> None:
-    event = feedback_pb2.FeedbackEvent(
-        event_id=new_event_id(),
-        decision_id=decision_id,
-        document_id=action.document_id,
-        action=feedback_pb2.ActionType.Value(f"ACTION_TYPE_{action.action.upper()}"),
-        seconds=action.seconds,
-        time=time_to_proto(action.time_s),
-        query=action.query,
-        context=_context(action),
-    )
-    (acknowledgement,) = await api.feedback([event])
-    if acknowledgement.status == feedback_pb2.EVENT_STATUS_REJECTED:
-        raise InvalidArgument(f"line {action.line}: {acknowledgement.field}", acknowledgement.description)
 
 
 def _context(action: LoggedAction) -> document_pb2.Context:

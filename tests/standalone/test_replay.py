@@ -1,0 +1,143 @@
+"""Click logs: read with every mistake named, and replayed through a running system."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from honeyguide.documents import Document
+from honeyguide.errors import InvalidArgument
+from honeyguide_standalone.click_log import LoggedAction, count_actions, read_click_log
+from honeyguide_standalone.command import app
+from honeyguide_standalone.commands.replay import report
+from honeyguide_standalone.engine import Engine
+from honeyguide_standalone.replay import Replayed, Replayer, ReplayOptions, replay
+
+GOOD = '{"time": 1609459200, "query": "lamp", "document_id": "d1"}'
+
+
+def written(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_times_are_iso_8601_or_seconds(tmp_path: Path) -> None:
+    log = written(
+        tmp_path / "log.jsonl",
+        GOOD,
+        "",
+        '{"time": "2021-01-01T01:00:00+01:00", "query": "", "document_id": "d2", "user_id": "u", "action": "purchase"}',
+        '{"time": "2021-01-01T00:00:01Z", "query": "x", "document_id": "d3", "action": "play", "seconds": 40}',
+    )
+    first, second, third = read_click_log(log)
+    assert (first.time_s, first.action, first.line) == (1_609_459_200.0, "click", 1)
+    assert second == LoggedAction(3, 1_609_459_200.0, "", "d2", "u", "", "purchase")
+    assert (third.time_s, third.seconds) == (1_609_459_201.0, 40.0)
+    assert count_actions(log) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{", "2: is not JSON"),
+        ("[1]", "2: is not a JSON object"),
+        ('{"time": 1609459201, "query": "x"}', "2: has no document_id"),
+        ('{"time": 1609459201, "query": "x", "document_id": "d", "clicked": 1}', "2: 'clicked' is not one of"),
+        ('{"time": 1609459201, "query": 7, "document_id": "d"}', "2: query: is not text"),
+        ('{"time": "yesterday", "query": "x", "document_id": "d"}', "2: time"),
+        ('{"time": 1609459201000, "query": "x", "document_id": "d"}', "2: time: '1609459201000' is not"),
+        ('{"time": -1, "query": "x", "document_id": "d"}', "2: time: lies before 1970"),
+        ('{"time": 1609459201, "query": "x", "document_id": ""}', "2: document_id"),
+        ('{"time": 1609459201, "query": "x", "document_id": "d", "action": "stare"}', "2: action: 'stare' is not"),
+        ('{"time": 1609459201, "query": "x", "document_id": "d", "seconds": -1}', "2: seconds"),
+        ('{"time": 1609459199, "query": "x", "document_id": "d"}', "2: is older than the line before"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: str, says: str) -> None:
+    log = written(tmp_path / "log.jsonl", GOOD, line)
+    with pytest.raises(InvalidArgument) as error:
+        count_actions(log)
+    assert f"log.jsonl:{says}" in error.value.message
+
+
+def test_a_file_that_is_none_and_an_empty_one(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="No such file"):
+        count_actions(tmp_path / "none.jsonl")
+    with pytest.raises(InvalidArgument, match="holds no action"):
+        count_actions(written(tmp_path / "empty.jsonl", ""))
+    (tmp_path / "bytes.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidArgument, match="is not UTF-8"):
+        count_actions(tmp_path / "bytes.jsonl")
+
+
+def test_standing_by_hand() -> None:
+    replayed = Replayed(total=8)
+    for position in (1, 2, 0, 4, 1, 1, 0, 5):
+        replayed.add(position, calls=2, candidates=10)
+    assert replayed.whole.mrr == pytest.approx((1 + 1 / 2 + 1 / 4 + 1 + 1 + 1 / 5) / 8)
+    assert replayed.whole.hit_rate == 6 / 8
+    assert [quarter.searches for quarter in replayed.quarters] == [2, 2, 2, 2]
+    assert [quarter.mrr for quarter in replayed.quarters] == pytest.approx([0.75, 0.125, 1.0, 0.1])
+    assert report(replayed, ReplayOptions())["whole"] == {
+        "searches": 8,
+        "mrr": 0.4938,
+        "hit": 0.75,
+        "calls": 2.0,
+        "candidates": 10.0,
+    }
+
+
+async def test_a_past_log_teaches_the_system(tmp_path: Path, redis_url: str, key_prefix: str) -> None:
+    documents = [Document(f"d{i}", "product", f"lamp number {i}") for i in range(30)]
+    log = [LoggedAction(i, 1_609_459_200.0 + 3_600 * i, "lamp", "d17", f"u{i}") for i in range(12)]
+    async with Engine(tmp_path, redis_url, key_prefix, intervals_s=0.005) as engine:
+        await engine.api.index(documents)
+        replayed = await replay(engine.api, log, len(log), ReplayOptions(wait=True))
+        assert replayed.positions[-6:] == [1] * 6
+        assert sum((await engine.api.progress(1)).events.values()) == len(log)
+        measured = await replay(engine.api, log[-1:], 1, ReplayOptions(feedback=False))
+        assert measured.positions == [1]
+        assert sum((await engine.api.progress(1)).events.values()) == len(log)
+        with pytest.raises(InvalidArgument, match="line 2: policy"):
+            await Replayer(engine.api, ReplayOptions(policy="guess")).search(log[2])
+        ahead = LoggedAction(9, 4e9, "lamp", "d1")
+        with pytest.raises(InvalidArgument, match="line 9"):
+            await replay(engine.api, [ahead], 1, ReplayOptions())
+
+
+def test_the_command_names_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = CliRunner()
+    bad = written(tmp_path / "log.jsonl", GOOD, "{}")
+    outcome = runner.invoke(app, ["replay", str(bad)], standalone_mode=False)
+    assert isinstance(outcome.exception, InvalidArgument)
+    assert "log.jsonl:2: has no time" in outcome.exception.message
+    good = written(tmp_path / "good.jsonl", GOOD)
+    outcome = runner.invoke(app, ["replay", str(good), "--documents", str(good)], standalone_mode=False)
+    assert isinstance(outcome.exception, InvalidArgument)
+    assert "--documents" in outcome.exception.message
+
+
+def test_the_command_replays_in_process(tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue = written(
+        tmp_path / "documents.jsonl",
+        *(json.dumps({"id": f"d{i}", "type": "product", "title": f"lamp number {i}"}) for i in range(1, 4)),
+    )
+    log = written(tmp_path / "log.jsonl", GOOD, GOOD)
+    arguments = [
+        "replay",
+        str(log),
+        "--in-process",
+        "--data-dir",
+        str(tmp_path / "data"),
+        "--documents",
+        str(catalogue),
+    ]
+    outcome = CliRunner().invoke(app, [*arguments, "--json", "--wait", "--ranker", "fusion"], standalone_mode=False)
+    assert outcome.exception is None, outcome.output
+    found = json.loads(outcome.output[outcome.output.index("{") :])
+    assert found["searches"] == 2
+    assert found["whole"]["hit"] == 1.0
+    assert (found["waited"], found["ranker"]) == (True, "fusion")
