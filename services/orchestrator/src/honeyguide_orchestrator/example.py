@@ -17,6 +17,10 @@ ROWS_MAX = 30
 """Documents of a decision that are learned from: those shown, and below them some that would have come next. Those tell
 a ranker what the lower ranks look like; without them it learns only to order a first page, and misjudges the rest."""
 
+FED_BY_ANY_QUERY = ("trend", "actions_", "memory.popular:")
+"""Prefixes of the features that count actions on a document whatever the query. Those on this very query are among
+them, and cannot be told apart afterwards; so they are hidden with what memory knows of the query."""
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -63,7 +67,8 @@ def without_query_memory(features: Floats, names: Sequence[str]) -> tuple[Floats
     have been candidates: the second answer tells, for every row, whether it would have been one.
     """
     rows = features.copy()
-    rows[:, [i for i, name in enumerate(names) if name.startswith(OF_QUERY_MEMORY)]] = 0.0
+    hidden = (*OF_QUERY_MEMORY, *FED_BY_ANY_QUERY)
+    rows[:, [i for i, name in enumerate(names) if name.startswith(hidden)]] = 0.0
     found = [i for i, name in enumerate(names) if name.endswith(":found")]
     if not found:
         return rows, np.ones(len(rows), bool)

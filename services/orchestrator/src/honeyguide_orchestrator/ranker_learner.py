@@ -27,7 +27,7 @@ from honeyguide_orchestrator.trees import Trees, why_unavailable
 
 Floats = npt.NDArray[np.float32]
 
-STEP = 0.1
+STEP = 0.03
 ACCUMULATOR = 1.0
 EXAMINATION_POWER = 0.7
 """Positions are looked at with probability position ** -power, until swaps tell better."""
