@@ -62,7 +62,7 @@ class Reports:
         weights = RANKERS[self._ranker].weights([strategy.name for strategy in learned.strategies], learned.ranker)
         serving = self._ranker
         if serving == "gated":
-            serving = "gated: linear" if learned.ranker.serves else "gated: prior"
+            serving = f"gated: {learned.ranker.serving}"
         return pb.GetRankerResponse(
             ranker=serving,
             snapshot_version=learned.version,
