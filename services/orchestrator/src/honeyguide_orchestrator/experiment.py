@@ -3,9 +3,9 @@
 *split*: every unit (a user; else a session; else a search by itself) gets one variant for as long as the experiment
 lasts, and the rewards net of cost are compared. *interleave*: both variants rank every search, their lists are
 interleaved on one page, and whose documents people act on is compared: no user sees one variant alone, which takes the
-differences between users and queries out of the comparison (Chapelle, Joachims, Radlinski and Yue, "Large-scale
-validation and analysis of interleaved search evaluation", 2012, found one to two orders of magnitude fewer searches
-needed), but says nothing of costs.
+differences between users and queries out of the comparison and so needs far fewer searches (Chapelle, Joachims,
+Radlinski and Yue, "Large-scale validation and analysis of interleaved search evaluation", 2012), but says nothing of
+costs.
 
 Units are told apart by a hash with the experiment's name: every replica gives a user the same variant, and users are
 dealt anew in the next experiment.
