@@ -156,7 +156,7 @@ async def test_the_export_has_propensities_and_rewards(api: Api, until: Until) -
 
 async def test_the_dsjson_export_is_one_of_slates(api: Api) -> None:
     await api.search("bridge")
-    lines = await exported(api, dsjson=True)
+    lines = await exported(api, format=learning_pb2.DECISION_FORMAT_DSJSON)
     plain = await exported(api)
     assert len(lines) == len(plain) > 0
     depths = [0, *(await api.policy()).depths]

@@ -152,11 +152,14 @@ def test_suggest_stats_policy_and_decisions(call: Call) -> None:
     code, out, _ = call("policy")
     assert code == 0
     assert "ranker" in out
-    for format in ("json", "dsjson"):
+    for format in ("json", "dsjson", "complete"):
         code, out, _ = call("decisions", "export", "--format", format)
         lines = [json.loads(line) for line in out.splitlines()]
         assert code == 0
         assert lines
+    code, out, err = call("evaluate", "--policy", "safe", "--ranker", "fusion", "--json")
+    assert code == 0, err
+    assert [one["name"] for one in json.loads(out)["targets"]] == ["safe", "fusion"]
 
 
 @pytest.mark.parametrize(
@@ -171,6 +174,8 @@ def test_suggest_stats_policy_and_decisions(call: Call) -> None:
         (["serach", "x"], "No such command"),
         (["decisions", "export", "--since", "soon"], "--since"),
         (["index", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["evaluate", "--policy", "nonsense"], "policy"),
+        (["evaluate", "--log", "nowhere.jsonl"], "--log"),
     ],
 )
 def test_a_user_error_is_one_line_and_exit_code_2(call: Call, arguments: list[str], told: str) -> None:

@@ -184,12 +184,16 @@ class Api:
         return response
 
     async def decisions(
-        self, *, dsjson: bool = False, since_s: float | None = None, limit: int = 0
+        self,
+        *,
+        format: learning_pb2.DecisionFormat.ValueType = learning_pb2.DECISION_FORMAT_JSON,
+        since_s: float | None = None,
+        limit: int = 0,
+        newest: bool = False,
     ) -> AsyncIterator[str]:
-        """The decision log, one line a decision, oldest first; `limit` 0 = all."""
-        kind = learning_pb2.DECISION_FORMAT_DSJSON if dsjson else learning_pb2.DECISION_FORMAT_JSON
+        """The decision log, one line a decision, oldest first; `limit` 0 = all, else the oldest or the newest."""
         since = None if since_s is None else time_to_proto(since_s)
-        request = learning_pb2.ExportDecisionsRequest(format=kind, since=since, limit=limit)
+        request = learning_pb2.ExportDecisionsRequest(format=format, since=since, limit=limit, newest=newest)
         async for response in self._learning.ExportDecisions(request):
             for line in response.lines:
                 yield line

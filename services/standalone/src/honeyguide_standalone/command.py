@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import Abort, Exit
 
 from honeyguide.errors import HoneyguideError
-from honeyguide_standalone.commands import demo, feedback, index, policy, replay, report, search, stats, up
+from honeyguide_standalone.commands import demo, evaluate, feedback, index, policy, replay, report, search, stats, up
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -52,6 +52,9 @@ app.command(epilog="Example: honeyguide stats --json")(stats.stats)
 app.command(epilog="Example: honeyguide policy --kinds 3")(policy.policy)
 app.command(epilog="Example: honeyguide report --json")(report.report)
 app.add_typer(policy.decisions_app, name="decisions")
+app.command(
+    epilog="Example: honeyguide evaluate --policy greedy --policy squarecb:exploration_share=0.1 --ranker fusion"
+)(evaluate.evaluate)
 app.command("replay", epilog="Example: honeyguide replay clicks.jsonl --first 5 --json")(replay.replay_log)
 app.command(epilog="Example: honeyguide demo --exit --searches 2000")(demo.demo)
 

@@ -53,7 +53,7 @@ def fit(
     fold_of = rng.permutation(len(rewards)) % FOLDS
     for fold in range(FOLDS):
         held = fold_of == fold
-        theta = _solve(taken[~held], left[~held], penalty)
+        theta = solve(taken[~held], left[~held], penalty)
         logged[held] = compared[held] @ theta
         aimed[held] = target[held] @ theta
     inverse = np.linalg.inv(taken.T @ taken + penalty * np.eye(taken.shape[1]))
@@ -72,6 +72,7 @@ def fit(
     )
 
 
-def _solve(features: Doubles, rewards: Doubles, penalty: float) -> Doubles:
+def solve(features: Doubles, rewards: Doubles, penalty: float) -> Doubles:
+    """Coefficients of a ridge regression."""
     gram = features.T @ features + penalty * np.eye(features.shape[1])
     return np.asarray(np.linalg.solve(gram, features.T @ rewards), np.float64)

@@ -29,6 +29,14 @@ class Format(StrEnum):
 
     JSON = "json"
     DSJSON = "dsjson"
+    COMPLETE = "complete"
+
+
+FORMATS = {
+    Format.JSON: learning_pb2.DECISION_FORMAT_JSON,
+    Format.DSJSON: learning_pb2.DECISION_FORMAT_DSJSON,
+    Format.COMPLETE: learning_pb2.DECISION_FORMAT_COMPLETE,
+}
 
 
 def policy(
@@ -103,7 +111,9 @@ def bar(value: float, largest: float) -> str:
 
 @decisions_app.command("export", epilog="Example: honeyguide decisions export --format dsjson > decisions.dsjson")
 def export(
-    format: Annotated[Format, typer.Option(help="JSON Lines, or Vowpal Wabbit's DSJSON.")] = Format.JSON,
+    format: Annotated[
+        Format, typer.Option(help="JSON Lines, Vowpal Wabbit's DSJSON, or complete, for evaluate.")
+    ] = Format.JSON,
     since: Annotated[str | None, typer.Option(help="Only from this ISO 8601 time on.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="Most decisions wanted; 0 = all.")] = 0,
     output: Annotated[Path | None, typer.Option("--output", help="File to write; without it, standard output.")] = None,
@@ -111,11 +121,11 @@ def export(
     data_dir: DataDirOption = None,
 ) -> None:
     """Write the decision log, one decision a line, oldest first."""
-    since_s = None if since is None else _time("--since", since)
+    since_s = None if since is None else time_of("--since", since)
 
     async def write(file: TextIO) -> None:
         async with connect(target, data_dir) as (api, _, _):
-            async for line in api.decisions(dsjson=format is Format.DSJSON, since_s=since_s, limit=limit):
+            async for line in api.decisions(format=FORMATS[format], since_s=since_s, limit=limit):
                 file.write(line + "\n")
 
     if output is None:
@@ -128,7 +138,8 @@ def export(
         raise InvalidArgument("--output", str(error)) from None
 
 
-def _time(option: str, text: str) -> float:
+def time_of(option: str, text: str) -> float:
+    """Seconds since 1970 of an option's ISO 8601 time."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
