@@ -55,7 +55,7 @@ class OrchestratorSettings(ServerSettings):
     call_cost: float = Field(0.0125, ge=0, le=1, description="cost of asking one strategy, in reward")
     candidate_cost: float = Field(0.00025, ge=0, le=1, description="cost of one candidate fetched, in reward")
     exploration_share: Rate = Field(
-        0.3, description="exploration budget: share of searches that may be worse than what looks best or is safe"
+        0.15, description="exploration budget: share of searches that may be worse than what looks best or is safe"
     )
     exploration_gamma: float = Field(60.0, gt=0, description="how sharply exploration shuns worse depths (SquareCB)")
     epsilon: Rate = Field(0.1, description="exploration of the epsilon-greedy policy")
