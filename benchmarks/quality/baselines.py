@@ -53,6 +53,10 @@ STATICS: dict[str, Allocation] = {
 """Static allocations that an engineer would try; the best of them is chosen in hindsight."""
 
 
+ARMS = {name: one for name, one in STATICS.items() if max(one.values()) <= 20}
+"""The allocations that other bandits choose among."""
+
+
 def rungs_of(allocation: Allocation, situation: Situation, model: AllocationModel) -> Depths:
     """The rungs of an allocation whose depths are on the ladder, as far as its strategies are allowed."""
     rungs = [model.depths.index(allocation[name]) + 1 if name in allocation else 0 for name in model.strategies]
@@ -134,9 +138,9 @@ class LinUCB(Taught):
     def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
         """See `Policy`."""
         context = {name: float(situation.x[i]) for name, i in zip(CONTEXT, _COLUMNS, strict=True) if situation.x[i]}
-        arm = self._bandit.pull(list(STATICS), context=context)
+        arm = self._bandit.pull(list(ARMS), context=context)
         self._drawn = (arm, context)
-        return certain(rungs_of(STATICS[arm], situation, model))
+        return certain(rungs_of(ARMS[arm], situation, model))
 
     def teach(self, record: DecisionRecord, wanted: str) -> None:
         """See `Taught`."""
@@ -158,7 +162,7 @@ class VowpalWabbit(Taught):
         )
         self._actions = [
             "|A " + " ".join(f"{name}={depth}" for name, depth in {**allocation, "arm": arm}.items())
-            for arm, allocation in enumerate(STATICS.values())
+            for arm, allocation in enumerate(ARMS.values())
         ]
         self._drawn: tuple[str, int, float] = ("", 0, 1.0)
 
@@ -170,7 +174,7 @@ class VowpalWabbit(Taught):
         chances = np.maximum(self._workspace.predict([shared, *self._actions]), 0)
         arm = int(rng.choice(len(chances), p=chances / chances.sum()))
         self._drawn = (shared, arm, float(chances[arm] / chances.sum()))
-        return certain(rungs_of(list(STATICS.values())[arm], situation, model))
+        return certain(rungs_of(list(ARMS.values())[arm], situation, model))
 
     def teach(self, record: DecisionRecord, wanted: str) -> None:
         """See `Taught`."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.quality.ablations import ablations
 from benchmarks.quality.baselines import (
     FUSIONS,
     STATICS,
@@ -45,7 +46,7 @@ from honeyguide_orchestrator.decision_log import DecisionRecord
 from honeyguide_orchestrator.ranker import RANKERS
 
 TRACES = CACHE / "traces"
-SAMPLE_EVERY = 8
+SAMPLE_EVERY = 12
 """Of the last quarter's searches, every so many are asked again with every static allocation."""
 
 
@@ -95,7 +96,6 @@ class Hindsight:
 def learning_systems() -> dict[str, System]:
     """The systems that need nothing from another's run."""
     return {
-        "honeyguide": System("honeyguide"),
         "greedy": System("greedy", "greedy"),
         "epsilon_greedy": System("epsilon_greedy", "epsilon_greedy"),
         "fallback": System("fallback", lambda costs: Fallback()),
@@ -133,7 +133,7 @@ class Job:
 
     def system(self, name: str) -> System:
         """The system of that name; those chosen in hindsight are made of what other runs left."""
-        plain = learning_systems()
+        plain = learning_systems() | ablations()
         if name in plain:
             return plain[name]
         if name == "linucb":

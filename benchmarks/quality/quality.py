@@ -12,8 +12,9 @@ import math
 import os
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import zip_longest
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -23,6 +24,7 @@ import structlog
 from ir_measures import RR, nDCG
 from scipy import stats
 
+from benchmarks.quality.ablations import ablations
 from benchmarks.quality.baselines import FUSIONS
 from benchmarks.quality.learning import TRACES, Hindsight, Outcome, Scenario, work
 from benchmarks.quality.needs import COLLECTIONS, scene
@@ -33,36 +35,65 @@ IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 FIRST = 1_000
 BUCKET = 500
 
-CHEAP = ("honeyguide", "greedy", "epsilon_greedy", "fallback")
-FULL = ("full_depth",)
-AFTER = ("best_static", "best_static_per_collection", "equal_split", "linucb", "vw_squarecb")
-COLLECTION_SYSTEMS = ("honeyguide", "full_depth", "best_static")
+AFTER = (("best_static", "best_static_per_collection", "equal_split"), ("linucb", "vw_squarecb"))
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Scenarios with their seeds and systems; systems of `then` need those of `first`."""
+class Task:
+    """Systems of one seed of a scenario, run one after the other; not before the tasks named in `after` are done."""
 
     scenario: Scenario
-    seeds: Sequence[int]
-    first: Sequence[Sequence[str]]
-    then: Sequence[Sequence[str]] = ()
+    seed: int
+    systems: Sequence[str]
+    after: frozenset[tuple[str, int, str]] = frozenset()
+
+    @property
+    def done(self) -> frozenset[tuple[str, int, str]]:
+        """What others may wait for."""
+        return frozenset((self.scenario.key, self.seed, name) for name in self.systems)
 
 
-def plans(quick: bool) -> list[Plan]:
-    """What is run: the mixed stream at length, each collection for itself, and interests that drift."""
+MIXED = Scenario("mixed", 16_000)
+DRIFT = Scenario("mixed", 6_000, drift=True)
+ABLATED = Scenario("mixed", 4_000)
+ALONE = tuple(Scenario(name, 3_000) for name in COLLECTIONS)
+
+
+def tasks(quick: bool) -> list[Task]:
+    """What is run, what matters most first: the mixed stream at length, each collection, drift, ablations."""
     if quick:
-        name = "scifact" if scene("scifact") else "films"
-        return [Plan(Scenario(name, 800), (1,), [("honeyguide", "fallback"), ("full_depth",)], [("best_static",)])]
-    every = (
-        [Plan(Scenario("mixed", 16_000), (1, 2, 3), [FULL, CHEAP], [AFTER[:3], AFTER[3:]])] if scene("mixed") else []
-    )
-    for name in COLLECTIONS:
-        if scene(name):
-            every.append(Plan(Scenario(name, 3_000), (1, 2, 3, 4, 5), [COLLECTION_SYSTEMS]))
-    if scene("mixed"):
-        every.append(Plan(Scenario("mixed", 6_000, drift=True), (1, 2, 3), [("honeyguide", "greedy")]))
-    return every
+        scenario = Scenario("scifact" if scene("scifact") else "films", 800)
+        return _tasks(scenario, 1, [("full_depth",), ("honeyguide", "fallback")], [("best_static", "equal_split")])
+    mixed = [
+        _tasks(MIXED, seed, [("full_depth",), ("honeyguide", "greedy", "epsilon_greedy", "fallback")], AFTER)
+        for seed in (1, 2, 3)
+        if scene("mixed")
+    ]
+    alone = [
+        [
+            task
+            for scenario in ALONE
+            if scene(scenario.scene)
+            for task in _tasks(scenario, seed, [("full_depth",), ("honeyguide",)], [("best_static",)])
+        ]
+        for seed in (1, 2, 3, 4, 5)
+    ]
+    drift = [Task(DRIFT, seed, ("honeyguide", "greedy")) for seed in (1, 2, 3) if scene("mixed")]
+    ablated = [
+        Task(ABLATED, seed, names)
+        for seed in (1, 2, 3)
+        if scene("mixed")
+        for names in np.array_split(list(ablations()), 4)
+    ]
+    first, *others = mixed or [[]]
+    turns = zip_longest(others, alone, fillvalue=[])
+    return [*first, *(task for turn in turns for part in turn for task in part), *ablated, *drift]
+
+
+def _tasks(scenario: Scenario, seed: int, first: Sequence[Sequence[str]], then: Sequence[Sequence[str]]) -> list[Task]:
+    begin = [Task(scenario, seed, names) for names in first]
+    done = frozenset(one for task in begin for one in task.done)
+    return [*begin, *(Task(scenario, seed, names, done) for names in then)]
 
 
 def measures(trace: Trace, window: slice) -> dict[str, float]:
@@ -303,34 +334,32 @@ def plot(scenario: Scenario) -> Path | None:
     return path
 
 
-def run(every: Sequence[Plan], workers: int) -> None:
-    """Runs all jobs, as many at a time as there are processors."""
+def run(every: Sequence[Task], workers: int) -> None:
+    """Runs all tasks, as many at a time as there are processors, in their order as far as they can begin."""
+    waiting, running, done = list(every), {}, set()
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_quiet) as pool:
-        for stage in ("first", "then"):
-            # Seed by seed, so that a run cut short has all systems of the first seeds.
-            pending = [
-                pool.submit(work, plan.scenario, seed, systems)
-                for turn in range(max(len(plan.seeds) for plan in every))
-                for plan in every
-                for seed in plan.seeds[turn : turn + 1]
-                for systems in getattr(plan, stage)
-            ]
-            for one in pending:
+        while waiting or running:
+            for task in [one for one in waiting if one.after <= done][: workers - len(running)]:
+                waiting.remove(task)
+                running[pool.submit(work, task.scenario, task.seed, task.systems)] = task
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for one in finished:
                 one.result()
+                done |= running.pop(one).done
 
 
 def _quiet() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
 
 
-def report(every: Sequence[Plan]) -> None:
+def report(every: Sequence[Task]) -> None:
     """Writes rows, tables and plots of all that was run."""
-    rows = [row for plan in every for row in rows_of(plan.scenario)]
+    scenarios = list(dict.fromkeys(task.scenario for task in every))
+    rows = [row for scenario in scenarios for row in rows_of(scenario)]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "quality.json").write_text(json.dumps({"rows": rows}, indent=1) + "\n")
     lines = [f"Costs: {CALL_COST} a call, {CANDIDATE_COST} a candidate returned. ± is a 95% interval over seeds.", ""]
-    for plan in every:
-        scenario = plan.scenario
+    for scenario in scenarios:
         lines += [f"## {scenario.scene}, {scenario.name}, {scenario.searches:,} searches: last quarter", ""]
         metrics = ("reward", "reward_hit", "ndcg@10", "recall_wanted", "candidates_per_search", "calls_per_search")
         lines += [*table(rows, scenario.name, scenario.scene, metrics), ""]
@@ -352,7 +381,7 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="only write tables and plots of what was run before")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes at a time")
     arguments = parser.parse_args()
-    every = plans(bool(os.environ.get("QUICK")))
+    every = tasks(bool(os.environ.get("QUICK")))
     if not arguments.report:
         run(every, arguments.workers)
     report(every)
