@@ -5,7 +5,7 @@ import pytest
 
 from honeyguide_orchestrator.example import Example, without_query_memory
 from honeyguide_orchestrator.ranker_evidence import EVIDENCE_MIN
-from honeyguide_orchestrator.ranker_learner import LinearLearner, RankerLearner, examination, looked_at
+from honeyguide_orchestrator.ranker_learner import LinearLearner, RankerLearner, looked_at
 
 NAMES = ("lexical.bm25:top", "vector.dense:top", "q2e")
 
@@ -15,8 +15,8 @@ def example(rows: list[list[float]], row: int, names: tuple[str, ...] = NAMES, i
 
 
 def test_looking_falls_with_the_position() -> None:
-    assert examination(1) == 1.0
-    assert examination(4) == pytest.approx(4**-0.7)
+    assert looked_at(1) == 1.0
+    assert looked_at(4) == pytest.approx(4**-0.7)
     assert looked_at(1_000) == 0.15
 
 

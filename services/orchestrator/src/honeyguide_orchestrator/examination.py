@@ -59,10 +59,6 @@ class Examination:
         if swapped_at:
             self.power = self._fit()
 
-    def probability(self, position: int) -> float:
-        """Probability that a position, from 1, is looked at."""
-        return float(position**-self.power)
-
     def _fit(self) -> float:
         weighted, precision = PRIOR_PRECISION * PRIOR_POWER, PRIOR_PRECISION
         for k in range(1, PAIRS + 1):

@@ -244,6 +244,7 @@ class Learner:
         unrewarded: dict[str, Mapping[str, float]] = {}
         for record, rewards in () if self._events_behind else self._attribution.close():
             self._comparisons.closed(record, rewards, self._options.prices)
+            self._ranker.closed(record, rewards)
             if not rewards:
                 self._allocation.learn(record.x, asked_depths(record), {}, None, {}, seed_of(record.id))
                 unrewarded[record.id] = {}

@@ -10,14 +10,17 @@ are noisy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from honeyguide_orchestrator.decision_log import DecisionRecord
+from honeyguide_orchestrator.examination import PRIOR_POWER, Examination
 from honeyguide_orchestrator.example import ROWS_MAX, Example, without_query_memory
 from honeyguide_orchestrator.lambdamart import Groups, fit
 from honeyguide_orchestrator.ranker import RankerModel
@@ -29,9 +32,6 @@ Floats = npt.NDArray[np.float32]
 
 STEP = 0.03
 ACCUMULATOR = 1.0
-EXAMINATION_POWER = 0.7
-"""Positions are looked at with probability position ** -power, until swaps tell better."""
-
 PROPENSITY_MIN = 0.15
 PULL = 1e-4
 """How strongly each step pulls weights back to the prior."""
@@ -114,15 +114,27 @@ class RankerLearner:
     trees: Trees | None = None
     actions: int = 0
     fitted_at: int = 0
+    examination: Examination = field(default_factory=Examination)
     groups: Groups = field(default_factory=Groups)
 
     def learn(self, example: Example, seed: int) -> None:
         """Takes in one action: weighs the evidence first, then learns from it."""
-        weight = 1.0 / looked_at(example.position)
+        weight = 1.0 / self.looked_at(example.position)
         self._weigh_evidence(example, weight)
         self.actions += 1
         self.groups.add(example)
         self.linear.learn(example, weight * example.grade, seed)
+
+    def closed(self, record: DecisionRecord, acted_on: Collection[str]) -> None:
+        """Takes in a decision whose time for feedback is over: what swaps tell of position bias."""
+        page = record.document_ids[: record.page_size]
+        positions = [position for position, document_id in enumerate(page, 1) if document_id in acted_on]
+        self.examination.closed(len(page), record.swapped_at, positions)
+
+    @property
+    def looked_at(self) -> Callable[[int], float]:
+        """How likely a position is looked at, as far as swaps tell by now."""
+        return partial(looked_at, power=self.examination.power)
 
     def _weigh_evidence(self, example: Example, weight: float) -> None:
         shown = example.features[: example.shown]
@@ -144,7 +156,7 @@ class RankerLearner:
     def refit(self) -> None:
         """Fits trees here and now; for whoever has no event loop to keep free."""
         self.fitted_at = self.actions
-        self.trees = fit(dict(self.groups.kept), dict(self.linear.learned), looked_at, self.actions, Event())
+        self.trees = fit(dict(self.groups.kept), dict(self.linear.learned), self.looked_at, self.actions, Event())
 
     def model(self) -> RankerModel:
         """What replicas need."""
@@ -157,6 +169,7 @@ class RankerLearner:
             "evidence": self.evidence.to_state(),
             "trees": self.trees.to_state() if self.trees else None,
             "actions": self.actions,
+            "examination": self.examination.to_state(),
         }
 
     @classmethod
@@ -169,14 +182,10 @@ class RankerLearner:
             Trees.from_state(trees) if trees else None,
             state["actions"],
             trees["actions"] if trees else 0,
+            examination=Examination.from_state(state["examination"]),
         )
 
 
-def examination(position: int) -> float:
-    """Probability that a position (from 1) is looked at."""
-    return float(position**-EXAMINATION_POWER)
-
-
-def looked_at(position: int) -> float:
-    """`examination`, cut so that no single action weighs too much."""
-    return max(examination(position), PROPENSITY_MIN)
+def looked_at(position: int, power: float = PRIOR_POWER) -> float:
+    """Probability position ** -power that a position is looked at, cut so that no single action weighs too much."""
+    return max(float(position**-power), PROPENSITY_MIN)

@@ -18,7 +18,7 @@ from honeyguide_orchestrator.attribution import Credit
 from honeyguide_orchestrator.decision_log import DecisionLog
 from honeyguide_orchestrator.example import example_of
 from honeyguide_orchestrator.lambdamart import GROUPS_MAX, Groups, fit
-from honeyguide_orchestrator.ranker_learner import RankerLearner, looked_at
+from honeyguide_orchestrator.ranker_learner import RankerLearner
 
 IDS_BATCH = 500
 RECORDS_BATCH = 10
@@ -79,7 +79,7 @@ class Refits:
                 self._until = "0"
             groups, base, actions = dict(learner.groups.kept), dict(learner.linear.learned), learner.actions
             begin = asyncio.get_running_loop().time()
-            trees = await asyncio.to_thread(fit, groups, base, looked_at, actions, stop)
+            trees = await asyncio.to_thread(fit, groups, base, learner.looked_at, actions, stop)
             if stop.is_set():
                 return
             learner.trees = trees
