@@ -120,6 +120,11 @@ class Learner:
             await self._refits.close()
             await self._lease.release()
 
+    @property
+    def position_bias(self) -> float:
+        """The power with which looking falls with the position, as swaps tell by now."""
+        return self._ranker.examination.power
+
     async def fitted(self) -> None:
         """Waits for trees that are being fitted; a replay that shall tell the same twice waits after every step."""
         await self._refits.done()
