@@ -47,6 +47,10 @@ from honeyguide_orchestrator.understanding import Understander
 RANKED_MAX = 500
 """Ranked candidates kept for paging."""
 
+OF_THE_QUERY = "memory.query"
+KNOWN_ACTIONS = 2.0
+"""Actions on a query from which on what memory knows of it can be depended on."""
+
 log = structlog.get_logger("honeyguide.search")
 
 
@@ -239,7 +243,7 @@ class Searcher:
         situation = Situation(
             x=describe(query.text, understanding, recollection, query.context, bool(query.filter)),
             allowed=np.array([all(met[need] for need in strategy.needs) for strategy in strategies], bool),
-            dependable=np.array([strategy.dependable for strategy in strategies], bool),
+            dependable=np.array([_dependable(strategy, recollection) for strategy in strategies], bool),
             exploring=np.array([strategy.kind is Kind.EXPLORE for strategy in strategies], bool),
         )
         policy = arms.own.policy
@@ -372,6 +376,11 @@ def _features(merged: Merged, asked: RetrievalQuery, learned: Learned) -> Floats
     affinity = learned.affinity.of(asked.understanding.intent)
     time_s = asked.context.time_s
     return candidate_features(merged, asked.understanding, asked.taste, affinity, time_s, learned.actions)
+
+
+def _dependable(strategy: Strategy, recollection: Recollection) -> bool:
+    """Whether the strategy may be the only one asked: memory may, of a query that people acted on before."""
+    return strategy.dependable or (strategy.name == OF_THE_QUERY and recollection.actions >= KNOWN_ACTIONS)
 
 
 def _depths(rungs: Depths, learned: Learned) -> dict[str, int]:
