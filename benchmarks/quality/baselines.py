@@ -257,19 +257,17 @@ FUSIONS: Mapping[str, Ranker] = {
 
 
 class Beside(_Fusion):
-    """A ranker that serves, and on the same candidates the fusions that do not: `places` tells where each would have
-    put the candidates of the last search, in the order of the serving ranker."""
+    """A ranker that serves, and keeps what it saw, so that fusions that do not serve can be asked afterwards."""
 
     def __init__(self, serving: Ranker) -> None:
         self.name = serving.name
         self._serving = serving
-        self.fused: dict[str, Floats] = {}
+        self._seen: tuple[Floats, Sequence[str], RankerModel, Depths] | None = None
 
     def scores(self, features: Floats, strategies: Sequence[str], model: RankerModel) -> Floats:
         """See `Ranker`."""
         scores = self._serving.scores(features, strategies, model)
-        order = order_of(scores)
-        self.fused = {name: one.scores(features, strategies, model)[order] for name, one in FUSIONS.items()}
+        self._seen = (features, strategies, model, order_of(scores))
         return scores
 
     def contributions(self, features: Floats, strategies: Sequence[str], model: RankerModel) -> Floats:
@@ -277,6 +275,9 @@ class Beside(_Fusion):
         return self._serving.contributions(features, strategies, model)
 
     def place(self, fusion: str, row: int) -> int:
-        """The position, from 1, that a fusion gives the candidate in a row of the served ranking."""
-        scores = self.fused[fusion]
+        """The position, from 1, that a fusion gives the candidate in a row of the last search's served ranking."""
+        if self._seen is None:
+            raise ValueError("nothing was searched yet")
+        features, strategies, model, order = self._seen
+        scores = FUSIONS[fusion].scores(features, strategies, model)[order]
         return 1 + int((scores > scores[row]).sum()) + int((scores[:row] == scores[row]).sum())

@@ -46,7 +46,7 @@ from honeyguide_orchestrator.decision_log import DecisionRecord
 from honeyguide_orchestrator.ranker import RANKERS
 
 TRACES = CACHE / "traces"
-SAMPLE_EVERY = 12
+SAMPLE_EVERY = 16
 """Of the last quarter's searches, every so many are asked again with every static allocation."""
 
 
@@ -98,7 +98,7 @@ def learning_systems() -> dict[str, System]:
     return {
         "greedy": System("greedy", "greedy"),
         "epsilon_greedy": System("epsilon_greedy", "epsilon_greedy"),
-        "fallback": System("fallback", lambda costs: Fallback()),
+        "fallback": System("fallback", lambda costs: Fallback(), learns=False),
     }
 
 
@@ -137,9 +137,9 @@ class Job:
         if name in plain:
             return plain[name]
         if name == "linucb":
-            return System(name, lambda costs: LinUCB(costs, DEPTHS, self.seed))
+            return System(name, lambda costs: LinUCB(costs, DEPTHS, self.seed), learns=False)
         if name == "vw_squarecb":
-            return System(name, lambda costs: VowpalWabbit(costs, DEPTHS, self.seed))
+            return System(name, lambda costs: VowpalWabbit(costs, DEPTHS, self.seed), learns=False)
         if name == "equal_split":
             honeyguide = self.kept("honeyguide")
             if honeyguide is None:
@@ -147,13 +147,13 @@ class Job:
             spent = float(np.mean(honeyguide.trace.candidates[-len(self.searches) // 4 :]))
             # As many candidates as honeyguide fetched, the same number of each strategy that looks at the query.
             each = max(1, round(spent / len(EQUAL)))
-            return System(name, lambda costs: Static(dict.fromkeys(EQUAL, each), name), depths=(each,))
+            return System(name, lambda costs: Static(dict.fromkeys(EQUAL, each), name), depths=(each,), learns=False)
         if name == "best_static":
-            return System(name, lambda costs: Static(STATICS[self.hindsight().best()], name))
+            return System(name, lambda costs: Static(STATICS[self.hindsight().best()], name), learns=False)
         if name == "best_static_per_collection":
             hindsight = self.hindsight()
             chosen = {one: STATICS[hindsight.best(one)] for one in sorted(set(hindsight.collections))}
-            return System(name, lambda costs: StaticPerCollection(chosen))
+            return System(name, lambda costs: StaticPerCollection(chosen), learns=False)
         raise SystemExit(f"{name!r} is no system of this benchmark")
 
     def hindsight(self) -> Hindsight:
@@ -179,13 +179,16 @@ class Job:
         return outcome
 
     async def _full_depth(self) -> Outcome:
-        """Full depth, and beside it all fusions of the same candidates and a sample of all static allocations."""
+        """Full depth; and in its last quarter all fusions of its candidates, and a sample of all static allocations."""
         beside = Beside(RANKERS["gated"])
         fused = {name: Trace() for name in FUSIONS}
-        system = System("full_depth", "full_depth", beside, swap_share=0.0)
+        begin = len(self.searches) * 3 // 4
+        system = System("full_depth", "full_depth", beside, swap_share=0.0, learns=False)
         async with stage(system, self.scene, self.recording, self.seed) as on:
 
             def observe(search: Search, shown: DecisionRecord, on: Stage) -> None:
+                if search.number < begin:
+                    return
                 recalled = search.wanted in shown.document_ids
                 row = shown.document_ids.index(search.wanted) if recalled else -1
                 for name, trace in fused.items():
@@ -196,7 +199,6 @@ class Job:
                     trace.calls.append(shown.calls)
                     trace.cost.append(CALL_COST * shown.calls + CANDIDATE_COST * shown.candidates_fetched)
 
-            begin = len(self.searches) * 3 // 4
             trace = await run(on, self.searches[:begin], self.seed, observe=observe)
             hindsight = Hindsight()
             for at in range(begin, len(self.searches)):
@@ -215,6 +217,8 @@ class Job:
         return outcome
 
 
+ALONE_DEPTHS = (10, 50, 100)
+
 EQUAL = (
     "lexical.bm25",
     "lexical.popular",
@@ -231,7 +235,7 @@ async def _ask_all(on: Stage, search: Search, hindsight: Hindsight) -> None:
     alone: dict[str, Allocation] = {
         f"only:{one.name}@{depth}": {one.name: depth}
         for one in strategies_of(on)
-        for depth in DEPTHS
+        for depth in ALONE_DEPTHS
         if depth <= one.depth_max
     }
     hindsight.numbers.append(search.number)

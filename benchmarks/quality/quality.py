@@ -151,7 +151,8 @@ def rows_of(scenario: Scenario) -> list[dict[str, object]]:
         if system.startswith("fusion "):
             continue
         windows = {scenario.name: quarter}
-        if scenario.searches > 2 * FIRST:
+        whole = all(len(outcome.trace.position) == scenario.searches for outcome in by_seed.values())
+        if whole and scenario.searches > 2 * FIRST:
             windows[f"{scenario.name}, first 1,000"] = slice(0, FIRST)
         for name, window in windows.items():
             figures = [measures(outcome.trace, window) for outcome in by_seed.values()]

@@ -13,12 +13,13 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -33,6 +34,8 @@ from honeyguide.query import RetrievalQuery
 from honeyguide.retriever import Strategy
 from honeyguide_memory.service import open_service as open_memory
 from honeyguide_memory.settings import MemorySettings
+from honeyguide_orchestrator import learner as learner_module
+from honeyguide_orchestrator.allocation_learner import AllocationLearner
 from honeyguide_orchestrator.allocation_model import AllocationModel, Costs
 from honeyguide_orchestrator.attribution import Rewards
 from honeyguide_orchestrator.decision_log import DecisionRecord
@@ -83,6 +86,9 @@ class System:
     """Names of the context's features that this system does not see."""
 
     understanding: bool = True
+    learns: bool = True
+    """Whether its policy goes by the learned allocation; where not, learning it is left out to save time."""
+
     trees: bool = False
     """Whether trees are fitted; long streams of many systems do without, for the hours it takes."""
 
@@ -272,6 +278,15 @@ class Stage:
         return self.decisions.last
 
 
+@contextmanager
+def _learning(learns: bool) -> Iterator[None]:
+    with ExitStack() as stack:
+        if not learns:
+            stack.enter_context(mock.patch.object(AllocationLearner, "learn", return_value=None))
+            stack.enter_context(mock.patch.object(learner_module, "lifts", return_value={}))
+        yield
+
+
 @asynccontextmanager
 async def stage(system: System, scene: Scene, recording: Recording, seed: int) -> AsyncIterator[Stage]:
     """Sets a system up on a scene; everything is gone afterwards."""
@@ -286,7 +301,7 @@ async def stage(system: System, scene: Scene, recording: Recording, seed: int) -
     if system.masked:
         policy = Masked(policy, system.masked)
     ranker = RANKERS[system.ranker] if isinstance(system.ranker, str) else system.ranker
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _learning(system.learns):
         valkey_folder = Path(folder) / "valkey"
         shutil.copytree(recording.valkey, valkey_folder)
         valkey = ValkeyServer(valkey_folder)
@@ -328,7 +343,7 @@ async def stage(system: System, scene: Scene, recording: Recording, seed: int) -
                     lexical=lexical,
                     memory=memory,
                     strategies=searcher.strategies,
-                    ranker=ranker,
+                    ranker=RANKERS["gated"],
                     options=LearnerOptions(
                         depths=system.depths,
                         rewards=Rewards(settings.rewards, settings.play_full_s),
