@@ -11,24 +11,50 @@ shares are an unbiased estimate of the policy's mean over the week. What they ca
 when it was clicked most. The other way round, from the bts log to the random policy, each round has its own true
 propensity.
 
-Second on our own decision logs: `estimate_policies` estimates what policies would have earned, `agreement` compares that
-with what they earned when they really ran.
+Second on our own decision logs (`own_rows`): a system learns from simulated people, then stands still. In one run of
+searches a logging policy decides and is logged; from that log alone it is estimated what five policies would earn, and
+each of them then really decides, on searches of which the log holds none. Logged are the live policy alone, and the
+live policy with a tenth of the searches asked at full depth, as an experiment would.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
+import structlog
+from scipy import stats
 
 from benchmarks.quality.collection import ROOT
+from benchmarks.quality.needs import Scene, scene
+from benchmarks.quality.recording import Recording, record
+from benchmarks.quality.simulation import CALL_COST, CANDIDATE_COST, PAGE, Stage, System, run, stage
+from benchmarks.quality.streams import Search, stream
+from benchmarks.quality.users import ClickModel, PositionBased
+from honeyguide_orchestrator.allocation_model import Costs
+from honeyguide_orchestrator.decision_log import DecisionRecord
+from honeyguide_orchestrator.learned import Learned
 from honeyguide_orchestrator.off_policy import reward_model
+from honeyguide_orchestrator.off_policy.decisions import LoggedDecision
 from honeyguide_orchestrator.off_policy.empirical_likelihood import mean_interval
 from honeyguide_orchestrator.off_policy.estimators import estimate
+from honeyguide_orchestrator.off_policy.replay import Examination
+from honeyguide_orchestrator.off_policy.report import Evaluated, evaluate_decisions
 from honeyguide_orchestrator.off_policy.rounds import Estimate, Rounds
+from honeyguide_orchestrator.policies import POLICIES
+from honeyguide_orchestrator.policy import Policy, PolicyOptions
+from honeyguide_orchestrator.prices import Prices
+from honeyguide_orchestrator.ranker import RANKERS
+from honeyguide_orchestrator.ranker_learner import looked_at
+from honeyguide_orchestrator.settings import OrchestratorSettings
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 COLLECTION = "obd-small"
@@ -95,12 +121,12 @@ def rounds_for(log: Campaign, shares: np.ndarray) -> Rounds:
     return Rounds(weights, clicks, clicks, 0.0, 1.0, predictions)
 
 
-def main() -> None:
-    """Estimates every campaign and writes benchmarks/results/off_policy.json and off_policy.md."""
+def obd_rows() -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows and a table of every campaign; none where the collection is absent."""
     campaigns = read_campaigns()
     if campaigns is None:
         print(f"{COLLECTION}: skipped, there is no {ROOT / COLLECTION}")
-        return
+        return [], []
     rows: list[dict[str, Any]] = []
     lines = [
         "| campaign | system | click rate | 95% interval | over the log's own | effective rounds | largest weight "
@@ -125,10 +151,201 @@ def main() -> None:
                 system = f"{one.estimator}:{target} from {source}"
                 rows.append(_row(campaign, system, one.value, one.low, one.high, one.rounds))
                 lines.append(_line(campaign, target, source, one, truth))
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "off_policy.json").write_text(json.dumps({"rows": rows}, indent=1) + "\n")
-    (RESULTS / "off_policy.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    return rows, lines
+
+
+TARGETS = ("greedy", "squarecb", "epsilon_greedy", "safe", "full_depth")
+PRICES = Prices(CALL_COST, CANDIDATE_COST)
+LEARN, LOGGED, LIVE = 2_000, 2_000, 2_000
+FULL_SHARE = 0.1
+PEOPLE = PositionBased()
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How estimates compare with what really happened, over policies.
+
+    rank_correlation: Kendall's tau-b, in [-1, 1]. relative_error: mean of |estimate - truth| / |truth|. covered: share
+    of the intervals that hold the truth.
+    """
+
+    rank_correlation: float
+    relative_error: float
+    covered: float
+
+
+def estimate_policies(
+    log: Sequence[LoggedDecision],
+    policies: Mapping[str, Policy],
+    learned: Learned,
+    prices: Prices = PRICES,
+    examination: Examination = looked_at,
+    seed: int = 0,
+) -> dict[str, Evaluated]:
+    """What policies would have earned net of cost, by name, from decisions and what each document was credited."""
+    told = evaluate_decisions(
+        log,
+        learned,
+        prices,
+        policies=policies,
+        rankers={},
+        known_rankers=RANKERS,
+        seed=seed,
+        examination=examination,
+    )
+    return {one.name: one for one in told.targets}
+
+
+def leading(told: Evaluated) -> Estimate:
+    """The estimate to go by: doubly robust, or where nothing supports it the direct method's."""
+    return next((one for one in told.estimates if one.estimator == "dr"), told.estimates[-1])
+
+
+def agreement(estimates: Mapping[str, Estimate], truths: Mapping[str, float]) -> Agreement:
+    """Compares estimates with the truth, by policy."""
+    names = list(truths)
+    values = np.array([estimates[name].value for name in names])
+    live = np.array([truths[name] for name in names])
+    return Agreement(
+        rank_correlation=float(stats.kendalltau(values, live).statistic),
+        relative_error=float(np.mean(np.abs(values - live) / np.abs(live))),
+        covered=float(np.mean([estimates[name].low <= truths[name] <= estimates[name].high for name in names])),
+    )
+
+
+def own_rows(scene_name: str, seed: int, share: float = 1.0) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows and table lines of our own decision log; `share` of the usual numbers of searches."""
+    found = scene(scene_name, fold=seed)
+    if found is None:
+        print(f"{scene_name}: skipped, its collection is absent")
+        return [], []
+    return asyncio.run(_own_rows(found, record(found), seed, share))
+
+
+async def _own_rows(
+    found: Scene, recording: Recording, seed: int, share: float
+) -> tuple[list[dict[str, Any]], list[str]]:
+    scene_name = found.name
+    counts = [round(share * count) for count in (LEARN, LOGGED, LIVE)]
+    ends = np.cumsum(counts).tolist()
+    searches = stream(found.learning, ends[-1], seed)
+    rows: list[dict[str, Any]] = []
+    lines: list[str] = []
+    async with stage(System("honeyguide", swap_share=0.0, trees=False), found, recording, seed) as on:
+        await run(on, searches[: ends[0]], seed, PEOPLE)
+        await on.learn()
+        learned = on.models.current(on.searcher.strategies())
+        policies = _policies(learned)
+        truths = {}
+        for name, policy in policies.items():
+            live = await _play(on, {policy: 1.0}, searches[ends[1] :], seed)
+            earned = np.array([_earned(*one) for one in live])
+            truths[name] = float(earned.mean())
+            low, high = mean_interval(earned, -1.0, 1.0)
+            rows.append(_own_row(scene_name, f"live:{name}", truths[name], low, high, len(live)))
+        full = policies["full_depth"]
+        for label, mix in (
+            ("squarecb", {policies["squarecb"]: 1.0}),
+            ("squarecb+full_depth", {policies["squarecb"]: 1.0 - FULL_SHARE, full: FULL_SHARE}),
+        ):
+            log = await _play(on, mix, searches[ends[0] : ends[1]], seed)
+            told = estimate_policies(log, policies, learned, seed=seed)
+            best = {name: leading(one) for name, one in told.items()}
+            for name, one in told.items():
+                for estimated in one.estimates:
+                    system = f"{estimated.estimator}:{name} from {label}"
+                    rows.append(
+                        _own_row(scene_name, system, estimated.value, estimated.low, estimated.high, estimated.rounds)
+                    )
+                lines.append(_own_line(scene_name, seed, label, one, best[name], truths[name]))
+            compared = agreement(best, truths)
+            for metric in ("rank_correlation", "relative_error", "covered"):
+                value = getattr(compared, metric)
+                rows.append(_own_row(scene_name, f"agreement from {label}", value, value, value, len(log), metric))
+            lines.append(
+                f"| {scene_name} {seed} | {label} | *all five* | Kendall's tau {compared.rank_correlation:.2f} | "
+                f"mean relative error {compared.relative_error:.1%} | {compared.covered:.0%} covered | | |"
+            )
+    return rows, lines
+
+
+def _policies(learned: Learned) -> dict[str, Policy]:
+    settings = OrchestratorSettings()
+    options = PolicyOptions(
+        Costs.of(learned.allocation.depths, CALL_COST, CANDIDATE_COST),
+        settings.exploration_share,
+        settings.exploration_gamma,
+        settings.epsilon,
+    )
+    return {name: POLICIES[name](options) for name in TARGETS}
+
+
+async def _play(
+    on: Stage, policies: Mapping[Policy, float], searches: Sequence[Search], seed: int, people: ClickModel = PEOPLE
+) -> list[LoggedDecision]:
+    """Searches decided by one of the policies each, by their shares, and what people clicked; nothing is learned."""
+    log = []
+    for search in searches:
+        random = Random(f"{seed} {search.number} play")
+        policy = random.choices(list(policies), weights=list(policies.values()))[0]
+        decided: DecisionRecord = await on.ask(policy, search.need.query, search.time_s)
+        shown = decided.document_ids[:PAGE]
+        clicks = people.clicks(shown, search.wanted, search.need.grades, random)
+        log.append((decided, {shown[position - 1]: 1 / math.log2(1 + position) for position in clicks}))
+    return log
+
+
+def _earned(decided: DecisionRecord, rewards: Mapping[str, float]) -> float:
+    return max(rewards.values(), default=0.0) - PRICES.of(decided.calls, decided.candidates_fetched)
+
+
+def _own_row(
+    collection: str, system: str, value: float, low: float, high: float, searches: int, metric: str = "reward"
+) -> dict[str, Any]:
+    return {
+        "collection": collection,
+        "scenario": "off-policy",
+        "system": system,
+        "metric": metric,
+        "value": round(value, 5),
+        "low": round(low, 5),
+        "high": round(high, 5),
+        "seeds": 1,
+        "searches": searches,
+    }
+
+
+def _own_line(collection: str, seed: int, label: str, told: Evaluated, one: Estimate, truth: float) -> str:
+    covers = "yes" if one.low <= truth <= one.high else "no"
+    return (
+        f"| {collection} {seed} | {label} | `{told.name}` by `{one.estimator}` | "
+        f"{one.value:.4f} ({one.low:.4f}-{one.high:.4f}) | "
+        f"{truth:.4f} | {covers} | {told.support.share:.0%} | {one.effective:,.0f} |"
+    )
+
+
+def main() -> None:
+    """Writes benchmarks/results/off_policy.json and off_policy.md. QUICK=1: a smaller simulation."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    rows, lines = obd_rows()
+    own: list[str] = []
+    share = 0.2 if os.environ.get("QUICK") else 1.0
+    for scene_name, seed in (("films", 1), ("films", 2), ("mixed", 1))[: 1 if share < 1 else None]:
+        more, told = own_rows(scene_name, seed, share)
+        rows += more
+        own += told
+    if own:
+        lines += [
+            "",
+            "| collection, seed | log | policy | estimate | live | covers | support | effective |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
+            *own,
+        ]
+    if rows:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "off_policy.json").write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+        (RESULTS / "off_policy.md").write_text("\n".join(lines) + "\n")
+        print("\n".join(lines))
 
 
 def _row(scenario: str, system: str, value: float, low: float, high: float, searches: int) -> dict[str, Any]:

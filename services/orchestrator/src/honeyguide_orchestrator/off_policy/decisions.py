@@ -49,6 +49,10 @@ PENALTY = 10.0
 """The chain's own scale and level count as much as that many decisions."""
 
 
+SAME = 0.02
+"""Logging policies that support a target as well as another but for that much are used together."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Case:
     """A logged decision that can be used: rungs are in the order of the strategies of now."""
@@ -64,12 +68,18 @@ class _Case:
 
 @dataclass(frozen=True, slots=True)
 class PolicyRounds:
-    """Rounds for one target policy, its support, and the mean calls and candidates asked by it."""
+    """Rounds for one target policy, its support, and the mean calls and candidates asked by it.
+
+    made_by: names of the policies that made the decisions used; one that supports the target less than another is left
+    out, as the share of the traffic that each got would else be taken for a probability. estimated: the target's
+    probabilities come from sampling.
+    """
 
     rounds: Rounds
     support: Support
     calls: float
     candidates: float
+    made_by: tuple[str, ...]
     estimated: bool
 
 
@@ -135,11 +145,13 @@ class DecisionSample:
             shares[i] = float(aimed.probabilities @ known)
             weights[i] = contained.sum()
             if weights[i] > 0:
-                used = np.flatnonzero(contained)
-                mix = contained[used] / weights[i]
-                rewards[i] = float(mix @ [self._net(i, options[k]) for k in used])
-                compared[i] = mix @ told[1:][used]
-        earned = self.earned
+                parts = np.flatnonzero(contained)
+                mix = contained[parts] / weights[i]
+                rewards[i] = float(mix @ [self._net(i, options[k]) for k in parts])
+                compared[i] = mix @ told[1:][parts]
+        made_by, used = self._best_supporting(shares)
+        weights, rewards, shares = weights[used], rewards[used], shares[used]
+        taken, target, compared, earned = taken[used], target[used], compared[used], self.earned[used]
         low, high = min(float(rewards.min()), float(earned.min())), max(1.0, float(rewards.max()))
         predictions = reward_model.fit(
             taken[:, :2],
@@ -154,7 +166,14 @@ class DecisionSample:
             penalty=PENALTY,
         )
         rounds = Rounds(weights, rewards, earned, low, high, predictions)
-        return PolicyRounds(rounds, support.known(shares), calls / count, candidates / count, estimated)
+        return PolicyRounds(rounds, support.known(shares), calls / count, candidates / count, made_by, estimated)
+
+    def _best_supporting(self, shares: Doubles) -> tuple[tuple[str, ...], npt.NDArray[np.bool_]]:
+        """The logging policies that support a target best, and which decisions are theirs."""
+        policies = np.array([case.record.policy for case in self._cases])
+        mean = {name: float(shares[policies == name].mean()) for name in dict.fromkeys(policies.tolist())}
+        best = tuple(name for name, share in mean.items() if share >= max(mean.values()) - SAME)
+        return best, np.isin(policies, best)
 
     def _case(self, record: DecisionRecord, rewards: Mapping[str, float]) -> _Case | None:
         names = tuple(strategy.name for strategy in self._learned.strategies)

@@ -18,8 +18,9 @@ from typing import Any
 from honeyguide.errors import InvalidArgument
 from honeyguide.retriever import Kind, Need, Strategy
 from honeyguide_orchestrator.decision_log import decode
-from honeyguide_orchestrator.learned import Learned, LearnedModels
+from honeyguide_orchestrator.learned import Learned, LearnedModels, ranker_learner
 from honeyguide_orchestrator.off_policy.decisions import LoggedDecision
+from honeyguide_orchestrator.off_policy.replay import Examination
 from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.snapshot import Snapshot
 
@@ -54,6 +55,11 @@ class LogHead:
         models = LearnedModels(self.depths)
         models.adopt(self.snapshot)
         return models.current(self.strategies)
+
+    @property
+    def examination(self) -> Examination:
+        """Probability that a position is looked at, as learned."""
+        return ranker_learner(self.snapshot.content).looked_at
 
 
 def head_line(head: LogHead) -> str:

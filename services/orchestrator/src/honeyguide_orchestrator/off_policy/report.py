@@ -111,6 +111,9 @@ def evaluate_decisions(
             told = sample.rounds(policy, seed)
             one = evaluate_rounds("policy", name, told.rounds, told.support, estimators, clip)
             notes = (*one.notes, *((SAMPLED,) if told.estimated else ()))
+            if len(told.rounds) < len(sample):
+                made_by = " and ".join(told.made_by)
+                notes = (*notes, f"told by the {len(told.rounds):,} decisions of {made_by}, and compared with them")
             targets.append(replace(one, notes=notes, calls=told.calls, candidates=told.candidates))
     for name, ranker in rankers.items():
         ranked = estimate_ranker(log, ranker, learned.ranker, prices, clip, examination)

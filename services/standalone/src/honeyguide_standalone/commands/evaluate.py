@@ -139,6 +139,7 @@ def _of_decisions(
         estimators=estimators,
         clip=clip,
         seed=seed,
+        examination=head.examination,
     )
     return replace(told, left_out={**left_out, **told.left_out})
 
