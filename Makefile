@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SERVICES := common lexical vector memory orchestrator standalone
 EDITABLE := $(foreach service,$(SERVICES),-e services/$(service))
+BENCHMARKS := cold_start agreement repeated position_bias off_policy
 IMAGES := lexical vector memory orchestrator standalone
 SOURCES := services tests tools benchmarks docs
 
@@ -40,8 +41,13 @@ check: $(VENV)/.dev ## Lint, types, import contracts, protos, generated code, de
 	$(BIN)/python tools/generate_api.py --check
 	$(BIN)/python tools/check_deploy.py
 
-bench-quality: $(VENV)/.dev ## Measure ranking on judged collections (HONEYGUIDE_COLLECTIONS; QUICK=1: a part)
-	$(BIN)/python -m benchmarks.quality.cold_start
+$(VENV)/.bench: $(VENV)/.dev benchmarks/requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r benchmarks/requirements.lock
+	touch $@
+
+bench-quality: $(VENV)/.bench ## Measure what learning is worth, hours (HONEYGUIDE_COLLECTIONS: a folder; QUICK=1: minutes)
+	$(BIN)/python -m benchmarks.quality.quality
+	test -n "$(QUICK)" || for part in $(BENCHMARKS); do $(BIN)/python -m benchmarks.quality.$$part || exit 1; done
 
 api: $(VENV)/.dev ## Generate honeyguide.api from protos/
 	$(BIN)/python tools/generate_api.py
@@ -58,6 +64,7 @@ LOCK_IMAGE := $(LOCK) --constraint requirements.lock
 lock: ## Renew the lock files (needs uv)
 	$(LOCK) requirements.in -o requirements.lock
 	$(LOCK) --group dev requirements.in -o requirements-dev.lock
+	$(LOCK) --constraint requirements-dev.lock benchmarks/requirements.in -o benchmarks/requirements.lock
 	echo hatchling | $(LOCK_IMAGE) - -o deploy/requirements/build.lock
 	for image in $(filter-out standalone,$(IMAGES)); do \
 	  printf '%s\n' './services/common[telemetry]' ./services/$$image | \

@@ -10,6 +10,7 @@ import asyncio
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from benchmarks.quality.baselines import (
     VowpalWabbit,
 )
 from benchmarks.quality.needs import CACHE, Scene, scene
-from benchmarks.quality.recording import record
+from benchmarks.quality.recording import Recording, record
 from benchmarks.quality.simulation import (
     CALL_COST,
     CANDIDATE_COST,
@@ -102,6 +103,15 @@ def learning_systems() -> dict[str, System]:
     }
 
 
+@cache
+def _recording(name: str) -> Recording:
+    """The recording of a scene, which is the same for every fold; read once in a process."""
+    found = scene(name)
+    if found is None:
+        raise SystemExit(f"{name}: its collections are not there")
+    return record(found)
+
+
 class Job:
     """One seed of one scenario."""
 
@@ -111,7 +121,7 @@ class Job:
         if found is None:
             raise SystemExit(f"{scenario.scene}: its collections are not there; set HONEYGUIDE_COLLECTIONS")
         self.scene: Scene = found
-        self.recording = record(found)
+        self.recording = _recording(scenario.scene)
         self.searches: list[Search] = stream(found.learning, scenario.searches, seed, scenario.drift)
 
     def kept(self, name: str) -> Outcome | None:
@@ -257,9 +267,14 @@ def _told(trace: Trace, quarter: int) -> str:
     )
 
 
+@lru_cache(maxsize=1)
+def _job(scenario: Scenario, seed: int) -> Job:
+    return Job(scenario, seed)
+
+
 def work(scenario: Scenario, seed: int, systems: Sequence[str]) -> Mapping[str, float]:
     """Runs systems of a job, one after the other; returns their mean reward in the last quarter."""
-    job = Job(scenario, seed)
+    job = _job(scenario, seed)
     rewards = {}
     for name in systems:
         outcome = asyncio.run(job.do(name))
