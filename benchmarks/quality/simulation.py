@@ -63,6 +63,9 @@ PAGE = 10
 STEP_EVERY = 20
 """Searches between two steps of the learner."""
 
+PUBLISH_ALWAYS, PUBLISH_EVERY = 1_000, 100
+"""Each step is published for so many searches, later fewer are: a snapshot takes longer than a search."""
+
 LOST_SHARE = 0.1
 DELAY_MEAN_S = 240.0
 LATE_SHARE = 0.05
@@ -253,11 +256,12 @@ class Stage:
     due: list[tuple[float, str, Event]] = field(default_factory=list)
     """Feedback under way, by the time of its arrival."""
 
-    async def learn(self) -> None:
-        """One step of the learner."""
+    async def learn(self, publish: bool = True) -> None:
+        """One step of the learner, and a snapshot of it."""
         await self.learner.step()
         await self.learner.fitted()
-        await self.learner.publish()
+        if publish:
+            await self.learner.publish()
 
     async def search(self, query: str, time_s: float, tracked: bool = True, page_size: int = PAGE) -> DecisionRecord:
         """One search; the record tells all that was decided and ranked."""
@@ -385,7 +389,7 @@ async def run(
         while due and due[0][0] <= search.time_s:
             on.events.add(heapq.heappop(due)[2])
         if search.number % STEP_EVERY == 0:
-            await on.learn()
+            await on.learn(publish=search.number < PUBLISH_ALWAYS or search.number % PUBLISH_EVERY == 0)
         if isinstance(on.policy, Informed):
             on.policy.told(search)
         record = await on.search(search.need.query, search.time_s)
