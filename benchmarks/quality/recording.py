@@ -98,6 +98,7 @@ async def _record(scene: Scene, queries: Sequence[str], data: Path, out: Path) -
             errors = await engine.api.index(scene.documents[begin : begin + BATCH])
             if errors:
                 raise SystemExit(f"{scene.name}: {len(errors)} documents refused, first: {errors[0].message}")
+        await engine.api.stats()  # what was acknowledged is durable; after this it is searchable as well
         retrievers = Retrievers()
         for name in ("lexical", "vector"):
             await retrievers.connect(name, engine.connections[name])
