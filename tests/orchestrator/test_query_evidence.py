@@ -22,6 +22,7 @@ from honeyguide_orchestrator.query_evidence import (
     on_log_scale,
     remembered_from_proto,
     seen,
+    silent,
 )
 
 NOW_S = 1_620_000_000.0
@@ -50,6 +51,20 @@ def test_match_counts_by_popularity_and_mixes_with_memory() -> None:
     mixed = expected(np.array([0, 0, 0, 0.5], np.float32), standing, popularity)
     assert mixed == pytest.approx(0.3 * alone + [0, 0, 0, 0.35])
     assert expected(np.array([0.2, 0], np.float32), np.zeros(2, np.float32), np.zeros(2)) == pytest.approx([0.2, 0])
+
+
+def test_silence_is_measured_in_actions_waited_for() -> None:
+    # Three half-lives ago the favourite had 4 actions in decayed mass: 4 ln 2 a half-life, so 12 ln 2 were to come.
+    columns = np.array([[0, 0.5, 9, 0.125], [0, 1, 1, 1.0], [0, 0.25, 0.5, 0.25]], np.float32)
+    found = silent(columns, Remembered({"a": 0, "b": 1, "c": 2}, columns))
+    assert 4 * math.log(8) > 6
+    assert found[0] == 1.0
+    assert found[1] == 0.0
+    assert found[2] == 0.0  # one action, and ln 4 waited for
+    some = np.array([[0, 1.5, 2, 0.5], [0, 1, 1, 1.0]], np.float32)
+    (waited, _) = silent(some, Remembered({"a": 0, "b": 1}, some))
+    assert waited == pytest.approx((3 * math.log(2) - 2) / 4)
+    assert silent(np.zeros((2, 4), np.float32), NOTHING_REMEMBERED).tolist() == [0.0, 0.0]
 
 
 def test_the_log_scale_goes_from_nothing_to_certain() -> None:

@@ -12,7 +12,7 @@ from honeyguide.documents import DAY_S
 from honeyguide.query import Taste, Understanding
 from honeyguide_orchestrator.document_actions import NO_ACTIONS, DocumentActions
 from honeyguide_orchestrator.merge import Merged
-from honeyguide_orchestrator.query_evidence import expected, on_log_scale, seen
+from honeyguide_orchestrator.query_evidence import expected, on_log_scale, seen, silent
 
 Floats = npt.NDArray[np.float32]
 
@@ -38,6 +38,7 @@ GENERAL = (
     "actions_day",
     "actions_long",
     "q2e_latest",
+    "q2e_silent",
 )
 """Features that do not belong to one strategy."""
 
@@ -111,6 +112,7 @@ def candidate_features(
         general[:, 14] = seen(known[:, 2], long, prior)
         general[:, 15:17] = np.log1p(acted) / 3
         general[:, 17] = remembered.latest(merged.document_ids)
+        general[:, 18] = silent(known, remembered)
     return np.concatenate([general, per.reshape(count, strategies * len(PER_STRATEGY))], axis=1)
 
 

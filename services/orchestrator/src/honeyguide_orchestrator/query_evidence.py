@@ -43,6 +43,13 @@ GAIN_UNIT = 4.605170185988092
 """log 100: what is seen is measured in hundredfolds, so that features are of order 1."""
 
 
+RECENCY_MIN = 1e-6
+"""Some twenty half-lives; whatever is older is as old."""
+
+WAITED_COMMON, WAITED_OVER = 2.0, 6.0
+"""Actions waited for in vain: up to the first they say nothing, from the second on all that they can."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """What memory ties to the query: rows of `columns` [n, len(COLUMNS)] by document id."""
@@ -122,6 +129,24 @@ def seen(actions: Floats, total: float, expected: Doubles) -> Doubles:
     ratio = (PRIOR_ACTIONS + np.maximum(actions, 0) / np.maximum(expected, EXPECTED_MIN)) / (PRIOR_ACTIONS + total)
     gain: Doubles = np.log(ratio) / GAIN_UNIT
     return gain
+
+
+def silent(known: Floats, remembered: Remembered) -> Floats:
+    """How surprisingly long nobody acted on a document, while others were acted on for the same query, [N] in [0, 1].
+
+    Actions on a document come at the rate n ln 2 / half-life, n as of the newest of them. Until the query's newest
+    action, `waited` more were to be expected; that none came has a chance of exp(-waited) if tastes are as they were
+    (a Poisson process). Times are taken from recency, which halves every short half-life: so the half-life cancels.
+    Waiting for two is common and says nothing; for six it says that the document has had its day.
+
+    Args:
+        known: [N, len(COLUMNS)], what `remembered` has of these documents.
+    """
+    newest = float(remembered.columns[:, 3].max(initial=0.0))
+    recency = np.maximum(known[:, 3], RECENCY_MIN)
+    waited = np.maximum(known[:, 1], 0) / recency * np.log(np.maximum(newest / recency, 1.0))
+    surprise: Floats = np.clip((waited - WAITED_COMMON) / (WAITED_OVER - WAITED_COMMON), 0, 1).astype(np.float32)
+    return np.where(known[:, 3] > 0, surprise, np.float32(0))
 
 
 def on_log_scale(expected: Doubles) -> Doubles:

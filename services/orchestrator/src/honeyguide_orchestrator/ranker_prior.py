@@ -16,6 +16,7 @@ PRIOR_WEIGHTS = {
     "q2e_long": 2.5,
     "actions_day": 0.3,
     "q2e_latest": 0.5,
+    "q2e_silent": -2.5,
     "named": 2.0,
     "type_meant": 0.5,
     "type_affinity": 0.5,
