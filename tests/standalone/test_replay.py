@@ -90,6 +90,14 @@ def test_standing_by_hand() -> None:
     }
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take its time."""
+    for name in ("UNDERSTAND", "RETRIEVE"):
+        monkeypatch.setenv(f"HONEYGUIDE_ORCHESTRATOR_{name}_TIMEOUT_S", "20")
+
+
+@pytest.mark.usefixtures("patient")
 async def test_a_past_log_teaches_the_system(tmp_path: Path, redis_url: str, key_prefix: str) -> None:
     documents = [Document(f"d{i}", "product", f"lamp number {i}") for i in range(30)]
     log = [LoggedAction(i, 1_609_459_200.0 + 3_600 * i, "lamp", "d17", f"u{i}") for i in range(12)]
@@ -108,7 +116,7 @@ async def test_a_past_log_teaches_the_system(tmp_path: Path, redis_url: str, key
             await replay(engine.api, [ahead], 1, ReplayOptions())
 
 
-def test_the_command_names_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:
     runner = CliRunner()
     bad = written(tmp_path / "log.jsonl", GOOD, "{}")
     outcome = runner.invoke(app, ["replay", str(bad)], standalone_mode=False)
@@ -120,7 +128,8 @@ def test_the_command_names_what_is_wrong(tmp_path: Path, monkeypatch: pytest.Mon
     assert "--documents" in outcome.exception.message
 
 
-def test_the_command_replays_in_process(tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("patient")
+def test_the_command_replays_in_process(tmp_path: Path) -> None:
     catalogue = written(
         tmp_path / "documents.jsonl",
         *(json.dumps({"id": f"d{i}", "type": "product", "title": f"lamp number {i}"}) for i in range(1, 4)),
