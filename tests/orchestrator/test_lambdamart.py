@@ -14,6 +14,7 @@ from honeyguide_orchestrator.lambdamart import GROUPS_MAX, Groups, fit
 from honeyguide_orchestrator.ranker import RANKERS, RankerModel, check_available
 from honeyguide_orchestrator.ranker_evidence import RankerEvidence, earned
 from honeyguide_orchestrator.ranker_learner import REFIT_MIN, RankerLearner
+from honeyguide_orchestrator.ranker_prior import prior_weight
 from honeyguide_orchestrator.trees import HEAD, Trees, why_unavailable
 
 STRATEGIES = ("lexical.bm25", "vector.dense")
@@ -104,7 +105,8 @@ def test_strategies_unknown_then_or_not_asked_now_are_no_obstacle(learner: Ranke
     wide[:, : len(NAMES)] = rows
     assert trees.scores(wide, more) == pytest.approx(expected, abs=1e-5)
     wide[0, more.index("own.new:reciprocal_rank")] = 1.0
-    assert trees.scores(wide, more)[0] == pytest.approx(expected[0] + 1.0, abs=1e-5)
+    added = prior_weight("own.new:reciprocal_rank")
+    assert trees.scores(wide, more)[0] == pytest.approx(expected[0] + added, abs=1e-5)
 
 
 @needs_lightgbm

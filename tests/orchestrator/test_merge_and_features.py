@@ -46,7 +46,9 @@ def test_features_by_hand() -> None:
     assert rows["z"]["type_meant"] == pytest.approx(0.7)
     assert rows["x"]["type_affinity"] == 0.25
     assert rows["x"]["acted_on"] == 1.0
-    assert rows["x"]["popularity"] == pytest.approx(1.0)
+    assert rows["x"]["popularity"] == pytest.approx(0.5)
+    assert rows["y"]["popularity"] == pytest.approx(-0.5)
+    assert rows["z"]["popularity"] == 0.0
 
 
 def test_fusion_is_reciprocal_rank_fusion() -> None:

@@ -69,9 +69,11 @@ def candidate_features(
 
     Per strategy: found (0 or 1), reciprocal rank 61 / (60 + rank), top 1 / rank, and the score min-max normalised in
     its list; all 0 where not found. Then agreement (share of the strategies that found it), the best reciprocal rank,
-    log popularity relative to the list's largest, newness (halved every year), what memory knows, how far the
-    document and its type are what the query was understood to mean; and, whichever strategy found the document, what
-    was expected of it and seen on this query (see `query_evidence`), and people's actions on it in a day and for long.
+    log popularity relative to the list's largest, less the mean of the candidates of its type (0 for types that have
+    none: what sells well says nothing against an abstract), newness (halved every year), what memory knows, how far
+    the document and its type are what the query was understood to mean; and, whichever strategy found the document,
+    what was expected of it and seen on this query (see `query_evidence`), and people's actions on it in a day and for
+    long.
     """
     count, strategies = merged.ranks.shape
     found = merged.ranks > 0
@@ -85,8 +87,11 @@ def candidate_features(
     if count:
         general[:, 0] = found.mean(axis=1)
         general[:, 1] = per[:, :, 2].max(axis=1)
+        codes = {type: code for code, type in enumerate(dict.fromkeys(merged.types))}
+        coded = np.fromiter(map(codes.__getitem__, merged.types), np.intp, count)
         popularity = np.log1p(merged.shared[POPULARITY])
-        general[:, 2] = popularity / max(float(popularity.max()), 1e-6)
+        relative = popularity / max(float(popularity.max()), 1e-6)
+        general[:, 2] = relative - (np.bincount(coded, relative) / np.bincount(coded))[coded]
         age_days = np.maximum(time_s / DAY_S - merged.shared[CREATED_DAY], 0)
         general[:, 3] = np.where(merged.shared[CREATED_DAY] > 0, np.exp2(-age_days / 365), 0)
         remembered = merged.remembered
@@ -97,11 +102,12 @@ def candidate_features(
         general[:, 7] = np.log1p(np.maximum(merged.shared[TREND], 0)) / 3
         named, meant = _meant(understanding)
         acted_on = {*taste.session_document_ids, *taste.user_document_ids}
-        for i, (document_id, type) in enumerate(zip(merged.document_ids, merged.types, strict=True)):
-            general[i, 8] = named.get(document_id, 0.0)
-            general[i, 9] = meant.get(type, 0.0)
-            general[i, 10] = type_affinity.get(type, 0.0)
-            general[i, 11] = document_id in acted_on
+        if named:
+            general[:, 8] = [named.get(document_id, 0.0) for document_id in merged.document_ids]
+        general[:, 9] = np.array([meant.get(type, 0.0) for type in codes])[coded]
+        general[:, 10] = np.array([type_affinity.get(type, 0.0) for type in codes])[coded]
+        if acted_on:
+            general[:, 11] = [document_id in acted_on for document_id in merged.document_ids]
         acted = actions.of(merged.document_ids, time_s)
         content = [s for s, name in enumerate(merged.strategies) if name.startswith(CONTENT)]
         standing = per[:, content, 1:].mean(axis=(1, 2)) if content else np.zeros(count, np.float32)

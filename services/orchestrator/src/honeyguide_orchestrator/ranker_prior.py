@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 PRIOR_WEIGHTS = {
-    "agreement": 1.5,
+    "agreement": 1.0,
     "best_rank": 0.5,
-    "popularity": 0.6,
+    "popularity": 1.0,
     "q2e": 2.0,
     "q2e_actions": 1.0,
     "recency": 0.3,
@@ -19,15 +19,16 @@ PRIOR_WEIGHTS = {
     "q2e_silent": -2.5,
     "named": 2.0,
     "type_meant": 0.5,
-    "type_affinity": 0.5,
+    "type_affinity": 1.5,
 }
 """Weights of features that belong to no strategy, before feedback."""
 
-PRIOR_STRATEGY_WEIGHTS = {"reciprocal_rank": 1.0, "top": 0.4, "score": 0.8}
+PRIOR_STRATEGY_WEIGHTS = {"reciprocal_rank": 0.5, "top": 0.2, "score": 1.3}
 """Weights of every strategy's features before feedback: a score fusion that leans on the top of each list."""
 
-EXPLORING_SERVICES = ("memory.popular:", "memory.fresh:")
-"""Strategies that do not look at the query: their rank says little of it, and weak lists poison a fusion."""
+PRIOR_SHARES = {"lexical.popular": 0.5, "lexical.fuzzy": 0.5, "memory.popular": 0.1, "memory.fresh": 0.1}
+"""How much of those weights a strategy has whose rank says less of the query than the others' do: it tells again what
+full text tells, sees names only, or does not look at the query. Weak lists poison a fusion."""
 
 
 def prior_weight(name: str) -> float:
@@ -35,8 +36,7 @@ def prior_weight(name: str) -> float:
     strategy, _, feature = name.rpartition(":")
     if not strategy:
         return PRIOR_WEIGHTS.get(name, 0.0)
-    weight = PRIOR_STRATEGY_WEIGHTS.get(feature, 0.0)
-    return 0.1 * weight if name.startswith(EXPLORING_SERVICES) else weight
+    return PRIOR_SHARES.get(strategy, 1.0) * PRIOR_STRATEGY_WEIGHTS.get(feature, 0.0)
 
 
 def weight_of(name: str, learned: Mapping[str, float]) -> float:
