@@ -126,6 +126,7 @@ def search(need: Need, draw: Draw, situation: Situation, id: str = "d") -> Logge
         strategy_scores=np.zeros(ranks.shape, np.float32),
         page_size=20,
         allowed=NAMES,
+        dependable=NAMES[:1],
         distribution=draw.distribution,
     )
     rewards = {"wanted": 1 / math.log2(2 + shown.index("wanted"))} if "wanted" in shown else {}
@@ -320,7 +321,7 @@ def test_a_record_keeps_what_might_have_been_drawn() -> None:
     draw = POLICIES["squarecb"](OPTIONS).draw(at, LEARNED.allocation, np.random.default_rng(0))
     record, _ = search(need, draw, at)
     after = decode(encode(record))
-    assert after.allowed == NAMES
+    assert (after.allowed, after.dependable) == (NAMES, NAMES[:1])
     assert after.distribution is not None
     assert draw.distribution is not None
     assert after.distribution.allocations.tolist() == draw.distribution.allocations.tolist()

@@ -77,8 +77,9 @@ class DecisionRecord:
     and strategy_scores: [M, A] what the strategies themselves gave them, both kept to half precision.
     swapped_at: position of the upper of two neighbours that were swapped to learn about position bias, 0 = none.
     tracked: False for a search that nobody saw: kept for paging, but nothing is learned from it.
-    allowed: names of the strategies whose needs the search met. distribution: all the allocations that might have been
-    drawn, in the order of `strategies`, and their probabilities; empty and None where that is not known.
+    allowed, dependable: names of the strategies whose needs the search met, and of those of which one had to be asked.
+    distribution: all the allocations that might have been drawn, in the order of `strategies`, and their
+    probabilities; None where that is not known.
     exploration: how far the draw is from what looked best. trial: the part in an experiment; of an interleaved page,
     `ranker` and `scores` are those of variant a.
     """
@@ -109,6 +110,7 @@ class DecisionRecord:
     exploration: Exploration = NO_EXPLORATION
     trial: Trial | None = None
     allowed: tuple[str, ...] = ()
+    dependable: tuple[str, ...] = ()
     distribution: Distribution | None = None
 
     @property
@@ -287,6 +289,7 @@ def encode(record: DecisionRecord) -> bytes:
         ],
         "trial": record.trial and record.trial.to_plain(),
         "allowed": record.allowed,
+        "dependable": record.dependable,
         "distribution": record.distribution and _distribution_to_plain(record.distribution),
     }
     return zlib.compress(json.dumps(plain, separators=(",", ":")).encode(), 1)
@@ -329,6 +332,7 @@ def decode(raw: bytes) -> DecisionRecord:
         exploration=Exploration(*plain["exploration"]) if "exploration" in plain else NO_EXPLORATION,
         trial=Trial.from_plain(plain["trial"]) if plain.get("trial") else None,
         allowed=tuple(plain.get("allowed", ())),
+        dependable=tuple(plain.get("dependable", ())),
         distribution=_distribution(plain["distribution"]) if plain.get("distribution") else None,
     )
 

@@ -325,6 +325,7 @@ class Searcher:
             exploration=decided.draw.exploration,
             trial=trial,
             allowed=_names(decided.situation.allowed, learned),
+            dependable=_names(decided.situation.dependable, learned),
             distribution=decided.draw.distribution,
         )
 

@@ -190,7 +190,7 @@ class DecisionSample:
         situation = Situation(
             x=record.x,
             allowed=np.array([name in record.allowed for name in names], bool),
-            dependable=np.array([strategy.dependable for strategy in strategies], bool),
+            dependable=np.array([name in record.dependable for name in names], bool),
             exploring=np.array([strategy.kind is Kind.EXPLORE for strategy in strategies], bool),
         )
         depths = np.array([strategy.depth for strategy in record.strategies], np.int64)
