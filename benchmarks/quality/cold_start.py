@@ -1,8 +1,10 @@
 """Cold start: how well a fresh system ranks judged collections before any feedback.
 
-Each strategy alone at depth 100; static reciprocal-rank fusion of all strategies; and the ranker's prior over the same
-candidates. nDCG@10 and MRR@10 by ir-measures, means over queries with 95% bootstrap intervals. Runs the real services
-in one process, with a Valkey of their own; writes benchmarks/results/cold_start.json and cold_start.md.
+Each strategy alone at depth 100; static reciprocal-rank and distribution-based score fusion of all strategies that
+answer; the latter of full text and embedding only; the prior ranker, and the same without what memory predicts of
+queries. nDCG@10 and MRR@10 by ir-measures, over queries with something judged good, with 95% bootstrap intervals. Runs
+the real services in one process, with a Valkey of their own; writes benchmarks/results/cold_start.json and
+cold_start.md.
 """
 
 from __future__ import annotations
@@ -11,65 +13,186 @@ import asyncio
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ir_measures
 import numpy as np
+import numpy.typing as npt
 import structlog
 from ir_measures import RR, nDCG
 
 from benchmarks.quality.collection import ROOT, Collection, read_collection
-from honeyguide.documents import Context, Filter
-from honeyguide.query import RetrievalQuery, understanding_from_proto
+from honeyguide.api.lexical.v1 import lexical_pb2_grpc
+from honeyguide.api.retrieval.v1 import document_pb2
+from honeyguide.candidates import Candidates
+from honeyguide.documents import Context, filter_from_proto
+from honeyguide.query import RetrievalQuery, Taste, understanding_from_proto
+from honeyguide.retriever import Need
+from honeyguide_orchestrator.candidate_features import RECIPROCAL_RANK_K, candidate_features
 from honeyguide_orchestrator.fanout import Retrievers
+from honeyguide_orchestrator.merge import Merged, merge
+from honeyguide_orchestrator.ranker import RANKERS, RankerModel, order_of
+from honeyguide_orchestrator.related import RELATED, RelatedEntities
 from honeyguide_standalone.catalog import infer_catalog
 from honeyguide_standalone.engine import Engine
 
-COLLECTIONS = (("scifact", "qrels.tsv"), ("cpcd-music", "qrels.search.tsv"), ("chorus-icecat", "qrels.tsv"))
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 DEPTH = 100
+SHOWN = 100
+TIME_S = 1_700_000_000.0
+RETRIEVE_S = 30.0
 ALONE = ("lexical.bm25", "lexical.popular", "lexical.structured", "lexical.fuzzy", "vector.dense", "memory.query")
+FEW = ("lexical.bm25", "vector.dense")
+PREDICTING = "memory."
 MEASURES = {"ndcg@10": nDCG @ 10, "mrr@10": RR @ 10}
 RESAMPLES = 1_000
-RANKERS = {"rrf": "fusion", "prior": "prior"}
 
 Run = dict[str, dict[str, float]]
+Row = dict[str, Any]
 
 
-async def retrieve(collection: Collection, folder: Path) -> dict[str, Run]:
-    """Every system's run: query id -> document id -> score."""
-    runs: dict[str, Run] = {name: {} for name in (*ALONE, *RANKERS)}
-    async with Engine(folder, learner=False) as engine:
-        await engine.api.configure(infer_catalog(collection.documents).to_proto())
-        errors = await engine.api.index(collection.documents)
-        print(f"{collection.name}: {len(collection.documents) - len(errors):,} documents indexed", flush=True)
-        retrievers = Retrievers()
-        for name, connection in engine.connections.items():
-            await retrievers.connect(name, connection)
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Judged queries of a collection, asked of all of it, or of documents of some types only."""
+
+    collection: str
+    qrels: str
+    name: str = "cold start"
+    types: tuple[str, ...] = ()
+
+
+SCENARIOS = (
+    Scenario("scifact", "qrels.tsv"),
+    Scenario("cpcd-music", "qrels.search.tsv", "cold start, searches"),
+    Scenario("cpcd-music", "qrels.search.tsv", "cold start, searches among tracks", ("track",)),
+    Scenario("cpcd-music", "qrels.tsv", "cold start, wishes"),
+    Scenario("cpcd-music", "qrels.tsv", "cold start, wishes among tracks", ("track",)),
+    Scenario("chorus-icecat", "qrels.tsv"),
+)
+
+
+class Asked:
+    """A system with a catalogue, asked by its API and, strategy by strategy, behind it."""
+
+    def __init__(self, engine: Engine, retrievers: Retrievers) -> None:
+        self._engine = engine
+        self._retrievers = retrievers
+        self._related = RelatedEntities(engine.connections["lexical"].stub(lexical_pb2_grpc.LexicalServiceStub))
+
+    async def runs(self, collection: Collection, types: Sequence[str]) -> dict[str, Run]:
+        """Every system's run: query id -> document id -> score."""
+        runs: dict[str, Run] = {}
         for query_id, text in collection.queries.items():
-            for system, ranker in RANKERS.items():
-                response = await engine.api.search(
-                    text[:2_000], policy="full_depth", ranker=ranker, untracked=True, page_size=100
-                )
-                runs[system][query_id] = {r.document.id: -float(r.position) for r in response.results}
-            query = RetrievalQuery(
-                text[:2_000], understanding_from_proto(response.understanding), Context(time_s=0.0), Filter()
-            )
-            depths = {
-                name: DEPTH for name in ALONE if name != "lexical.structured" or query.understanding.interpretations
-            }
-            for name, outcome in (await retrievers.retrieve(query, depths, timeout_s=30.0)).items():
-                runs[name][query_id] = {id: -float(rank) for rank, id in enumerate(outcome.candidates.document_ids)}
-    return runs
+            for system, ids in (await self._rankings(text[:2_000], types)).items():
+                runs.setdefault(system, {})[query_id] = {id: -float(place) for place, id in enumerate(ids)}
+        return runs
+
+    async def _rankings(self, text: str, types: Sequence[str]) -> dict[str, list[str]]:
+        filter = document_pb2.Filter(types=types)
+        response = await self._engine.api.search(
+            text, policy="full_depth", ranker="prior", untracked=True, page_size=SHOWN, filter=filter
+        )
+        understanding = understanding_from_proto(response.understanding)
+        query = RetrievalQuery(text, understanding, Context(time_s=TIME_S), filter_from_proto(filter))
+        answers = await self._answers(query)
+        unpredicted = {name: one for name, one in answers.items() if not name.startswith(PREDICTING)}
+        rankings = {f"only:{name}": list(answers[name].document_ids) for name in ALONE if name in answers}
+        rankings["rrf"] = _ordered(merge(answers), reciprocal_rank_fusion)
+        rankings["dbsf"] = _ordered(merge(answers), distribution_based_fusion)
+        few = {name: answers[name] for name in FEW if name in answers}
+        rankings["dbsf:bm25+dense"] = _ordered(merge(few), distribution_based_fusion)
+        rankings["prior:unpredicted"] = _by_prior(merge(unpredicted), query)
+        rankings["prior"] = [result.document.id for result in response.results]
+        return rankings
+
+    async def _answers(self, query: RetrievalQuery) -> dict[str, Candidates]:
+        met = {Need.QUERY: True, Need.INTERPRETATION: bool(query.understanding.interpretations)}
+        depths = {
+            strategy.name: min(DEPTH, strategy.depth_max)
+            for strategy in self._retrievers.strategies
+            if all(met.get(need, False) for need in strategy.needs)
+        }
+        outcomes = await self._retrievers.retrieve(query, depths, RETRIEVE_S)
+        answers = {name: outcome.candidates for name, outcome in outcomes.items()}
+        related = await self._related.expand(merge(answers), query.filter, RELATED.depth_max, RETRIEVE_S)
+        return {**answers, RELATED.name: related.candidates}
+
+
+def reciprocal_rank_fusion(merged: Merged) -> npt.NDArray[np.float64]:
+    """Sum of 1 / (60 + rank) over all lists (Cormack, Clarke and Buettcher 2009), [N]."""
+    fused: npt.NDArray[np.float64] = np.where(merged.ranks > 0, 1.0 / (RECIPROCAL_RANK_K + merged.ranks), 0).sum(axis=1)
+    return fused
+
+
+def distribution_based_fusion(merged: Merged) -> npt.NDArray[np.float64]:
+    """Sum over all lists of (score - (mean - 3 sd)) / (6 sd), cut to [0, 1], [N] (Mazzeschi 2023, "Distribution-based
+    score fusion", which Qdrant and Haystack offer as well); a list of equal scores counts one half."""
+    fused = np.zeros(len(merged))
+    for scores, ranks in zip(merged.scores.T, merged.ranks.T, strict=True):
+        found = ranks > 0
+        if found.any():
+            values = scores[found].astype(np.float64)
+            deviation = values.std()
+            standing = (values - values.mean()) / (6 * deviation) + 0.5 if deviation > 0 else np.full(len(values), 0.5)
+            fused[found] += np.clip(standing, 0, 1)
+    return fused
+
+
+def _by_prior(merged: Merged, query: RetrievalQuery) -> list[str]:
+    features = candidate_features(merged, query.understanding, Taste(), {}, TIME_S)
+    scores = RANKERS["prior"].scores(features, merged.strategies, RankerModel({}))
+    return [merged.document_ids[i] for i in order_of(scores)[:SHOWN]]
+
+
+def _ordered(merged: Merged, fusion: Callable[[Merged], npt.NDArray[np.float64]]) -> list[str]:
+    return [merged.document_ids[i] for i in np.argsort(-fusion(merged), kind="stable")[:SHOWN]]
+
+
+async def ask(documents: Sequence[document_pb2.Document], scenarios: Mapping[Scenario, Collection]) -> list[Row]:
+    """The rows of all scenarios over one catalogue."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        async with Engine(Path(folder), learner=False) as engine:
+            await engine.api.configure(infer_catalog(documents).to_proto())
+            errors = await engine.api.index(documents)
+            await engine.api.stats()  # what was acknowledged is durable; after this it is searchable as well
+            print(f"{len(documents) - len(errors):,} documents indexed", flush=True)
+            retrievers = Retrievers()
+            for name, connection in engine.connections.items():
+                await retrievers.connect(name, connection)
+            asked = Asked(engine, retrievers)
+            for scenario, collection in scenarios.items():
+                for system, run in (await asked.runs(collection, scenario.types)).items():
+                    rows.extend(_rows(scenario, system, collection, run))
+                print(table(rows), flush=True)
+    return rows
+
+
+def _rows(scenario: Scenario, system: str, collection: Collection, run: Run) -> list[Row]:
+    return [
+        {
+            "collection": scenario.collection,
+            "scenario": scenario.name,
+            "system": system,
+            "metric": metric,
+            "value": round(value, 4),
+            "low": round(low, 4),
+            "high": round(high, 4),
+            "queries": len(collection.queries),
+        }
+        for metric, (value, low, high) in measure(collection, run).items()
+    ]
 
 
 def measure(collection: Collection, run: Run) -> dict[str, tuple[float, float, float]]:
     """Mean, low and high (95%, bootstrap over queries) by measure; a query without results counts 0."""
     by_query: dict[str, Mapping[str, float]] = {}
     for name, measure_ in MEASURES.items():
-        values = {metric.query_id: metric.value for metric in ir_measures.iter_calc([measure_], collection.qrels, run)}
-        by_query[name] = {query_id: values.get(query_id, 0.0) for query_id in collection.queries}
+        found = {metric.query_id: metric.value for metric in ir_measures.iter_calc([measure_], collection.qrels, run)}
+        by_query[name] = {query_id: found.get(query_id, 0.0) for query_id in collection.queries}
     rng = np.random.default_rng(0)
     figures = {}
     for name, per_query in by_query.items():
@@ -80,48 +203,35 @@ def measure(collection: Collection, run: Run) -> dict[str, tuple[float, float, f
     return figures
 
 
-def table(rows: list[dict[str, object]]) -> str:
+def table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table."""
-    lines = ["| collection | system | nDCG@10 | MRR@10 | queries |", "| --- | --- | --- | --- | --- |"]
-    by_system: dict[tuple[str, str], dict[str, dict[str, object]]] = {}
+    lines = ["| collection | scenario | system | nDCG@10 | MRR@10 | queries |", "| --- | --- | --- | --- | --- | --- |"]
+    by_system: dict[tuple[str, str, str], dict[str, Row]] = {}
     for row in rows:
-        by_system.setdefault((str(row["collection"]), str(row["system"])), {})[str(row["metric"])] = row
-    for (collection, system), metrics in by_system.items():
+        by_system.setdefault((row["collection"], row["scenario"], row["system"]), {})[row["metric"]] = row
+    for (collection, scenario, system), metrics in by_system.items():
         cells = [f"{metrics[m]['value']:.3f} ({metrics[m]['low']:.3f}-{metrics[m]['high']:.3f})" for m in MEASURES]
-        lines.append(f"| {collection} | `{system}` | {' | '.join(cells)} | {metrics['ndcg@10']['queries']} |")
+        queries = metrics["ndcg@10"]["queries"]
+        lines.append(f"| {collection} | {scenario} | `{system}` | {' | '.join(cells)} | {queries} |")
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Measures every collection there is, one after the other."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    rows: list[dict[str, object]] = []
-    for name, qrels_file in COLLECTIONS[:1] if os.environ.get("QUICK") else COLLECTIONS:
-        collection = read_collection(name, qrels_file)
-        if collection is None:
+    rows: list[Row] = []
+    wanted = SCENARIOS[:1] if os.environ.get("QUICK") else SCENARIOS
+    for name in dict.fromkeys(scenario.collection for scenario in wanted):
+        read = {scenario: read_collection(name, scenario.qrels) for scenario in wanted if scenario.collection == name}
+        found = {scenario: collection for scenario, collection in read.items() if collection is not None}
+        if not found:
             print(f"{name}: skipped, there is no {ROOT / name}")
             continue
-        with tempfile.TemporaryDirectory() as folder:
-            runs = asyncio.run(retrieve(collection, Path(folder)))
-        for system, run in runs.items():
-            for metric, (value, low, high) in measure(collection, run).items():
-                rows.append(
-                    {
-                        "collection": name,
-                        "scenario": "cold start",
-                        "system": system if system in RANKERS else f"only:{system}",
-                        "metric": metric,
-                        "value": round(value, 4),
-                        "low": round(low, 4),
-                        "high": round(high, 4),
-                        "queries": len(collection.queries),
-                    }
-                )
+        rows.extend(asyncio.run(ask(next(iter(found.values())).documents, found)))
     if rows:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "cold_start.json").write_text(json.dumps({"rows": rows}, indent=1) + "\n")
         (RESULTS / "cold_start.md").write_text(table(rows))
-        print(table(rows))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ ROOT = Path(os.environ.get("HONEYGUIDE_COLLECTIONS", Path(__file__).resolve().pa
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """Queries (id -> text) that have judgements (id -> document id -> grade), over the documents."""
+    """Queries (id -> text) for which something is judged good, with their judgements (id -> document id -> grade)."""
 
     name: str
     documents: list[document_pb2.Document]
@@ -37,4 +37,5 @@ def read_collection(name: str, qrels_file: str = "qrels.tsv") -> Collection | No
         documents = [document_from_json(line) for line in file]
     with (folder / "queries.jsonl").open() as file:
         texts = {query["id"]: query["text"] for query in map(json.loads, file)}
-    return Collection(name, documents, {id: texts[id] for id in qrels if id in texts}, dict(qrels))
+    answerable = {id: judged for id, judged in qrels.items() if id in texts and max(judged.values()) > 0}
+    return Collection(name, documents, {id: texts[id] for id in answerable}, answerable)

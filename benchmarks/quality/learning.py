@@ -58,11 +58,12 @@ class Scenario:
     scene: str
     searches: int
     drift: bool = False
+    label: str = ""
 
     @property
     def name(self) -> str:
         """How results call it."""
-        return "drift" if self.drift else "stationary"
+        return self.label or ("drift" if self.drift else "stationary")
 
     @property
     def key(self) -> str:

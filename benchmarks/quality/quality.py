@@ -55,7 +55,7 @@ class Task:
 
 MIXED = Scenario("mixed", 16_000)
 DRIFT = Scenario("mixed", 6_000, drift=True)
-ABLATED = Scenario("mixed", 4_000)
+ABLATED = Scenario("mixed", 4_000, label="ablations")
 ALONE = tuple(Scenario(name, 3_000) for name in COLLECTIONS)
 
 
@@ -158,8 +158,8 @@ def rows_of(scenario: Scenario) -> list[dict[str, object]]:
             figures = [measures(outcome.trace, window) for outcome in by_seed.values()]
             for metric in figures[0]:
                 rows.append(_row(scenario, name, system, metric, [one[metric] for one in figures]))
-        rows += _held_out(scenario, system, by_seed)
-    rows += _alone(scenario, hindsights)
+        rows += [] if scenario.label else _held_out(scenario, system, by_seed)
+    rows += [] if scenario.label else _alone(scenario, hindsights)
     return rows
 
 
@@ -364,14 +364,16 @@ def report(every: Sequence[Task]) -> None:
         lines += [f"## {scenario.scene}, {scenario.name}, {scenario.searches:,} searches: last quarter", ""]
         metrics = ("reward", "reward_hit", "ndcg@10", "recall_wanted", "candidates_per_search", "calls_per_search")
         lines += [*table(rows, scenario.name, scenario.scene, metrics), ""]
-        if scenario.scene == "mixed" and not scenario.drift:
+        if scenario == MIXED:
             lines += [*ratios(scenario), ""]
-        groups = sorted({str(row["scenario"]) for row in rows if str(row["scenario"]).startswith("held out")})
+        held_out = () if scenario.label else rows
+        groups = sorted({str(row["scenario"]) for row in held_out if str(row["scenario"]).startswith("held out")})
         for group in groups:
             held = table(rows, group, scenario.scene, ("ndcg@10", "mrr@10"))
             if len(held) > 2:
                 lines += [f"{group}, never searched with feedback:", "", *held, ""]
-        plot(scenario)
+        if not scenario.label:
+            plot(scenario)
     (RESULTS / "quality.md").write_text("\n".join(lines))
     print("\n".join(lines))
 
