@@ -11,14 +11,16 @@ as in bandits where an action also shows what others would have earned (Mannor a
 Gentile, Mannor, Mansour and Shamir 2017): the chance to be observed takes the place of the chance to be drawn. A log of
 full depth so tells of every policy there is.
 
-The reward model is the policies' own chain, scaled by the log: two coefficients a decision can't overfit.
+The reward model is the policies' own chain, scaled by the log: two coefficients a decision can't overfit. It takes the
+strategies in the order in which they promise most, as what all of them find together depends on no order, and goes
+without lifts: those are of one strategy more or less, and do not add up over allocations far from those tried.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +64,7 @@ class _Case:
     situation: Situation
     rungs: Rungs
     drawn_from: Distribution
+    order: tuple[int, ...]
     net: float
     returned: Doubles
 
@@ -106,6 +109,9 @@ class DecisionSample:
         self._deepest = np.array([strategy.depth_max for strategy in learned.strategies], np.int64)
         depths = np.minimum(self._ladder[None, :], self._deepest[:, None])
         self._canonical = (depths[:, :, None] > depths[:, None, :]).sum(axis=2).astype(np.int8)
+        model = learned.allocation
+        self._chain = replace(model, lifts=np.zeros_like(model.lifts))
+        self._free = Costs(np.zeros(len(model.depths), np.float32))
         self.left_out: Counter[str] = Counter()
         self._cases = [case for record, rewards in log if (case := self._case(record, rewards)) is not None]
         self._filled = self._filled_share()
@@ -203,9 +209,12 @@ class DecisionSample:
             record.distribution.probabilities,
             record.distribution.estimated,
         )
+        _, order = self._chain.allocate(record.x, situation.allowed, self._free)
         net = max(rewards.values(), default=0.0) - self._prices.of(record.calls, record.candidates_fetched)
         returned = np.array([strategy.returned for strategy in record.strategies], np.float64)
-        return _Case(record, rewards, situation, self._canonical_of(rungs[None, :])[0], drawn_from, net, returned)
+        return _Case(
+            record, rewards, situation, self._canonical_of(rungs[None, :])[0], drawn_from, order, net, returned
+        )
 
     def _weights(self, case: _Case, options: Rungs, probabilities: Doubles) -> tuple[Doubles, npt.NDArray[np.bool_]]:
         """Of every option: its weight if the decision's allocation contains it; whether any that may be drawn does."""
@@ -237,9 +246,7 @@ class DecisionSample:
 
     def _predicted(self, case: _Case, options: Rungs) -> Doubles:
         """Of every option [K]: a constant, the chain's reward, and that less the cost: [K, 3]."""
-        model = self._learned.allocation
-        free = Costs(np.zeros(len(model.depths), np.float32))
-        rewards = model.net_rewards(case.situation.x, options.astype(np.int64), range(options.shape[1]), free)
+        rewards = self._chain.net_rewards(case.situation.x, options.astype(np.int64), case.order, self._free)
         calls, fetched = self._asked(options)
         cost = self._prices.call * calls + self._prices.candidate * fetched
         return np.stack([np.ones(len(options)), rewards, rewards - cost], axis=1)
