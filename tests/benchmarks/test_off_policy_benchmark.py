@@ -23,16 +23,24 @@ from honeyguide_orchestrator.off_policy.support import Support
 
 
 def estimate_of(value: float, estimator: str = "dr") -> Estimate:
-    return Estimate(estimator, value, value - 0.1, value + 0.1, 0.0, 0.0, 0.0, 100, 100.0, 1.0)
+    return Estimate(estimator, value, value - 0.11, value + 0.11, 0.0, 0.0, 0.0, 100, 100.0, 1.0)
 
 
 def test_agreement_in_rank_size_and_cover() -> None:
     estimates = {"a": estimate_of(0.1), "b": estimate_of(0.3), "c": estimate_of(0.2)}
-    told = agreement(estimates, {"a": 0.2, "b": 0.6, "c": 0.2})
+    noise = np.tile([-0.1, 0.1], 50)
+    # a and c are the same but for noise; b is better than both.
+    live = {"a": 0.2 + noise, "b": 0.6 + noise, "c": 0.2 + noise[::-1]}
+    told = agreement(estimates, live)
     assert told.relative_error == pytest.approx((0.5 + 0.5 + 0.0) / 3)
     assert told.covered == pytest.approx(2 / 3)
-    assert agreement(estimates, {"a": 0.1, "b": 0.3, "c": 0.2}).rank_correlation == pytest.approx(1.0)
-    assert agreement(estimates, {"a": 0.3, "b": 0.1, "c": 0.2}).rank_correlation == pytest.approx(-1.0)
+    assert (told.told_apart, told.right) == (2, 2)
+    swapped = agreement({"a": estimates["b"], "b": estimates["a"], "c": estimates["c"]}, live)
+    assert (swapped.told_apart, swapped.right) == (2, 0)
+    same = {name: np.full(10, value) for name, value in (("a", 0.1), ("b", 0.3), ("c", 0.2))}
+    assert agreement(estimates, same).rank_correlation == pytest.approx(1.0)
+    opposite = {name: np.full(10, value) for name, value in (("a", 0.3), ("b", 0.1), ("c", 0.2))}
+    assert agreement(estimates, opposite).rank_correlation == pytest.approx(-1.0)
 
 
 def test_doubly_robust_leads_where_there_is_support() -> None:
