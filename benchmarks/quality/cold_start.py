@@ -25,6 +25,7 @@ import structlog
 from ir_measures import RR, nDCG
 
 from benchmarks.quality.collection import ROOT, Collection, read_collection
+from benchmarks.quality.recording import searchable
 from honeyguide.api.lexical.v1 import lexical_pb2_grpc
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.candidates import Candidates
@@ -158,7 +159,7 @@ async def ask(documents: Sequence[document_pb2.Document], scenarios: Mapping[Sce
         async with Engine(Path(folder), learner=False) as engine:
             await engine.api.configure(infer_catalog(documents).to_proto())
             errors = await engine.api.index(documents)
-            await engine.api.stats()  # what was acknowledged is durable; after this it is searchable as well
+            await searchable(engine)
             print(f"{len(documents) - len(errors):,} documents indexed", flush=True)
             retrievers = Retrievers()
             for name, connection in engine.connections.items():

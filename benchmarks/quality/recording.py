@@ -24,6 +24,7 @@ from honeyguide.api.lexical.v1 import lexical_pb2, lexical_pb2_grpc
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.candidates import NO_CANDIDATES, Candidates
 from honeyguide.documents import Context, Document, Filter, document_from_proto
+from honeyguide.errors import Unavailable
 from honeyguide.query import RetrievalQuery
 from honeyguide.retriever import Need, Strategy
 from honeyguide_orchestrator.catalog_facts import CatalogFacts, gather_facts, observe_numeric
@@ -36,6 +37,7 @@ from honeyguide_standalone.engine import Engine
 ROOT = Path(__file__).resolve().parents[2]
 DEPTH = 100
 BATCH = 1_000
+SEARCHABLE_S = 600.0
 RETRIEVE_S = 60.0
 SOURCES = ("common", "lexical", "vector", "memory")
 TIME_S = 1_700_000_000.0
@@ -83,6 +85,7 @@ def _fingerprint(scene: Scene, queries: Sequence[str]) -> str:
     for service in SOURCES:
         for path in sorted((ROOT / "services" / service / "src").rglob("*.py")):
             digest.update(path.read_bytes())
+    digest.update(scene.configuration.SerializeToString(deterministic=True))
     digest.update("\n".join(queries).encode())
     for document in scene.documents:
         digest.update(document.SerializeToString(deterministic=True))
@@ -98,7 +101,7 @@ async def _record(scene: Scene, queries: Sequence[str], data: Path, out: Path) -
             errors = await engine.api.index(scene.documents[begin : begin + BATCH])
             if errors:
                 raise SystemExit(f"{scene.name}: {len(errors)} documents refused, first: {errors[0].message}")
-        await engine.api.stats()  # what was acknowledged is durable; after this it is searchable as well
+        await searchable(engine)
         retrievers = Retrievers()
         for name in ("lexical", "vector"):
             await retrievers.connect(name, engine.connections[name])
@@ -125,6 +128,23 @@ async def _record(scene: Scene, queries: Sequence[str], data: Path, out: Path) -
     with (out / "recording.pickle").open("wb") as file:
         pickle.dump((lexical.spans, candidates, strategies, facts), file)
     shutil.copytree(data / "valkey", out / "valkey", ignore=shutil.ignore_patterns("*.log", "*.lock", "lock"))
+
+
+async def searchable(engine: Engine) -> None:
+    """Waits until all that was acknowledged, and so is durable, can be found as well.
+
+    Raises:
+        Unavailable: if it takes longer than ten minutes.
+    """
+    end = time.monotonic() + SEARCHABLE_S
+    while True:
+        try:
+            await engine.api.stats()
+        except Unavailable:
+            if time.monotonic() > end:
+                raise
+        else:
+            return
 
 
 class _Listening:
