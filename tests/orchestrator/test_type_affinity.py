@@ -1,61 +1,88 @@
 from __future__ import annotations
 
 import json
-import math
 
 import numpy as np
 import pytest
 
-from honeyguide_orchestrator.type_affinity import INTENTS_MAX, LIFT_MAX, TypeAffinity, shares_of
+from honeyguide_orchestrator.example import Example
+from honeyguide_orchestrator.situation import FEATURES
+from honeyguide_orchestrator.type_affinity import AFFINITY_MAX, STEP, TYPES_MAX, TypeAffinity
+
+NAMES = ("type_affinity", "lexical.bm25:found", "lexical.bm25:top")
 
 
-def test_shares_go_by_the_best_rank_of_any_list() -> None:
-    ranks = np.array([[1, 0], [0, 2], [4, 4], [0, 0]], np.int16)
-    shares = shares_of(["track", "artist", "track", "artist"], ranks)
-    assert sum(shares.values()) == pytest.approx(1)
-    assert shares["track"] == pytest.approx((1 + 1 / 4) / (1 + 1 / 2 + 1 / 4), rel=1e-3)
-    assert shares_of([], np.zeros((0, 0), np.int16)) == {}
+def context(**values: float) -> np.ndarray:
+    x = np.zeros(len(FEATURES), np.float32)
+    for name, value in {"bias": 1.0, **values}.items():
+        x[FEATURES.index(name)] = value
+    return x
 
 
-def test_a_choice_raises_its_type_and_lowers_the_others_by_hand() -> None:
+def chosen(row: int, tops: tuple[float, ...] = (0.0, 0.0), found: tuple[float, ...] | None = None) -> Example:
+    rows = zip(found or (1.0,) * len(tops), tops, strict=True)
+    features = np.array([[0.0, here, top] for here, top in rows], np.float32)
+    return Example("d", "q", NAMES, features, len(tops), row + 1, 1.0)
+
+
+def test_one_choice_by_hand() -> None:
     affinity = TypeAffinity()
-    affinity.learn("named", "track", {"track": 0.5, "artist": 0.5})
-    overall = {"track": 6 / 5.5, "artist": 5 / 5.5}
-    assert affinity.of("unseen") == pytest.approx({type: math.log(lift) for type, lift in overall.items()})
-    assert affinity.of("named")["track"] == pytest.approx(math.log((1 + 5 * 6 / 5.5) / 5.5))
-    assert affinity.of("named")["artist"] == pytest.approx(math.log((0 + 5 * 5 / 5.5) / 5.5))
+    affinity.learn(chosen(0), ("track", "artist"), context(), {}, 1.0)
+    step = STEP * 0.5 / (1 + 0.5**2) ** 0.5
+    assert affinity.of(context()) == pytest.approx({"track": step, "artist": -step}, rel=1e-4)
+
+
+def test_a_type_that_ranks_explain_gains_little() -> None:
+    explained, surprising = TypeAffinity(), TypeAffinity()
+    weights = {"lexical.bm25:top": 5.0}
+    explained.learn(chosen(0, (1.0, 0.0)), ("track", "artist"), context(), weights, 1.0)
+    surprising.learn(chosen(1, (1.0, 0.0)), ("track", "artist"), context(), weights, 1.0)
+    assert 0 < explained.of(context())["track"] < 0.1 * surprising.of(context())["artist"]
+
+
+def test_what_is_wanted_can_depend_on_the_query() -> None:
+    affinity = TypeAffinity()
+    long, short = context(words=1.2), context(words=0.4, digits=1.0)
+    for _ in range(300):
+        affinity.learn(chosen(0), ("abstract", "product"), long, {}, 1.0)
+        affinity.learn(chosen(1), ("abstract", "product"), short, {}, 1.0)
+    assert affinity.of(long)["abstract"] > affinity.of(long)["product"] + 1
+    assert affinity.of(short)["product"] > affinity.of(short)["abstract"] + 1
 
 
 def test_nothing_learned_says_nothing_and_one_type_alone_neither() -> None:
-    assert TypeAffinity().of("text") == {}
     affinity = TypeAffinity()
-    for _ in range(50):
-        affinity.learn("text", "product", {"product": 1.0})
-    assert affinity.of("text")["product"] == pytest.approx(0, abs=1e-9)
+    assert affinity.of(context()) == {}
+    affinity.learn(chosen(0), ("product", "product"), context(), {}, 1.0)
+    assert affinity.of(context()) == {}
 
 
-def test_a_type_never_wanted_stays_low_while_it_is_not_offered() -> None:
+def test_what_only_memory_found_does_not_count_and_is_not_learned_from() -> None:
+    names = ("type_affinity", "memory.query:found", "memory.query:top")
+    only_memory = Example("d", "q", names, np.array([[0, 1, 1], [0, 1, 0.5]], np.float32), 2, 1, 1.0)
     affinity = TypeAffinity()
-    for _ in range(100):
-        affinity.learn("text", "track", {"track": 0.6, "artist": 0.4})
-    low = affinity.of("text")["artist"]
-    for _ in range(2_000):
-        affinity.learn("text", "track", {"track": 1.0})
-    assert affinity.of("text")["artist"] == pytest.approx(low)
-    assert low < -2
+    affinity.learn(only_memory, ("track", "artist"), context(), {}, 1.0)
+    assert affinity.of(context()) == {}
 
 
-def test_lifts_and_intents_are_bounded() -> None:
+def test_affinities_and_types_are_bounded() -> None:
     affinity = TypeAffinity()
-    for i in range(INTENTS_MAX + 50):
-        affinity.learn(f"intent {i}", "track", {"track": 0.01, "artist": 0.99})
-    assert len(affinity.expected) == INTENTS_MAX
-    assert affinity.of("intent 0") == {"track": LIFT_MAX, "artist": -LIFT_MAX}
+    for _ in range(200):
+        affinity.learn(chosen(0), ("track", "artist"), context(), {}, 1_000.0)
+        affinity.weights["track"] += 1
+    assert affinity.of(context())["track"] == AFFINITY_MAX
+    for i in range(TYPES_MAX):
+        affinity.learn(chosen(0), (f"type {i}", "artist"), context(), {}, 1.0)
+    assert len(affinity.weights) == TYPES_MAX
 
 
-def test_state_restores_the_same_lifts_and_counts_of_old_begin_anew() -> None:
+def test_state_restores_the_same_and_of_other_features_begins_anew() -> None:
     affinity = TypeAffinity()
-    affinity.learn("text", "track", {"track": 0.5, "artist": 0.5})
-    again = TypeAffinity.from_state(json.loads(json.dumps(affinity.to_state())))
-    assert again.of("text") == affinity.of("text")
-    assert TypeAffinity.from_state({"counts": {"": {"track": 3.0}}}).of("text") == {}
+    affinity.learn(chosen(0), ("track", "artist"), context(words=0.5), {}, 1.0)
+    state = json.loads(json.dumps(affinity.to_state()))
+    again = TypeAffinity.from_state(state)
+    assert again.of(context(words=0.5)) == affinity.of(context(words=0.5))
+    again.learn(chosen(1), ("track", "artist"), context(), {}, 1.0)
+    affinity.learn(chosen(1), ("track", "artist"), context(), {}, 1.0)
+    assert again.of(context()) == affinity.of(context())
+    assert TypeAffinity.from_state({**state, "features": ["other"]}).of(context()) == {}

@@ -42,7 +42,6 @@ from honeyguide_orchestrator.progress import Progress
 from honeyguide_orchestrator.ranker import Ranker
 from honeyguide_orchestrator.refit import Refits
 from honeyguide_orchestrator.snapshot import SnapshotStore
-from honeyguide_orchestrator.type_affinity import shares_of
 
 BATCH = 500
 """Decisions, and events of each partition, taken at a time; the most actions that memory takes in one call is 1,000."""
@@ -229,6 +228,8 @@ class Learner:
         self._allocation.learn(record.x, credit.asked, credit.ranks, credit.reward, lifted, seed)
         example = example_of(credit)
         if example is not None:
+            weight = example.grade / self._ranker.looked_at(example.position)
+            self._affinity.learn(example, record.types, record.x, self._ranker.linear.learned, weight)
             self._ranker.learn(example, seed)
         if document is not None:
             flags = [
@@ -236,8 +237,6 @@ class Learner:
                 for interpretation in record.understanding.interpretations
             ]
             self._likelihoods.learn(record.understanding, flags)
-        chosen = record.types[credit.position - 1]
-        self._affinity.learn(record.understanding.intent, chosen, shares_of(record.types, record.ranks))
         self._progress.credited(credit)
 
     def _score(self, record: DecisionRecord) -> Score:

@@ -19,7 +19,7 @@ PRIOR_WEIGHTS = {
     "q2e_silent": -2.5,
     "named": 2.0,
     "type_meant": 0.5,
-    "type_affinity": 1.5,
+    "type_affinity": 1.0,
 }
 """Weights of features that belong to no strategy, before feedback."""
 

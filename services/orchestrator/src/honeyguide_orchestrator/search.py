@@ -290,7 +290,7 @@ class Searcher:
         merged: Merged,
         learned: Learned,
     ) -> DecisionRecord:
-        features = _features(merged, asked, learned)
+        features = _features(merged, asked, decided, learned)
         scores = arms.own.ranker.scores(features, merged.strategies, learned.ranker)
         order, swapped_at, trial = order_of(scores)[:RANKED_MAX], 0, arms.trial
         if trial and arms.rival:
@@ -346,7 +346,7 @@ class Searcher:
             own = merged
             if decided.apart:
                 own = merge(own_candidates(_answers(outcomes), decided.apart[i]), merged.remembered)
-            scores = arm.ranker.scores(_features(own, asked, learned), own.strategies, learned.ranker)
+            scores = arm.ranker.scores(_features(own, asked, decided, learned), own.strategies, learned.ranker)
             rankings.append([rows[own.document_ids[at]] for at in order_of(scores)])
         order, teams = team_draft(rankings[0], rankings[1], query.page_size, self._rng)
         return np.array(order[:RANKED_MAX], np.int64), teams
@@ -373,8 +373,8 @@ def _answers(outcomes: Mapping[str, Outcome]) -> dict[str, Candidates]:
     return {name: outcome.candidates for name, outcome in outcomes.items() if outcome.status is Status.OK}
 
 
-def _features(merged: Merged, asked: RetrievalQuery, learned: Learned) -> Floats:
-    affinity = learned.affinity.of(asked.understanding.intent)
+def _features(merged: Merged, asked: RetrievalQuery, decided: _Decided, learned: Learned) -> Floats:
+    affinity = learned.affinity.of(decided.situation.x)
     time_s = asked.context.time_s
     return candidate_features(merged, asked.understanding, asked.taste, affinity, time_s, learned.actions)
 

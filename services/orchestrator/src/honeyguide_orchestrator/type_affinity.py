@@ -1,8 +1,13 @@
-"""Which types of documents people choose after which kind of query, more often or less than chance would."""
+"""Which types of documents people choose in which situation, beyond what ranks and scores already tell.
+
+A multinomial logit with the ranker's scores as offset: the probability that document d of a list is the one wanted is
+softmax(s(d) + W[type(d)] . x), with s(d) the linear ranker's score without affinity and without what memory knows of
+the query, and x the context of the decision. So a type is worth what it adds, and worth it to queries that look alike,
+never seen ones included. Each action takes one AdaGrad step (Duchi et al. 2011) on the negative logarithm.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,75 +15,84 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FADE = 0.999
-"""Share of a type's counts kept at each new choice where it was on offer: older habits fade."""
+from honeyguide_orchestrator.example import ROWS_MAX, Example, without_query_memory
+from honeyguide_orchestrator.ranker_prior import weight_of
+from honeyguide_orchestrator.situation import FEATURES
 
-SMOOTHING = 5.0
-"""Expected choices that the habits over all kinds count for within one kind, and no habit at all over all kinds."""
+Floats = npt.NDArray[np.float32]
 
-LIFT_MAX = 3.0
-"""Largest logarithm told, up or down: twentyfold."""
+AFFINITY = "type_affinity"
+"""The ranker's feature that it feeds."""
 
-INTENTS_MAX = 1_000
+STEP = 0.1
+PULL = 1e-3
+"""How strongly each step pulls weights back to zero."""
+
+AFFINITY_MAX = 4.0
+"""Largest affinity told, up or down."""
+
+TYPES_MAX = 1_000
 
 
 @dataclass(slots=True)
 class TypeAffinity:
-    """By intent and type, how often the type was chosen, and how often a choice at random among the candidates would
-    have been of it. Both fade."""
+    """By type, the weights of the context's features [len(FEATURES)], and AdaGrad's sums of squared slopes."""
 
-    chosen: dict[str, dict[str, float]] = field(default_factory=dict)
-    expected: dict[str, dict[str, float]] = field(default_factory=dict)
+    weights: dict[str, Floats] = field(default_factory=dict)
+    sums: dict[str, Floats] = field(default_factory=dict)
 
-    def learn(self, intent: str, type: str, offered: Mapping[str, float]) -> None:
-        """Takes in one choice of a type among those offered; see `shares_of`."""
-        for key in ("", intent):
-            if key not in self.expected and len(self.expected) >= INTENTS_MAX:
-                continue
-            chosen, expected = self.chosen.setdefault(key, {}), self.expected.setdefault(key, {})
-            for name, share in offered.items():
-                chosen[name] = FADE * chosen.get(name, 0.0) + float(name == type)
-                expected[name] = FADE * expected.get(name, 0.0) + share
+    def learn(
+        self, example: Example, types: Sequence[str], x: Floats, ranker_weights: Mapping[str, float], weight: float
+    ) -> None:
+        """Takes in one action.
 
-    def of(self, intent: str) -> Mapping[str, float]:
-        """By type, the logarithm of how many times likelier than chance it is chosen, in [-LIFT_MAX, LIFT_MAX].
-
-        lift(type | intent) = (chosen(intent, type) + S lift(type)) / (expected(intent, type) + S), with S = SMOOTHING;
-        over all intents the same with 1 in place of lift(type): a gamma prior on a Poisson rate (Gelman et al.,
-        Bayesian Data Analysis, section 2.6). Types never offered are left out: 0 says nothing for or against.
+        Args:
+            types: of the documents in the order shown, at least as many as the example has rows.
+            x: the context's features.
+            ranker_weights: the linear ranker's, learned, by feature.
+            weight: how much the action counts.
         """
-        lifts = {}
-        own_chosen, own_expected = self.chosen.get(intent, {}), self.expected.get(intent, {})
-        for type, expected in self.expected.get("", {}).items():
-            overall = (self.chosen[""].get(type, 0.0) + SMOOTHING) / (expected + SMOOTHING)
-            own = (own_chosen.get(type, 0.0) + SMOOTHING * overall) / (own_expected.get(type, 0.0) + SMOOTHING)
-            lifts[type] = min(max(math.log(own), -LIFT_MAX), LIFT_MAX)
-        return lifts
+        rows = example.features[: max(example.shown, ROWS_MAX)]
+        rows, kept = without_query_memory(rows, example.names)
+        if not kept[example.row]:
+            return
+        offered = [type for type, keep in zip(types, kept.tolist(), strict=False) if keep]
+        wanted = types[example.row]
+        distinct = dict.fromkeys(offered)
+        if len(distinct) < 2 or len(self.weights.keys() | distinct) > TYPES_MAX:
+            return
+        ranker = np.array([0.0 if name == AFFINITY else weight_of(name, ranker_weights) for name in example.names])
+        affinity = self.of(x)
+        scores = rows[kept] @ ranker + [affinity.get(type, 0.0) for type in offered]
+        chances = np.exp(scores - scores.max())
+        chances /= chances.sum()
+        for type in distinct:
+            share = sum(chance for chance, one in zip(chances.tolist(), offered, strict=True) if one == type)
+            weights = self.weights.setdefault(type, np.zeros(len(FEATURES), np.float32))
+            sums = self.sums.setdefault(type, np.ones(len(FEATURES), np.float32))
+            slope = weight * (share - float(type == wanted)) * x + PULL * weights
+            sums += slope**2
+            weights -= STEP * slope / np.sqrt(sums)
+
+    def of(self, x: Floats) -> Mapping[str, float]:
+        """By type, how much a document of it is worth more in this context, in [-AFFINITY_MAX, AFFINITY_MAX]; 0 says
+        nothing for or against, and so does a type that is left out."""
+        if not self.weights:
+            return {}
+        worth = np.clip(np.stack(list(self.weights.values())) @ x, -AFFINITY_MAX, AFFINITY_MAX)
+        return dict(zip(self.weights, worth.tolist(), strict=True))
 
     def to_state(self) -> dict[str, Any]:
         """Everything learned, as plain values."""
-        return {"chosen": self.chosen, "expected": self.expected}
+        return {
+            "features": FEATURES,
+            "weights": {type: row.tolist() for type, row in self.weights.items()},
+            "sums": {type: row.tolist() for type, row in self.sums.items()},
+        }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> TypeAffinity:
-        """What `to_state` was asked of; counts of a time when chance was not counted are of no use."""
-        return cls(*({intent: dict(row) for intent, row in state.get(n, {}).items()} for n in ("chosen", "expected")))
-
-
-def shares_of(types: Sequence[str], ranks: npt.NDArray[np.int16]) -> dict[str, float]:
-    """By type, its share of the candidates, each weighted by 1 over its best rank in any list; they sum to 1.
-
-    That depends on what was found, and not on how it was ranked, which follows from the affinity itself.
-
-    Args:
-        types: of N candidates.
-        ranks: [N, S], their rank from 1 in every strategy's list, 0 = not in it.
-    """
-    if not types:
-        return {}
-    best = np.where(ranks > 0, ranks, np.iinfo(np.int16).max).min(axis=1, initial=np.iinfo(np.int16).max)
-    weights = 1.0 / best
-    shares: dict[str, float] = {}
-    for type, weight in zip(types, (weights / weights.sum()).tolist(), strict=True):
-        shares[type] = shares.get(type, 0.0) + weight
-    return shares
+        """What `to_state` was asked of; what was learned of other features is of no use."""
+        if tuple(state.get("features", ())) != FEATURES:
+            return cls()
+        return cls(*({type: np.array(row, np.float32) for type, row in state[n].items()} for n in ("weights", "sums")))
