@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -43,28 +44,34 @@ def merge(answers: Mapping[str, Candidates], remembered: Remembered = NOTHING_RE
 
     `remembered` is what memory ties to the query, whoever found it.
     """
-    rows: dict[str, int] = {}
-    types: list[str] = []
-    placed: list[npt.NDArray[np.int64]] = []
-    for candidates in answers.values():
-        own = np.empty(len(candidates), np.int64)
-        for i, (document_id, type) in enumerate(zip(candidates.document_ids, candidates.types, strict=True)):
-            row = rows.get(document_id)
-            if row is None:
-                row = rows[document_id] = len(rows)
-                types.append(type)
-            elif type and not types[row]:
-                types[row] = type
-            own[i] = row
-        placed.append(own)
-    count, strategies = len(rows), len(answers)
-    ranks = np.zeros((count, strategies), np.int16)
-    scores = np.zeros((count, strategies), np.float32)
-    shared = {name: np.zeros(count, np.float32) for name in SHARED_FEATURES}
-    for s, (own, candidates) in enumerate(zip(placed, answers.values(), strict=True)):
-        ranks[own, s] = np.arange(1, len(own) + 1)
-        scores[own, s] = candidates.scores
-        for name, column in candidates.features.items():
+    found = list(answers.values())
+    ids = list(chain.from_iterable(candidates.document_ids for candidates in found))
+    distinct = tuple(dict.fromkeys(ids))
+    rows = dict(zip(distinct, range(len(distinct)), strict=True))
+    placed = np.fromiter(map(rows.__getitem__, ids), np.intp, len(ids))
+    lengths = [len(candidates) for candidates in found]
+    ranks = np.zeros((len(distinct), len(found)), np.int16)
+    scores = np.zeros((len(distinct), len(found)), np.float32)
+    if ids:
+        lists = np.arange(len(found)).repeat(lengths)
+        ranks[placed, lists] = np.concatenate([np.arange(1, length + 1) for length in lengths])
+        scores[placed, lists] = np.concatenate([candidates.scores for candidates in found])
+    shared = {name: np.zeros(len(distinct), np.float32) for name in SHARED_FEATURES}
+    end = 0
+    for candidates, length in zip(found, lengths, strict=True):
+        own, end = placed[end : end + length], end + length
+        for name, told in candidates.features.items():
             if name in shared:
-                shared[name][own] = np.maximum(shared[name][own], column)
-    return Merged(tuple(rows), tuple(types), tuple(answers), ranks, scores, shared, remembered)
+                shared[name][own] = np.maximum(shared[name][own], told)
+    return Merged(distinct, _types(distinct, found), tuple(answers), ranks, scores, shared, remembered)
+
+
+def _types(distinct: Sequence[str], found: Sequence[Candidates]) -> tuple[str, ...]:
+    """The type of every document: the first that was told and is not empty."""
+    told: dict[str, str] = {}
+    for candidates in reversed(found):
+        told.update(zip(candidates.document_ids, candidates.types, strict=True))
+    if "" in told.values():
+        for candidates in reversed(found):
+            told.update((id, type) for id, type in zip(candidates.document_ids, candidates.types, strict=True) if type)
+    return tuple(map(told.__getitem__, distinct))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -115,18 +115,17 @@ def safe_rungs(situation: Situation, model: AllocationModel) -> Depths:
     return np.where(asked, (len(model.depths) + 1) // 2, 0)
 
 
-def with_dependable(rungs: Depths, situation: Situation, model: AllocationModel, costs: Costs) -> Depths:
-    """The allocation, with the dependable strategy of highest predicted net reward added if it asks none."""
+def with_dependable(
+    rungs: Depths, order: Sequence[int], situation: Situation, model: AllocationModel, costs: Costs
+) -> Depths:
+    """The allocation, asked in that order, with the dependable strategy of highest predicted net reward added last if
+    it asks none."""
     must_ask = situation.must_ask
-    if (rungs[must_ask] > 0).any() or not must_ask.any():
+    if rungs[must_ask].any() or not must_ask.any():
         return rungs
-    options = []
-    for strategy in np.flatnonzero(must_ask):
-        for rung in range(1, len(model.depths) + 1):
-            option = rungs.copy()
-            option[strategy] = rung
-            options.append(option)
-    batch = np.stack(options)
-    net = model.net_rewards(situation.x, batch, range(len(rungs)), costs)
-    best: Depths = batch[int(np.argmax(net))]
-    return best
+    net = model.alternatives(situation.x, rungs, order, costs)[:, 1:]
+    net[~must_ask] = -np.inf
+    strategy, rung = divmod(int(np.argmax(net)), net.shape[1])
+    extended = rungs.copy()
+    extended[strategy] = rung + 1
+    return extended

@@ -38,7 +38,7 @@ class OnnxEncoder:
         name: str,
         threads: int = 1,
         batch: int = 32,
-        tokens_max: int = 128,
+        tokens_max: int = 256,
         pooling: Literal["mean", "cls"] = "mean",
         prefix: str = "",
     ) -> None:

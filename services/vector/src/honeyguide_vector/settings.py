@@ -38,7 +38,7 @@ class VectorSettings(ServerSettings):
 
     encoder_model: Path | None = Field(None, description="ONNX sentence encoder; unset = the all-MiniLM-L6-v2 shipped")
     encoder_tokenizer: Path | None = Field(None, description="its tokenizer.json; needed with encoder_model")
-    encoder_tokens_max: int = Field(128, ge=8, le=8_192, description="tokens of a text that are read (shipped: to 256)")
+    encoder_tokens_max: int = Field(256, ge=8, le=8_192, description="tokens of a text that are read")
     encoder_pooling: Literal["mean", "cls"] = Field("mean", description="how token vectors become one: mean, or first")
     encoder_query_prefix: str = Field("", description='put before queries, for example "query: " for E5 models')
     encoder_document_prefix: str = Field("", description='put before documents, for example "passage: "')

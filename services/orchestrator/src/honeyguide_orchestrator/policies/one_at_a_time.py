@@ -60,8 +60,8 @@ class OneAtATime:
         distribution = self.distribution()
         best_propensity = float(distribution.probabilities[0])
         if len(strategies) and rng.random() < self.share:
-            chosen = int(rng.choice(strategies))
-            rung = int(rng.choice(self.probabilities.shape[1], p=self.probabilities[chosen]))
+            chosen = int(strategies[rng.integers(len(strategies))])
+            rung = _drawn(self.probabilities[chosen], rng)
             if rung != self.greedy[chosen]:
                 rungs = self.greedy.copy()
                 rungs[chosen] = rung
@@ -84,3 +84,9 @@ class OneAtATime:
         allocations[np.arange(1, len(strategies) + 1), strategies] = rungs
         chances = redrawn[strategies, rungs]
         return Distribution(allocations, np.concatenate([[1.0 - chances.sum()], chances]))
+
+
+def _drawn(probabilities: Probabilities, rng: np.random.Generator) -> int:
+    """One place, by its probability; what `Generator.choice` does, at a tenth of its time."""
+    mass = probabilities.cumsum()
+    return int(np.searchsorted(mass, rng.random() * mass[-1], side="right"))

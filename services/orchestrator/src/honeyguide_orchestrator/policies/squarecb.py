@@ -35,7 +35,7 @@ class SquareCB:
 
     def _around_the_best(self, situation: Situation, model: AllocationModel) -> OneAtATime:
         rungs, order = model.allocate(situation.x, situation.allowed, self._costs)
-        greedy = with_dependable(rungs, situation, model, self._costs)
+        greedy = with_dependable(rungs, order, situation, model, self._costs)
         net = model.alternatives(situation.x, greedy, order, self._costs).astype(float)
         may = rungs_that_may_be_drawn(greedy, situation, len(model.depths))
         net[~may] = -np.inf

@@ -2,9 +2,9 @@
 
 Weights are drawn around their estimates, as far as the information gathered so far leaves them open, and the best
 allocation under the draw is taken. As draws are wild while little is known, an exploration budget holds: of draws
-whose predicted net reward is below the safe allocation's, a share alone is let through, and the greedy allocation
-stands in for the others. The probability of what is drawn has no closed form: it is estimated as the share of further
-draws that give the same rung, smoothed, and marked as estimated.
+whose predicted net reward is below the safe allocation's, a share alone is let through, and the better of the greedy
+and the safe allocation stands in for the others. The probability of what is drawn has no closed form: it is estimated
+as the share of further draws that give the same rung, smoothed, and marked as estimated.
 """
 
 from __future__ import annotations
@@ -55,17 +55,18 @@ class Thompson:
         self, situation: Situation, model: AllocationModel, count: int, rng: np.random.Generator
     ) -> tuple[Depths, Depths, Floats]:
         """Draws [count, S], the greedy allocation, and predicted net rewards: of the draws, the safe, the greedy."""
-        best, _ = model.allocate(situation.x, situation.allowed, self._costs)
-        greedy = with_dependable(best, situation, model, self._costs)
+        best, order = model.allocate(situation.x, situation.allowed, self._costs)
+        greedy = with_dependable(best, order, situation, model, self._costs)
         draws = np.stack([self._allocate(situation, model, rng) for _ in range(count)])
         options = np.concatenate([draws, [safe_rungs(situation, model), greedy]])
         net = model.net_rewards(situation.x, options, range(len(greedy)), self._costs)
         over_budget = (net[:-2] < net[-2]) & (rng.random(count) >= self._share)
-        draws[over_budget] = greedy
+        stand_in = -1 if net[-1] >= net[-2] else -2
+        draws[over_budget], net[:-2][over_budget] = options[stand_in], net[stand_in]
         return draws, greedy, net
 
     def _allocate(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Depths:
         noise = rng.standard_normal(model.weights.shape, np.float32)
         drawn = replace(model, weights=model.weights + noise * model.deviations)
-        rungs, _ = drawn.allocate(situation.x, situation.allowed, self._costs)
-        return with_dependable(rungs, situation, drawn, self._costs)
+        rungs, order = drawn.allocate(situation.x, situation.allowed, self._costs)
+        return with_dependable(rungs, order, situation, drawn, self._costs)
