@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +16,11 @@ from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import Context
 from honeyguide.errors import Unavailable
 from honeyguide.query import Understanding, understanding_from_proto, understanding_to_proto
+from honeyguide_orchestrator import packing
 from honeyguide_orchestrator.distribution import Distribution
 from honeyguide_orchestrator.experiment import Trial
 from honeyguide_orchestrator.fanout import Status
+from honeyguide_orchestrator.packing import packed, unpacked
 from honeyguide_orchestrator.policy import NO_EXPLORATION, Exploration
 from honeyguide_orchestrator.redis_store import Keys
 
@@ -30,7 +30,7 @@ log = structlog.get_logger("honeyguide.decision_log")
 
 HALF_MAX = float(np.finfo(np.float16).max)
 
-BROKEN = (KeyError, TypeError, ValueError, zlib.error)
+BROKEN = (KeyError, TypeError, ValueError, *packing.BROKEN)
 """What `decode` raises for bytes of another version."""
 
 READ_STEP = 10_000
@@ -243,12 +243,12 @@ class DecisionLog:
 
 
 def encode(record: DecisionRecord) -> bytes:
-    """A record as bytes: compressed JSON with arrays in base64."""
+    """A record as bytes, arrays as they lie in memory."""
     codes: dict[str, int] = {}
     plain = {
         "id": record.id,
         "query": record.query,
-        "understanding": _pack(understanding_to_proto(record.understanding).SerializeToString()),
+        "understanding": understanding_to_proto(record.understanding).SerializeToString(),
         "context": {
             "time_s": record.context.time_s,
             "user_id": record.context.user_id,
@@ -267,17 +267,17 @@ def encode(record: DecisionRecord) -> bytes:
             [s.name, s.depth, s.propensity, s.status.value, s.returned, round(s.elapsed_s, 6), s.message]
             for s in record.strategies
         ],
-        "x": _pack(record.x.astype("<f4").tobytes()),
+        "x": record.x.astype("<f4").tobytes(),
         "ranker": record.ranker,
         "answered": record.answered,
         "document_ids": record.document_ids,
         "type_indexes": [codes.setdefault(type, len(codes)) for type in record.types],
         "types": list(codes),
-        "scores": _pack(record.scores.astype("<f4").tobytes()),
-        "ranks": _pack(record.ranks.astype("<i2").tobytes()),
-        "features": _pack(_halved(record.features)),
+        "scores": record.scores.astype("<f4").tobytes(),
+        "ranks": record.ranks.astype("<i2").tobytes(),
+        "features": _halved(record.features),
         "feature_rows": len(record.features),
-        "strategy_scores": _pack(_halved(record.strategy_scores)),
+        "strategy_scores": _halved(record.strategy_scores),
         "page_size": record.page_size,
         "swapped_at": record.swapped_at,
         "tracked": record.tracked,
@@ -292,13 +292,13 @@ def encode(record: DecisionRecord) -> bytes:
         "dependable": record.dependable,
         "distribution": record.distribution and _distribution_to_plain(record.distribution),
     }
-    return zlib.compress(json.dumps(plain, separators=(",", ":")).encode(), 1)
+    return packed(plain)
 
 
 def decode(raw: bytes) -> DecisionRecord:
     """The record that `encode` was given; features come back rounded to half precision."""
-    plain = json.loads(zlib.decompress(raw))
-    understanding = document_pb2.QueryUnderstanding.FromString(base64.b64decode(plain["understanding"]))
+    plain = unpacked(raw)
+    understanding = document_pb2.QueryUnderstanding.FromString(plain["understanding"])
     rows = len(plain["document_ids"])
     feature_rows = plain["feature_rows"]
     return DecisionRecord(
@@ -315,13 +315,13 @@ def decode(raw: bytes) -> DecisionRecord:
             LoggedStrategy(name, depth, propensity, Status(status), returned, elapsed_s, message)
             for name, depth, propensity, status, returned, elapsed_s, message in plain["strategies"]
         ),
-        x=np.frombuffer(base64.b64decode(plain["x"]), "<f4"),
+        x=np.frombuffer(plain["x"], "<f4"),
         ranker=plain["ranker"],
         answered=tuple(plain["answered"]),
         document_ids=tuple(plain["document_ids"]),
         types=tuple(plain["types"][i] for i in plain["type_indexes"]),
-        scores=np.frombuffer(base64.b64decode(plain["scores"]), "<f4"),
-        ranks=np.frombuffer(base64.b64decode(plain["ranks"]), "<i2").reshape(rows, len(plain["answered"])),
+        scores=np.frombuffer(plain["scores"], "<f4"),
+        ranks=np.frombuffer(plain["ranks"], "<i2").reshape(rows, len(plain["answered"])),
         features=_half(plain["features"], feature_rows),
         strategy_scores=_half(plain["strategy_scores"], feature_rows),
         page_size=plain["page_size"],
@@ -347,14 +347,14 @@ def _shadow(plain: Sequence[Any]) -> LoggedShadow:
 
 
 def _distribution_to_plain(distribution: Distribution) -> list[Any]:
-    probabilities = _pack(distribution.probabilities.astype("<f4").tobytes())
-    return [_pack(distribution.allocations.tobytes()), probabilities, distribution.estimated]
+    probabilities = distribution.probabilities.astype("<f4").tobytes()
+    return [distribution.allocations.tobytes(), probabilities, distribution.estimated]
 
 
 def _distribution(plain: Sequence[Any]) -> Distribution:
-    allocations, packed, estimated = plain
-    probabilities = np.frombuffer(base64.b64decode(packed), "<f4").astype(np.float64)
-    rows = np.frombuffer(base64.b64decode(allocations), np.int8).reshape(len(probabilities), -1)
+    allocations, chances, estimated = plain
+    probabilities = np.frombuffer(chances, "<f4").astype(np.float64)
+    rows = np.frombuffer(allocations, np.int8).reshape(len(probabilities), -1)
     return Distribution(rows, probabilities, estimated)
 
 
@@ -363,10 +363,6 @@ def _halved(values: Floats) -> bytes:
     return np.clip(values, -HALF_MAX, HALF_MAX).astype("<f2").tobytes()
 
 
-def _half(packed: str, rows: int) -> Floats:
-    values = np.frombuffer(base64.b64decode(packed), "<f2").astype(np.float32)
+def _half(halved: bytes, rows: int) -> Floats:
+    values = np.frombuffer(halved, "<f2").astype(np.float32)
     return values.reshape(rows, -1) if rows else values.reshape(0, 0)
-
-
-def _pack(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()

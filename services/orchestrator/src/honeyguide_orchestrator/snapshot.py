@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +11,12 @@ import structlog
 from redis.exceptions import RedisError
 
 from honeyguide.errors import Unavailable
+from honeyguide_orchestrator.packing import packed, unpacked
 from honeyguide_orchestrator.redis_store import Keys
 
 log = structlog.get_logger("honeyguide.snapshot")
 
-FORMAT = 3
+FORMAT = 4
 """Format of a snapshot's content; raise it when that changes. Of another one nothing is read: what it had learned is
 learned again from the streams, as far as they reach back."""
 
@@ -57,7 +56,7 @@ class SnapshotStore:
         Raises:
             Unavailable: if Redis does not answer.
         """
-        body = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 1)
+        body = packed(content)
         try:
             version: int = await self._publish(
                 keys=[self._keys.snapshot, self._keys.lease], args=[lease_token, body, time_s, FORMAT]
@@ -83,7 +82,7 @@ class SnapshotStore:
         if raw[2] is None or int(raw[2]) != FORMAT:
             log.warning("a snapshot of another format is left out", version=version)
             return Snapshot(version, time_s, {})
-        return Snapshot(version, time_s, json.loads(zlib.decompress(raw[3])))
+        return Snapshot(version, time_s, unpacked(raw[3]))
 
 
 async def follow(store: SnapshotStore, interval_s: float, adopt: Callable[[Snapshot], None]) -> None:

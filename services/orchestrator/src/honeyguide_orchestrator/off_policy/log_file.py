@@ -17,7 +17,7 @@ from typing import Any
 
 from honeyguide.errors import InvalidArgument
 from honeyguide.retriever import Kind, Need, Strategy
-from honeyguide_orchestrator.decision_log import decode
+from honeyguide_orchestrator.decision_log import BROKEN, decode
 from honeyguide_orchestrator.learned import Learned, LearnedModels, ranker_learner
 from honeyguide_orchestrator.off_policy.decisions import LoggedDecision
 from honeyguide_orchestrator.off_policy.replay import Examination
@@ -160,7 +160,7 @@ def _strategy(plain: Mapping[str, Any]) -> Strategy:
     )
 
 
-_BROKEN = (KeyError, TypeError, ValueError, AttributeError, zlib.error, binascii.Error)
+_BROKEN = (*BROKEN, AttributeError, zlib.error, binascii.Error)
 
 
 def _what(error: Exception) -> str:
