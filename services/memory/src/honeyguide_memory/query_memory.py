@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import struct
+import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from honeyguide.text import words
 from honeyguide_memory.batch import Batch, Pending
@@ -16,6 +21,11 @@ from honeyguide_memory.posterior import from_words
 from honeyguide_memory.settings import MemorySettings
 
 WORDS_ASKED_MAX = 8
+KEPT_S, KEPT_MAX = 1.0, 1_000
+NEAR_ACTIONS = 5.0
+"""A query with this many times more actions than the prior counts as hardly gains from near queries: they are not
+asked, which saves a round trip for the queries that come most often."""
+
 _PAIR = struct.Struct("<HHH")
 
 
@@ -42,30 +52,35 @@ class QueryMemory:
     def __init__(self, query: str, now_s: float, layout: Layout, lives: HalfLives, limits: NearLimits) -> None:
         self._words = words(query)
         self._now_s, self._layout, self._lives, self._limits = now_s, layout, lives, limits
-        self._owner = owner_id(Owner.QUERY, " ".join(self._words))
+        self.key = " ".join(self._words), now_s
+        self._owner = owner_id(Owner.QUERY, self.key[0])
         self._slots = gram_slots(self._words)
+        self.asked = self.near_asked = False
         self._near: list[tuple[float, Pending[list[bytes]]]] = []
         self._nearest: list[tuple[bytes, float]] | None = None
 
-    def ask_observed(self, batch: Batch) -> None:
-        """Asks for observed pairs and for the names of near queries."""
+    def ask(self, batch: Batch) -> None:
+        """Asks for observed and predicted pairs, for the names of near queries, and for what is known of the words."""
+        self.asked = True
         layout = self._layout
         self._observed = batch.ask(("HGETALL", layout.owner_key(self._owner)), self._masses)
         self._postings = [
             batch.ask(("ZRANGE", layout.gram_tag(slot) + b"%d" % slot, 0, -1), _as_is) for slot in self._slots
         ]
-
-    def ask_prior(self, batch: Batch) -> None:
-        """Asks for predicted pairs and for what is known of the words."""
         key = prediction_id(self._words)
-        self._predicted = batch.ask(("HGET", self._layout.bucket_key(key), key), _predicted)
+        self._predicted = batch.ask(("HGET", layout.bucket_key(key), key), _predicted)
         self._by_word = [
-            batch.ask(("HGETALL", self._layout.owner_key(owner_id(Owner.WORD, word))), _as_is)
+            batch.ask(("HGETALL", layout.owner_key(owner_id(Owner.WORD, word))), _as_is)
             for word in dict.fromkeys(self._words[:WORDS_ASKED_MAX])
         ]
 
+    def gains_from_near(self, prior_strength: float) -> bool:
+        """Whether it has so few actions of its own that near queries tell something."""
+        return bool(np.maximum(self.observed.long, 0.0).sum() < NEAR_ACTIONS * prior_strength)
+
     def ask_near(self, batch: Batch) -> None:
-        """Asks for the pairs of the near queries, once `ask_observed` is answered."""
+        """Asks for the pairs of the near queries, once `ask` is answered."""
+        self.near_asked = True
         self._near = [
             (similarity, batch.ask(("HGETALL", self._layout.owner_key(owner)), _as_is))
             for owner, similarity in self.nearest()
@@ -95,10 +110,11 @@ class QueryMemory:
         """Predicted pairs, those of deleted or changed documents among them."""
         return self._predicted.value
 
-    @property
-    def by_word(self) -> list[Masses]:
-        """Pairs of each word."""
-        return masses_of_each([pending.value for pending in self._by_word], self._now_s, self._lives)
+    @cached_property
+    def words_say(self) -> Mapping[bytes, float]:
+        """What the words speak for, whatever the query: see `posterior.from_words`."""
+        replies = [pending.value for pending in self._by_word]
+        return from_words(masses_of_each(replies, self._now_s, self._lives))
 
     @property
     def near(self) -> list[tuple[float, Masses]]:
@@ -110,15 +126,40 @@ class QueryMemory:
         self, predicted: Mapping[bytes, float], near: Mapping[bytes, float], settings: MemorySettings
     ) -> list[tuple[float, Mapping[bytes, float]]]:
         """What the query's prior is mixed of (see `posterior.mix`): predicted pairs, near queries, words."""
-        words_say = from_words(self.by_word)
         return [
             (settings.prior_predicted, predicted),
             (settings.prior_near, near),
-            (settings.prior_words, words_say),
+            (settings.prior_words, self.words_say),
         ]
 
     def _masses(self, reply: list[bytes]) -> Masses:
         return masses(reply, self._now_s, self._lives)
+
+
+class QueryMemories:
+    """Makes query memories, and keeps those of searches under way: what was asked for the context of a decision serves
+    retrieval a moment later, and saves it two round trips. Each serves once, and within `KEPT_S`."""
+
+    def __init__(self, layout: Layout, lives: HalfLives, limits: NearLimits) -> None:
+        self.lives = lives
+        self._layout, self._limits = layout, limits
+        self._kept: OrderedDict[tuple[str, float], tuple[float, QueryMemory]] = OrderedDict()
+
+    def new(self, query: str, now_s: float) -> QueryMemory:
+        """One that asks anew."""
+        return QueryMemory(query, now_s, self._layout, self.lives, self._limits)
+
+    def keep(self, memory: QueryMemory) -> None:
+        """Keeps one whose questions were answered."""
+        self._kept[memory.key] = time.monotonic(), memory
+        while len(self._kept) > KEPT_MAX:
+            self._kept.popitem(last=False)
+
+    def take(self, query: str, now_s: float) -> QueryMemory:
+        """The one kept for this query as of this time, or a new one."""
+        memory = self.new(query, now_s)
+        kept_at_s, kept = self._kept.pop(memory.key, (-KEPT_S, memory))
+        return kept if time.monotonic() - kept_at_s < KEPT_S else memory
 
 
 def _as_is(reply: Any) -> Any:

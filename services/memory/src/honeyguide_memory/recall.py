@@ -7,22 +7,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from honeyguide.documents import DAY_S, Context
+from honeyguide.documents import Context
 from honeyguide.query import Taste
 from honeyguide_memory.batch import Batch, Pending
 from honeyguide_memory.known import Known, known
 from honeyguide_memory.layout import Layout, Owner, owner_id
-from honeyguide_memory.mass import HalfLives, Masses, masses
+from honeyguide_memory.mass import Masses, masses
 from honeyguide_memory.posterior import from_near, mix
-from honeyguide_memory.query_memory import NearLimits, QueryMemory
+from honeyguide_memory.query_memory import QueryMemories, QueryMemory
 from honeyguide_memory.settings import MemorySettings
 from honeyguide_memory.store import Store
 
 TASTE_MAX = 50
-
-NEAR_ACTIONS = 5.0
-"""A query with this many times more actions than the prior counts as hardly gains from near queries: they are not
-asked, which saves a round trip for the queries that come most often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +37,28 @@ class Recollection:
 class Recall:
     """Recalls queries and users from Redis."""
 
-    def __init__(self, store: Store, layout: Layout, settings: MemorySettings) -> None:
+    def __init__(self, store: Store, layout: Layout, settings: MemorySettings, memories: QueryMemories) -> None:
         self._store = store
         self._layout = layout
-        self._lives = HalfLives(
-            settings.half_life_short_days * DAY_S, settings.half_life_long_days * DAY_S, settings.short_share
-        )
+        self._lives = memories.lives
         self._settings = settings
+        self._memories = memories
 
     async def recall(self, normalized_query: str, context: Context) -> Recollection:
         """What is known as of the context's time."""
         batch = Batch(self._store)
         query = None
         if normalized_query:
-            settings = self._settings
-            limits = NearLimits(settings.near_queries_max, settings.near_similarity_min)
-            query = QueryMemory(normalized_query, context.time_s, self._layout, self._lives, limits)
-            query.ask_observed(batch)
-            query.ask_prior(batch)
+            query = self._memories.new(normalized_query, context.time_s)
+            query.ask(batch)
         user = self._ask(batch, Owner.USER, context.user_id, context.time_s)
         session = self._ask(batch, Owner.SESSION, context.session_id, context.time_s)
         await batch.run()
-        if query and np.maximum(query.observed.long, 0.0).sum() < NEAR_ACTIONS * self._settings.prior_strength:
+        if query and query.gains_from_near(self._settings.prior_strength):
             query.ask_near(batch)
             await batch.run()
+        if query:
+            self._memories.keep(query)
         observed = query.observed if query else None
         entropy, top_share = spread(observed) if observed else (0.0, 0.0)
         of_user, of_session = user.value if user else None, session.value if session else None

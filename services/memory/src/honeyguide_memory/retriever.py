@@ -1,10 +1,12 @@
-"""The strategies of memory. All of them together take three round trips to Redis."""
+"""The strategies of memory. All of them together take three round trips to Redis, or as few as one after a recall of
+the same search."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,9 +19,9 @@ from honeyguide.text import normalize
 from honeyguide_memory.batch import Batch
 from honeyguide_memory.layout import Layout, Owner, owner_id
 from honeyguide_memory.lists import Entries, ListReader, newest, trending, wanted_with
-from honeyguide_memory.mass import NOTHING, HalfLives, masses
+from honeyguide_memory.mass import NOTHING, masses
 from honeyguide_memory.posterior import from_near, posterior
-from honeyguide_memory.query_memory import NearLimits, QueryMemory
+from honeyguide_memory.query_memory import QueryMemories
 from honeyguide_memory.records import RecordFilter
 from honeyguide_memory.settings import MemorySettings
 from honeyguide_memory.shelf import Shelf, fetch_shelf
@@ -44,14 +46,13 @@ SEGMENT_WEIGHT = 0.5
 class MemoryRetriever:
     """Serves the strategies from Redis; implements `honeyguide.retriever.Retriever`."""
 
-    def __init__(self, store: Store, layout: Layout, settings: MemorySettings) -> None:
+    def __init__(self, store: Store, layout: Layout, settings: MemorySettings, memories: QueryMemories) -> None:
         self._store = store
         self._layout = layout
         self._settings = settings
-        share = settings.short_share
-        long_s = settings.half_life_long_days * DAY_S
-        self._lives = HalfLives(settings.half_life_short_days * DAY_S, long_s, share)
-        self._trend_lives = HalfLives(settings.half_life_trend_days * DAY_S, long_s, share)
+        self._memories = memories
+        self._lives = memories.lives
+        self._trend_lives = replace(self._lives, short_s=settings.half_life_trend_days * DAY_S)
 
     @property
     def strategies(self) -> Sequence[Strategy]:
@@ -81,8 +82,7 @@ class _Retrieval:
         self._filter = RecordFilter(query.filter)
         self._batch = Batch(retriever._store)
         text = query.understanding.normalized_query or normalize(query.query)
-        limits = NearLimits(settings.near_queries_max, settings.near_similarity_min)
-        self._query = QueryMemory(text, self._now_s, self._layout, self._lives, limits) if text else None
+        self._query = retriever._memories.take(text, self._now_s) if text else None
         self._lists: dict[str, Entries] = {}
         self._near: dict[bytes, float] = {}
 
@@ -90,8 +90,10 @@ class _Retrieval:
         """Candidates by strategy."""
         await self._ask_first()
         if self._query:
-            self._query.ask_near(self._batch)
-            await self._batch.run()
+            needed = NEAR in self._depths or self._query.gains_from_near(self._settings.prior_strength)
+            if needed and not self._query.near_asked:
+                self._query.ask_near(self._batch)
+                await self._batch.run()
             self._near = from_near(self._query.near, self._settings.prior_strength)
             self._lists[NEAR] = self._ranked(self._near, NEAR)
             own = dict.fromkeys((pair.document for pair in self._query.predicted), 1.0)
@@ -111,9 +113,8 @@ class _Retrieval:
 
     async def _ask_first(self) -> None:
         batch, request, depths = self._batch, self._request, self._depths
-        if self._query:
-            self._query.ask_observed(batch)
-            self._query.ask_prior(batch)
+        if self._query and not self._query.asked:
+            self._query.ask(batch)
         owners = {}
         if USER in depths and request.context.user_id:
             owners = {Owner.USER: request.context.user_id, Owner.SEGMENT: request.context.segment}

@@ -6,12 +6,15 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from honeyguide.documents import DAY_S
 from honeyguide.server import Registration
 from honeyguide.servicers import register_index, register_retriever
 from honeyguide_memory.actions import ActionRecorder
 from honeyguide_memory.completion import Completer
 from honeyguide_memory.index import MemoryIndex
 from honeyguide_memory.layout import Layout
+from honeyguide_memory.mass import HalfLives
+from honeyguide_memory.query_memory import NearLimits, QueryMemories
 from honeyguide_memory.recall import Recall
 from honeyguide_memory.retriever import MemoryRetriever
 from honeyguide_memory.servicers import register_memory
@@ -32,12 +35,14 @@ async def open_service(
         FailedPrecondition: what is stored has another layout.
     """
     layout = Layout(settings.key_prefix, settings.partitions)
+    lives = HalfLives(settings.half_life_short_days * DAY_S, settings.half_life_long_days * DAY_S, settings.short_share)
+    memories = QueryMemories(layout, lives, NearLimits(settings.near_queries_max, settings.near_similarity_min))
     async with open_store(settings, layout) as store:
         yield [
-            register_retriever(MemoryRetriever(store, layout, settings)),
+            register_retriever(MemoryRetriever(store, layout, settings, memories)),
             register_index(MemoryIndex(store, layout, settings, clock)),
             register_memory(
-                Recall(store, layout, settings),
+                Recall(store, layout, settings, memories),
                 ActionRecorder(store, layout, settings),
                 Completer(store, layout, settings),
                 clock,
