@@ -12,7 +12,7 @@ from honeyguide_orchestrator.candidate_features import feature_names
 from honeyguide_orchestrator.example import Example
 from honeyguide_orchestrator.lambdamart import GROUPS_MAX, Groups, fit
 from honeyguide_orchestrator.ranker import RANKERS, RankerModel, check_available
-from honeyguide_orchestrator.ranker_evidence import RankerEvidence, earned
+from honeyguide_orchestrator.ranker_evidence import GateEvidence, RankerEvidence, earned
 from honeyguide_orchestrator.ranker_learner import REFIT_MIN, RankerLearner
 from honeyguide_orchestrator.ranker_prior import prior_weight
 from honeyguide_orchestrator.trees import HEAD, Trees, why_unavailable
@@ -64,11 +64,11 @@ def test_learns_a_rule_that_no_weights_can_say(learner: RankerLearner) -> None:
 @needs_lightgbm
 def test_serves_once_evidence_is_for_it(learner: RankerLearner) -> None:
     made = RankerLearner.from_state(json.loads(json.dumps(learner.to_state())))
-    assert made.model().serving != "lambdamart"
+    assert made.model().serving(known=False) != "lambdamart"
     for i in range(400, 600):
         made.learn(example(i), i)
     model = made.model()
-    assert model.serving == "lambdamart"
+    assert model.serving(known=False) == "lambdamart"
     assert worth("gated", model) == worth("lambdamart", model)
     assert model.advantage > 0.2
 
@@ -215,8 +215,8 @@ def test_without_lightgbm_the_best_of_the_others_serves(learner: RankerLearner) 
     evidence = RankerEvidence()
     for _ in range(100):
         evidence.weigh(prior=0.5, linear=0.6, trees=0.8, weight=1.0)
-    model = RankerModel({}, Trees("not read", (), {}, 1, 1), evidence)
-    assert model.serving == "linear"
+    model = RankerModel({}, Trees("not read", (), {}, 1, 1), GateEvidence(evidence, evidence))
+    assert model.serving(known=False) == "linear"
     rows, _ = middling(1)
     for ranker in ("gated", "lambdamart"):
         assert np.array_equal(
@@ -225,4 +225,4 @@ def test_without_lightgbm_the_best_of_the_others_serves(learner: RankerLearner) 
     learning = RankerLearner(trees=model.trees, actions=10_000)
     learning.learn(example(0), 0)
     assert not learning.refit_due
-    assert learning.evidence.trees_over_prior.events == 0
+    assert learning.evidence.new.trees_over_prior.events == 0

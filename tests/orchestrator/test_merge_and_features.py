@@ -6,7 +6,7 @@ from honeyguide.query import Interpretation, Taste, Understanding
 from honeyguide_orchestrator.candidate_features import candidate_features, feature_names
 from honeyguide_orchestrator.merge import merge
 from honeyguide_orchestrator.ranker import RANKERS, RankerModel, order_of
-from honeyguide_orchestrator.ranker_evidence import Advantage, RankerEvidence
+from honeyguide_orchestrator.ranker_evidence import Advantage, GateEvidence, RankerEvidence
 
 BM25 = Candidates(
     ["x", "y"], np.array([9.0, 3.0], np.float32), ["film", "film"], {"popularity": np.array([4, 0], "f4")}
@@ -63,7 +63,7 @@ def test_the_gate_serves_the_prior_until_the_learned_weights_earned_it() -> None
     learned = {"lexical.bm25:top": -9.0}
     earned = RankerEvidence(linear_over_prior=Advantage(mean=0.1, ahead=True))
     closed = RANKERS["gated"].weights(("lexical.bm25",), RankerModel(learned))
-    opened = RANKERS["gated"].weights(("lexical.bm25",), RankerModel(learned, evidence=earned))
+    opened = RANKERS["gated"].weights(("lexical.bm25",), RankerModel(learned, evidence=GateEvidence(new=earned)))
     at = feature_names(("lexical.bm25",)).index("lexical.bm25:top")
     assert closed[at] > 0
     assert opened[at] == -9.0

@@ -31,7 +31,7 @@ def test_learns_what_tells_the_wanted_document_and_is_let_to_serve_for_it() -> N
     model = learner.model()
     assert model.weights["vector.dense:top"] > model.weights["lexical.bm25:top"]
     assert model.advantage > 0
-    assert model.serving == "linear"
+    assert model.serving(known=False) == "linear"
     assert model.events == 400
 
 
@@ -45,7 +45,7 @@ def test_does_not_serve_without_evidence_nor_when_it_is_worse() -> None:
         worse.linear.learned["lexical.bm25:top"] = -5.0
         worse.learn(example([[1, 0, 0], [0, 0, 0]], 0), 2 * i)
     assert worse.model().advantage < 0
-    assert worse.model().serving == "prior"
+    assert worse.model().serving(known=False) == "prior"
 
 
 def test_half_of_the_steps_do_not_see_what_memory_knows_of_the_query() -> None:
@@ -100,3 +100,19 @@ def test_restored_from_its_state_it_learns_on_identically() -> None:
     for one in (learner, again):
         one.learn(example([[1, 0, 0], [0, 1, 0]], 0, id="e"), 4)
     assert learner.to_state() == again.to_state()
+
+
+def test_known_and_new_queries_are_judged_apart() -> None:
+    learner = RankerLearner()
+    names = ("lexical.bm25:top", "q2e_actions")
+    for i in range(2 * EVIDENCE_MIN):
+        learner.linear.learned["lexical.bm25:top"] = -5.0
+        for actions, wanted in ((0.0, 0), (1.0, 1)):
+            rows = np.array([[1, actions], [0, actions]], np.float32)
+            learner.learn(Example("d", "q", names, rows, 2, wanted + 1, 1.0), 2 * i)
+    model = learner.model()
+    assert (model.serving(known=False), model.serving(known=True)) == ("prior", "linear")
+    assert model.serves
+    again = RankerLearner.from_state(json.loads(json.dumps(learner.to_state()))).model()
+    assert (again.serving(known=False), again.serving(known=True)) == ("prior", "linear")
+    assert again.events == 4 * EVIDENCE_MIN

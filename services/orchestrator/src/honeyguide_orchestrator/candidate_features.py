@@ -57,6 +57,11 @@ def feature_names(strategies: Sequence[str]) -> tuple[str, ...]:
     return (*GENERAL, *(f"{strategy}:{feature}" for strategy in strategies for feature in PER_STRATEGY))
 
 
+def is_known(features: Floats, names: Sequence[str] = GENERAL) -> bool:
+    """Whether people acted on one of these candidates for this very query; the first columns are named `names`."""
+    return "q2e_actions" in names and bool(features[:, names.index("q2e_actions")].any())
+
+
 def candidate_features(
     merged: Merged,
     understanding: Understanding,

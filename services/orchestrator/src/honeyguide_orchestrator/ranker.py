@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide.errors import InvalidArgument
-from honeyguide_orchestrator.candidate_features import feature_names
-from honeyguide_orchestrator.ranker_evidence import RankerEvidence
+from honeyguide_orchestrator.candidate_features import feature_names, is_known
+from honeyguide_orchestrator.ranker_evidence import GateEvidence
 from honeyguide_orchestrator.ranker_prior import prior_weight, weight_of
 from honeyguide_orchestrator.trees import Trees, why_unavailable
 
@@ -31,35 +31,41 @@ class RankerModel:
 
     weights: Mapping[str, float]
     trees: Trees | None = None
-    evidence: RankerEvidence = field(default_factory=RankerEvidence)
+    evidence: GateEvidence = field(default_factory=GateEvidence)
 
     @property
     def usable_trees(self) -> Trees | None:
         """The trees, if there are any and LightGBM can be had here."""
         return None if self.trees is None or why_unavailable() else self.trees
 
-    @property
-    def serving(self) -> str:
-        """Name of the ranker that the gate lets serve."""
-        if self.usable_trees is not None and self.evidence.trees_serve:
+    def serving(self, known: bool) -> str:
+        """Name of the ranker that the gate lets serve queries that people acted on before, or new ones."""
+        evidence = self.evidence.of(known)
+        if self.usable_trees is not None and evidence.trees_serve:
             return "lambdamart"
-        return "linear" if self.evidence.linear_serves else "prior"
+        return "linear" if evidence.linear_serves else "prior"
 
     @property
     def serves(self) -> bool:
-        """Whether a learned ranker has earned to serve."""
-        return self.serving != "prior"
+        """Whether a learned ranker has earned to serve any queries."""
+        return any(self.serving(known) != "prior" for known in (True, False))
 
     @property
     def advantage(self) -> float:
-        """By how much the serving learned ranker's reward is above the prior's; the linear one's while none serves."""
-        trees = self.serving == "lambdamart"
-        return (self.evidence.trees_over_prior if trees else self.evidence.linear_over_prior).mean
+        """By how much the serving learned rankers' reward is above the prior's, over all actions; the linear one's
+        where none serves."""
+        total = 0.0
+        for known in (True, False):
+            evidence = self.evidence.of(known)
+            trees = self.serving(known) == "lambdamart"
+            mean = (evidence.trees_over_prior if trees else evidence.linear_over_prior).mean
+            total += evidence.linear_over_prior.events * mean
+        return total / max(self.events, 1)
 
     @property
     def events(self) -> int:
         """Actions that the evidence comes from."""
-        return self.evidence.linear_over_prior.events
+        return sum(self.evidence.of(known).linear_over_prior.events for known in (True, False))
 
 
 class Ranker(Protocol):
@@ -168,7 +174,8 @@ class LambdaMART:
 
 
 class Gated:
-    """The best by running evidence of the prior, the linear ranker and the trees; see `RankerEvidence`."""
+    """The best by running evidence of the prior, the linear ranker and the trees, for queries that people acted on
+    before and for new ones; see `RankerEvidence`."""
 
     name = "gated"
 
@@ -176,16 +183,16 @@ class Gated:
         self._rankers: Mapping[str, Ranker] = {one.name: one for one in (Prior(), Linear(), LambdaMART())}
 
     def weights(self, strategies: Sequence[str], model: RankerModel) -> Floats:
-        """See `Ranker`."""
-        return self._rankers[model.serving].weights(strategies, model)
+        """See `Ranker`: those for new queries."""
+        return self._rankers[model.serving(known=False)].weights(strategies, model)
 
     def scores(self, features: Floats, strategies: Sequence[str], model: RankerModel) -> Floats:
         """See `Ranker`."""
-        return self._rankers[model.serving].scores(features, strategies, model)
+        return self._rankers[model.serving(is_known(features))].scores(features, strategies, model)
 
     def contributions(self, features: Floats, strategies: Sequence[str], model: RankerModel) -> Floats:
         """See `Ranker`."""
-        return self._rankers[model.serving].contributions(features, strategies, model)
+        return self._rankers[model.serving(is_known(features))].contributions(features, strategies, model)
 
 
 RANKERS: Mapping[str, Ranker] = {ranker.name: ranker for ranker in (Gated(), Linear(), LambdaMART(), Fusion(), Prior())}

@@ -101,6 +101,28 @@ class RankerEvidence:
         return cls(**{name: Advantage(**values) for name, values in state.items()})
 
 
+@dataclass(slots=True)
+class GateEvidence:
+    """Evidence kept apart for queries that people acted on before (`known`) and for new ones: a ranker may be better
+    where memory tells most, and worse where content is all there is, or the other way round."""
+
+    known: RankerEvidence = field(default_factory=RankerEvidence)
+    new: RankerEvidence = field(default_factory=RankerEvidence)
+
+    def of(self, known: bool) -> RankerEvidence:
+        """That of one kind of queries."""
+        return self.known if known else self.new
+
+    def to_state(self) -> dict[str, Any]:
+        """Everything, as plain values."""
+        return {"known": self.known.to_state(), "new": self.new.to_state()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> GateEvidence:
+        """What `to_state` was asked of."""
+        return cls(RankerEvidence.from_state(state["known"]), RankerEvidence.from_state(state["new"]))
+
+
 def earned(scores: Floats, wanted: int) -> float:
     """1 / log2(1 + position) of row `wanted` when rows are ordered by score; equal scores share the mean position."""
     better = int((scores > scores[wanted]).sum())

@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from honeyguide_orchestrator.candidate_features import is_known
 from honeyguide_orchestrator.decision_log import DecisionRecord
 from honeyguide_orchestrator.examination import PRIOR_POWER, Examination
 from honeyguide_orchestrator.example import ROWS_MAX, Example, without_query_memory
 from honeyguide_orchestrator.lambdamart import Groups, fit
 from honeyguide_orchestrator.ranker import RankerModel
-from honeyguide_orchestrator.ranker_evidence import RankerEvidence, earned
+from honeyguide_orchestrator.ranker_evidence import GateEvidence, earned
 from honeyguide_orchestrator.ranker_prior import prior_weight, weight_of
 from honeyguide_orchestrator.trees import Trees, why_unavailable
 
@@ -110,7 +111,7 @@ class RankerLearner:
     """
 
     linear: LinearLearner = field(default_factory=LinearLearner)
-    evidence: RankerEvidence = field(default_factory=RankerEvidence)
+    evidence: GateEvidence = field(default_factory=GateEvidence)
     trees: Trees | None = None
     actions: int = 0
     fitted_at: int = 0
@@ -145,7 +146,7 @@ class RankerLearner:
         trees = None
         if self.trees is not None and not why_unavailable():
             trees = earned(self.trees.scores(shown, example.names), example.row)
-        self.evidence.weigh(prior, linear, trees, weight)
+        self.evidence.of(is_known(shown, example.names)).weigh(prior, linear, trees, weight)
 
     @property
     def refit_due(self) -> bool:
@@ -178,7 +179,7 @@ class RankerLearner:
         trees = state["trees"]
         return cls(
             LinearLearner.from_state(state["linear"]),
-            RankerEvidence.from_state(state["evidence"]),
+            GateEvidence.from_state(state["evidence"]),
             Trees.from_state(trees) if trees else None,
             state["actions"],
             trees["actions"] if trees else 0,

@@ -62,7 +62,8 @@ class Reports:
         weights = RANKERS[self._ranker].weights([strategy.name for strategy in learned.strategies], learned.ranker)
         serving = self._ranker
         if serving == "gated":
-            serving = f"gated: {learned.ranker.serving}"
+            new, known = (learned.ranker.serving(known) for known in (False, True))
+            serving = f"gated: {new}" if new == known else f"gated: {new}, {known} for queries known to memory"
         return pb.GetRankerResponse(
             ranker=serving,
             snapshot_version=learned.version,
