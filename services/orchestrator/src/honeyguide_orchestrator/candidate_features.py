@@ -115,7 +115,7 @@ def candidate_features(
             general[:, 11] = [document_id in acted_on for document_id in merged.document_ids]
         acted = actions.of(merged.document_ids, time_s)
         content = [s for s, name in enumerate(merged.strategies) if name.startswith(CONTENT)]
-        standing = per[:, content, 1:].mean(axis=(1, 2)) if content else np.zeros(count, np.float32)
+        standing = per[:, :, 1:].sum(axis=2)[:, content].mean(axis=1) / 3 if content else np.zeros(count, np.float32)
         prior = expected(known[:, 0], standing, acted[:, 1] + popularity)
         short, long = remembered.totals.tolist()
         general[:, 12] = on_log_scale(prior)

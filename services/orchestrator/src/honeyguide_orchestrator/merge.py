@@ -49,29 +49,26 @@ def merge(answers: Mapping[str, Candidates], remembered: Remembered = NOTHING_RE
     distinct = tuple(dict.fromkeys(ids))
     rows = dict(zip(distinct, range(len(distinct)), strict=True))
     placed = np.fromiter(map(rows.__getitem__, ids), np.intp, len(ids))
-    lengths = [len(candidates) for candidates in found]
+    lengths = np.array([len(candidates) for candidates in found], np.intp)
     ranks = np.zeros((len(distinct), len(found)), np.int16)
     scores = np.zeros((len(distinct), len(found)), np.float32)
+    shared = {name: np.zeros(len(distinct), np.float32) for name in SHARED_FEATURES}
     if ids:
         lists = np.arange(len(found)).repeat(lengths)
-        ranks[placed, lists] = np.concatenate([np.arange(1, length + 1) for length in lengths])
+        begins = lengths.cumsum() - lengths
+        ranks[placed, lists] = np.arange(1, len(ids) + 1) - begins[lists]
         scores[placed, lists] = np.concatenate([candidates.scores for candidates in found])
-    shared = {name: np.zeros(len(distinct), np.float32) for name in SHARED_FEATURES}
-    end = 0
-    for candidates, length in zip(found, lengths, strict=True):
-        own, end = placed[end : end + length], end + length
-        for name, told in candidates.features.items():
-            if name in shared:
-                shared[name][own] = np.maximum(shared[name][own], told)
-    return Merged(distinct, _types(distinct, found), tuple(answers), ranks, scores, shared, remembered)
+    for name in {name for candidates in found for name in candidates.features} & shared.keys():
+        nothing = np.zeros(len(ids), np.float32)
+        told = [one.features.get(name, nothing[: len(one)]) for one in found]
+        np.maximum.at(shared[name], placed, np.concatenate(told))
+    types = _types(ids, list(chain.from_iterable(candidates.types for candidates in found)))
+    return Merged(distinct, tuple(map(types.__getitem__, distinct)), tuple(answers), ranks, scores, shared, remembered)
 
 
-def _types(distinct: Sequence[str], found: Sequence[Candidates]) -> tuple[str, ...]:
+def _types(ids: Sequence[str], types: Sequence[str]) -> dict[str, str]:
     """The type of every document: the first that was told and is not empty."""
-    told: dict[str, str] = {}
-    for candidates in reversed(found):
-        told.update(zip(candidates.document_ids, candidates.types, strict=True))
+    told = dict(zip(reversed(ids), reversed(types), strict=True))
     if "" in told.values():
-        for candidates in reversed(found):
-            told.update((id, type) for id, type in zip(candidates.document_ids, candidates.types, strict=True) if type)
-    return tuple(map(told.__getitem__, distinct))
+        told.update((id, type) for id, type in zip(reversed(ids), reversed(types), strict=True) if type)
+    return told
