@@ -1,0 +1,175 @@
+"""Feedback: how fast it is made durable, whether the learner keeps up, and whether searches notice.
+
+Events go through StreamFeedback in requests of a thousand, as a collector of clicks would send them, and each is
+acknowledged when the append-only file has it. The floor is redis-py's pipelined XADD, as many at a time, of the same
+payloads to the same server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from statistics import median
+
+import redis.asyncio
+
+from benchmarks.speed.bench import Bench, batched
+from benchmarks.speed.children import serving
+from benchmarks.speed.measure import Against, Row, alternate, each_ms, percentile, rows_of
+from honeyguide.api.search.v1 import feedback_pb2 as pb
+from honeyguide.client import RemoteConnection
+from honeyguide.config import CommonSettings
+from honeyguide_standalone.api import Api
+from honeyguide_standalone.engine import Engine
+
+BATCH = 1_000
+ACKNOWLEDGED, REMOTE, RAW = "acknowledged feedback", "acknowledged feedback over gRPC", "pipelined XADD"
+LOAD_PER_S = 5_000
+LOAD_BATCH = 250
+LEARNT_POLL_S = 0.1
+LEARNT_WITHIN_S = 60.0
+
+
+async def measure(bench: Bench, keep: Callable[[list[Row]], None]) -> None:
+    """The part's rows."""
+    keep(await _intake(bench))
+    keep(await _beside_searches(bench))
+
+
+async def _intake(bench: Bench) -> list[Row]:
+    count = 5_000 if bench.quick else 20_000
+    local_folder, served_folder = bench.folder / "feedback", bench.folder / "feedback-served"
+    async with Engine(local_folder, learner=False) as engine, serving("engine", served_folder) as server:
+        connection = RemoteConnection(f"127.0.0.1:{server['port']}", CommonSettings())
+        client = redis.asyncio.Redis.from_url(engine.redis_url)
+        values = await alternate(
+            {
+                RAW: lambda: _raw(client, count),
+                ACKNOWLEDGED: lambda: _acknowledged(engine.api, _events(count)),
+                REMOTE: lambda: _acknowledged(Api(connection), _events(count)),
+            },
+            bench.repetitions,
+        )
+        await client.aclose()
+        await connection.close()
+    against = {ACKNOWLEDGED: Against(RAW, 6), REMOTE: Against(RAW, 6)}
+    return rows_of("feedback: made durable", "events", "events/s", values, against)
+
+
+def _events(
+    count: int, decisions: Sequence[str] = ("",), documents: Sequence[str] = ("document:1",)
+) -> list[pb.FeedbackEvent]:
+    now_s = int(time.time())
+    events = []
+    for i in range(count):
+        event = pb.FeedbackEvent(
+            event_id=uuid.uuid4().hex,
+            decision_id=decisions[i % len(decisions)] or uuid.uuid4().hex,
+            document_id=documents[i % len(documents)],
+            action=pb.ACTION_TYPE_CLICK,
+        )
+        event.time.seconds = now_s
+        events.append(event)
+    return events
+
+
+async def _acknowledged(api: Api, events: Sequence[pb.FeedbackEvent]) -> float:
+    begin = time.perf_counter()
+    acknowledgements = await api.feedback(events)
+    seconds = time.perf_counter() - begin
+    accepted = sum(one.status == pb.EVENT_STATUS_ACCEPTED for one in acknowledgements)
+    if accepted != len(events):
+        raise RuntimeError(f"{accepted:,} of {len(events):,} events accepted")
+    return len(events) / seconds
+
+
+async def _raw(client: redis.asyncio.Redis, count: int) -> float:
+    payloads = [
+        json.dumps(
+            {
+                "id": event.event_id,
+                "decision_id": event.decision_id,
+                "document_id": event.document_id,
+                "action": "click",
+                "time_s": float(event.time.seconds),
+            },
+            separators=(",", ":"),
+        )
+        for event in _events(count)
+    ]
+    begin = time.perf_counter()
+    for batch in batched(payloads, BATCH):
+        pipeline = client.pipeline(transaction=False)
+        for payload in batch:
+            pipeline.xadd("raw", {"e": payload}, maxlen=1_000_000, approximate=True)
+        await pipeline.execute()
+    return count / (time.perf_counter() - begin)
+
+
+async def _beside_searches(bench: Bench) -> list[Row]:
+    """Searches while the learner takes in `LOAD_PER_S` events a second on those very searches, and without."""
+    scene = bench.first_scene()
+    queries = bench.queries(scene)
+    seconds = 3 if bench.quick else 8
+    async with bench.prepared(scene) as folder, serving("engine", folder, "--learner") as server:
+        connection = RemoteConnection(f"127.0.0.1:{server['port']}", CommonSettings())
+        api = Api(connection)
+        shown = [await api.search(query) for query in queries]
+        decisions = [response.decision_id for response in shown if response.results]
+        documents = [response.results[0].document.id for response in shown if response.results]
+        rates: list[float] = []
+
+        async def quiet() -> float:
+            return percentile(await _searches(api, queries, seconds), 0.99)
+
+        async def loaded() -> float:
+            before = (await api.policy()).events
+            begin = time.perf_counter()
+            events = _events(LOAD_PER_S * seconds, decisions, documents)
+            sending = asyncio.create_task(_send(api, events))
+            times = await _searches(api, queries, seconds)
+            await sending
+            await _learnt(api, before + len(events))
+            rates.append(len(events) / (time.perf_counter() - begin))
+            return percentile(times, 0.99)
+
+        values = await alternate({"p99 without feedback": quiet, "p99 under feedback": loaded}, bench.repetitions)
+        await connection.close()
+    scenario = f"feedback: {LOAD_PER_S:,} events/s beside searches"
+    rows = rows_of(scenario, "search", "ms", values, {"p99 under feedback": Against("p99 without feedback", 6)})
+    learner = Row(
+        scenario, "learner", "events", median(rates), "events/s", None, None, len(rates), min(rates), max(rates), 6
+    )
+    return [*rows, learner]
+
+
+async def _searches(api: Api, queries: Sequence[str], seconds: float) -> list[float]:
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        times += await each_ms(lambda query: api.search(query, untracked=True), queries[:10])
+        queries = [*queries[10:], *queries[:10]]
+    return times
+
+
+async def _send(api: Api, events: Sequence[pb.FeedbackEvent]) -> None:
+    begin = time.perf_counter()
+
+    async def requests() -> AsyncIterator[pb.StreamFeedbackRequest]:
+        for number, batch in enumerate(batched(events, LOAD_BATCH)):
+            await asyncio.sleep(begin + number * LOAD_BATCH / LOAD_PER_S - time.perf_counter())
+            yield pb.StreamFeedbackRequest(events=batch)
+
+    async for _ in api.stream_feedback(requests()):
+        pass
+
+
+async def _learnt(api: Api, events: int) -> None:
+    end = time.perf_counter() + LEARNT_WITHIN_S
+    while (await api.policy()).events < events:
+        if time.perf_counter() > end:
+            raise RuntimeError(f"the learner had not taken in {events:,} events {LEARNT_WITHIN_S:g} s later")
+        await asyncio.sleep(LEARNT_POLL_S)
