@@ -73,7 +73,7 @@ class LearnerOptions:
 
 
 class Learner:
-    """Learns, while it holds the lease."""
+    """Learns, while it holds the lease. `ranker` learns the rankers."""
 
     def __init__(
         self,
@@ -118,11 +118,6 @@ class Learner:
         finally:
             await self._refits.close()
             await self._lease.release()
-
-    @property
-    def position_bias(self) -> float:
-        """The power with which looking falls with the position, as swaps tell by now."""
-        return self._ranker.examination.power
 
     async def fitted(self) -> None:
         """Waits for trees that are being fitted; a replay that shall tell the same twice waits after every step."""
@@ -228,9 +223,9 @@ class Learner:
         self._allocation.learn(record.x, credit.asked, credit.ranks, credit.reward, lifted, seed)
         example = example_of(credit)
         if example is not None:
-            weight = example.grade / self._ranker.looked_at(example.position)
-            self._affinity.learn(example, record.types, record.x, self._ranker.linear.learned, weight)
-            self._ranker.learn(example, seed)
+            weight = example.grade / self.ranker.looked_at(example.position)
+            self._affinity.learn(example, record.types, record.x, self.ranker.linear.learned, weight)
+            self.ranker.learn(example, seed)
         if document is not None:
             flags = [
                 satisfied(interpretation, document.id, document.type, document.attributes, document.title)
@@ -240,7 +235,7 @@ class Learner:
         self._progress.credited(credit)
 
     def _score(self, record: DecisionRecord) -> Score:
-        model = self._ranker.model()
+        model = self.ranker.model()
         return lambda features: self._live_ranker.scores(features, record.answered, model)
 
     def _close(self) -> dict[str, Mapping[str, float]]:
@@ -248,7 +243,7 @@ class Learner:
         unrewarded: dict[str, Mapping[str, float]] = {}
         for record, rewards in () if self._events_behind else self._attribution.close():
             self._comparisons.closed(record, rewards, self._options.prices)
-            self._ranker.closed(record, rewards)
+            self.ranker.closed(record, rewards)
             if not rewards:
                 self._allocation.learn(record.x, asked_depths(record), {}, None, {}, seed_of(record.id))
                 unrewarded[record.id] = {}
@@ -312,7 +307,7 @@ class Learner:
 
     def _begin(self, content: Mapping[str, Any]) -> None:
         self._allocation = allocation_learner(content, self._options.depths)
-        self._ranker = ranker_learner(content)
+        self.ranker = ranker_learner(content)
         self._likelihoods = likelihoods(content)
         self._affinity = type_affinity(content)
         self._actions = document_actions(content)
@@ -323,7 +318,7 @@ class Learner:
         self._decisions_at = str(positions["decisions"])
         self._decisions_left = self._events_behind = False
         self._attribution = Attribution(self._options.window_s)
-        self._refits.begin(self._ranker, self._decisions_at)
+        self._refits.begin(self.ranker, self._decisions_at)
 
     async def _reopen(self, state: Mapping[str, Any], after: str) -> None:
         ordinal = self._progress.decisions - int(state["open"])
@@ -347,7 +342,7 @@ class Learner:
         oldest = next(iter(self._attribution.open.values()), None)
         content = {
             "allocation": self._allocation.to_state(),
-            "ranker": self._ranker.to_state(),
+            "ranker": self.ranker.to_state(),
             "likelihoods": self._likelihoods.to_dict(),
             "affinity": self._affinity.to_state(),
             "actions": self._actions.to_state(),
