@@ -45,7 +45,7 @@ async def measure(bench: Bench, keep: Callable[[list[Row]], None]) -> None:
     """The part's rows."""
     scene = bench.first_scene()
     many = scene.documents[: 1_500 if bench.quick else 20_000]
-    few = scene.documents[: 100 if bench.quick else 1_000]
+    few = scene.documents[: 40 if bench.quick else 1_000]
     keep(await _lexical(bench, scene, many))
     keep(await _vector_and_all(bench, scene, few))
 

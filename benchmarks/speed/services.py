@@ -1,4 +1,4 @@
-"""`honeyguide up`, services as processes of their own, against `honeyguide up --in-process`; both with their learner."""
+"""`honeyguide up`, services as processes of their own, against `up --in-process`; both with their learner."""
 
 from __future__ import annotations
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
+import sys
 import tempfile
 import time
 import traceback
@@ -60,6 +62,7 @@ def main() -> None:
     # Documents need not be encoded anew by every part; where encoding is measured, this is set aside.
     os.environ.setdefault("HONEYGUIDE_VECTOR_CACHE_DIR", str(VECTOR_CACHE))
     os.environ.setdefault("HONEYGUIDE_LOG_LEVEL", "error")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that folders and servers end with it
     with tempfile.TemporaryDirectory(prefix="bench-speed-") as folder:
         bench = Bench(quick=bool(os.environ.get("QUICK")), folder=Path(folder))
         failed = [part for part in parts if run(part, bench)]
