@@ -26,6 +26,8 @@ class Bar:
 BARS: dict[tuple[int, str, str], Bar] = {
     (1, "in process, full depth", "search"): Bar(most=1.5),
     (1, "in process, learned allocation", "search"): Bar(most=1.0),
+    (1, "in process, full depth", "search against peers"): Bar(most=1.0),
+    (1, "in process, learned allocation", "search against peers"): Bar(most=1.0),
     (2, "12 strategies", "understand to log"): Bar(most=1.0),
     (2, "40 strategies", "understand to log"): Bar(most=1.5),
     (2, "12 strategies, catalogue x100", "understand to log"): Bar(most=1.1),
