@@ -1,5 +1,7 @@
 """One suite for every policy, and exact propensities by counting."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -99,6 +101,15 @@ def test_squarecb_shuns_what_is_worse() -> None:
         return float(np.mean([policy.draw(at, model, rng).rungs[2] > 0 for _ in range(1_000)]))
 
     assert fresh_share(sharp) < 0.02 < fresh_share(gentle)
+
+
+def test_squarecb_explores_less_the_more_was_learned() -> None:
+    model, at, rng = model_after(300), situation(), np.random.default_rng(1)
+    policy = POLICIES["squarecb"](replace(OPTIONS, exploration_share=1.0))
+    best = [
+        policy.draw(at, replace(model, updates=n), rng).exploration.best_propensity for n in (1, 100, 1_000, 10_000)
+    ]
+    assert best[0] == best[1] < best[2] < best[3]
 
 
 def test_thompson_says_that_it_estimates() -> None:

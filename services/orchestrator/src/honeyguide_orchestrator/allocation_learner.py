@@ -197,7 +197,7 @@ class AllocationLearner:
                         deviations[s, b, i] = 1.0 / np.sqrt(sums[name])
                 weights[s, b, len(FEATURES) :] += learned[MISSES]
                 values[s, b] = bins.value_sums[b] / bins.value_counts[b]
-        return AllocationModel(tuple(strategies), self.depths, weights, deviations * 0.3, values, lifts)
+        return AllocationModel(tuple(strategies), self.depths, weights, deviations * 0.3, values, lifts, self.updates)
 
     def to_state(self) -> dict[str, Any]:
         """Everything learned, as plain values."""

@@ -37,6 +37,7 @@ class AllocationModel:
     deviations: like weights; standard deviation of each weight (diagonal Laplace approximation).
     values: [S, B] float32, expected graded reward if the wanted document is found in that bin, in [0, 1].
     lifts: [S, F] float32, weights of the context's features in a strategy's lift.
+    updates: decisions that it was learned from.
     """
 
     strategies: tuple[str, ...]
@@ -45,6 +46,7 @@ class AllocationModel:
     deviations: Floats
     values: Floats
     lifts: Floats
+    updates: int = 0
 
     def allocate(self, x: Floats, allowed: npt.NDArray[np.bool_], costs: Costs) -> tuple[Depths, tuple[int, ...]]:
         """The allocation of highest predicted net reward, found greedily.

@@ -57,7 +57,11 @@ class OrchestratorSettings(ServerSettings):
     exploration_share: Rate = Field(
         0.15, description="exploration budget: share of searches that may be worse than what looks best or is safe"
     )
-    exploration_gamma: float = Field(60.0, gt=0, description="how sharply exploration shuns worse depths (SquareCB)")
+    exploration_gamma: float = Field(
+        60.0,
+        gt=0,
+        description="how sharply exploration shuns worse depths (SquareCB); grows with the root of decisions",
+    )
     epsilon: Rate = Field(0.1, description="exploration of the epsilon-greedy policy")
     swap_share: Rate = Field(0.05, description="share of first pages on which one adjacent pair is swapped, and logged")
     seed: int = Field(0, ge=0, description="of all random draws; 0 = different in every process")

@@ -2,7 +2,8 @@
 
 For the strategy explored, a rung whose predicted net reward lies `gap` below the best of its K rungs is drawn with
 probability 1 / (K + gamma * gap), and the best with what is left: exact propensities, and exploration that shuns what
-is known to be bad.
+is known to be bad. As in their theorem, gamma grows with the square root of what was learned from: the surer the model,
+the less it is worth to try what looks worse.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from honeyguide_orchestrator.allocation_model import AllocationModel, Costs
 from honeyguide_orchestrator.distribution import Distribution
 from honeyguide_orchestrator.policies.one_at_a_time import OneAtATime, rungs_that_may_be_drawn
 from honeyguide_orchestrator.policy import Draw, Situation, with_dependable
+
+GAMMA_UPDATES = 100
+"""Decisions learned from up to which gamma stays what it is set to."""
 
 
 class SquareCB:
@@ -40,8 +44,9 @@ class SquareCB:
         may = rungs_that_may_be_drawn(greedy, situation, len(model.depths))
         net[~may] = -np.inf
         best = net.argmax(axis=1)
+        gamma = self._gamma * max(1.0, model.updates / GAMMA_UPDATES) ** 0.5
         gaps = net.max(axis=1, keepdims=True) - net
-        probabilities = np.where(may, 1.0 / (may.sum(axis=1, keepdims=True) + self._gamma * gaps), 0.0)
+        probabilities = np.where(may, 1.0 / (may.sum(axis=1, keepdims=True) + gamma * gaps), 0.0)
         each = np.arange(len(greedy))
         probabilities[each, best] = 0.0
         probabilities[each, best] = 1.0 - probabilities.sum(axis=1)
