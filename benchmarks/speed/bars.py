@@ -44,8 +44,8 @@ BARS: dict[tuple[int, str, str], Bar] = {
     (7, "lexical", "index"): Bar(least=0.8),
     (7, "vector", "index"): Bar(least=0.9),
     (7, "all three", "index"): Bar(most=1.1),
-    (8, "in process", "search"): Bar(most=2.5),
-    (8, "start", "open"): Bar(most=10.0),
+    (8, "100,000 documents", "search"): Bar(most=2.5),
+    (8, "in process", "open"): Bar(most=10.0),
     (8, "in process", "indexing rate"): Bar(least=0.7),
     (9, "squarecb, 40 actions", "decide and update"): Bar(most=1.0),
 }

@@ -3,7 +3,7 @@
     python -m benchmarks.speed.serve engine <data folder> [--learner]
     python -m benchmarks.speed.serve echo <bytes of a response>
 
-prints one line, JSON with its port (and Redis's URL), when it serves, and ends at SIGTERM.
+prints one line, JSON with its port (an engine also its process id and Redis's URL), when it serves. Ends at SIGTERM.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ async def engine(folder: Path, learner: bool) -> None:
         async with Engine(folder, learner=learner) as running:
             server = Server("honeyguide", CommonSettings(), ServerSettings(), running.registrations)
             await server.start()
-            print(json.dumps({"port": server.port, "redis_url": running.redis_url}), flush=True)
+            print(json.dumps({"pid": os.getpid(), "port": server.port, "redis_url": running.redis_url}), flush=True)
             await stop.wait()
             await server.stop()
 
