@@ -120,23 +120,30 @@ async def _beside_searches(bench: Bench) -> list[Row]:
         shown = [await api.search(query) for query in queries]
         decisions = [response.decision_id for response in shown if response.results]
         documents = [response.results[0].document.id for response in shown if response.results]
-        rates: list[float] = []
 
         async def quiet() -> float:
             return percentile(await _searches(api, queries, seconds), 0.99)
 
         async def loaded() -> float:
             before = (await api.policy()).events
-            begin = time.perf_counter()
             events = _events(LOAD_PER_S * seconds, decisions, documents)
             sending = asyncio.create_task(_send(api, events))
             times = await _searches(api, queries, seconds)
             await sending
             await _learnt(api, before + len(events))
-            rates.append(len(events) / (time.perf_counter() - begin))
             return percentile(times, 0.99)
 
+        async def learnt_rate() -> float:
+            """All at once, and no searches: paced ones could not be learned from faster than they come."""
+            before = (await api.policy()).events
+            events = _events(LOAD_PER_S * seconds, decisions, documents)
+            begin = time.perf_counter()
+            await api.feedback(events)
+            await _learnt(api, before + len(events))
+            return len(events) / (time.perf_counter() - begin)
+
         values = await alternate({"p99 without feedback": quiet, "p99 under feedback": loaded}, bench.repetitions)
+        rates = (await alternate({"learner": learnt_rate}, bench.repetitions))["learner"]
         await connection.close()
     scenario = f"feedback: {LOAD_PER_S:,} events/s beside searches"
     rows = rows_of(scenario, "search", "ms", values, {"p99 under feedback": Against("p99 without feedback", 6)})
