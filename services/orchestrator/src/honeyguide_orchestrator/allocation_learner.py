@@ -59,6 +59,9 @@ LIFT_STEP = 0.03
 LIFT_PRIOR = 0.01
 """Prior lift of a strategy that looks at the query; of others 0."""
 
+DEVIATION = 0.3
+"""Standard deviation of a weight of which nothing was learned."""
+
 UNWANTED_WEIGHT = 0.3
 """Weight of a decision without any action: nothing found, or nobody there to act."""
 
@@ -176,28 +179,26 @@ class AllocationLearner:
 
     def model(self, strategies: Sequence[str]) -> AllocationModel:
         """The chain as arrays, for these strategies (all known)."""
-        names = [*FEATURES, *(_flag(strategy) for strategy in strategies)]
+        flags = [_flag(strategy) for strategy in strategies]
+        names = [*FEATURES, *flags]
         shape = (len(strategies), len(self.depths), len(names))
-        weights = np.zeros(shape, np.float32)
-        deviations = np.ones(shape, np.float32)
-        values = np.zeros(shape[:2], np.float32)
-        lifts = np.zeros((len(strategies), len(FEATURES)), np.float32)
+        weights = np.empty(shape, np.float32)
+        sums = np.empty(shape, np.float32)
+        values = np.empty(shape[:2], np.float32)
+        lifts = np.empty((len(strategies), len(FEATURES)), np.float32)
         for s, strategy in enumerate(strategies):
             bins = self.bins[strategy]
-            lifts[s] = [bins.lift.weights.get(name, 0.0) for name in FEATURES]
+            lift = bins.lift.weights
+            lifts[s] = [lift.get(name, 0.0) for name in FEATURES]
+            unmet = {flag: _prior_of_flag(strategy, other) for flag, other in zip(flags, strategies, strict=True)}
             for b, regression in enumerate(bins.regressions):
-                learned = regression.weights
-                sums = regression.optimizer.g2
-                for i, name in enumerate(names):
-                    if name in learned:
-                        weights[s, b, i] = learned[name]
-                    elif i >= len(FEATURES):
-                        weights[s, b, i] = _prior_of_flag(strategy, strategies[i - len(FEATURES)])
-                    if name in sums:
-                        deviations[s, b, i] = 1.0 / np.sqrt(sums[name])
+                learned, squares = unmet | regression.weights, regression.optimizer.g2
+                weights[s, b] = [learned.get(name, 0.0) for name in names]
                 weights[s, b, len(FEATURES) :] += learned[MISSES]
-                values[s, b] = bins.value_sums[b] / bins.value_counts[b]
-        return AllocationModel(tuple(strategies), self.depths, weights, deviations * 0.3, values, lifts, self.updates)
+                sums[s, b] = [squares.get(name, ACCUMULATOR) for name in names]
+            values[s] = np.array(bins.value_sums) / bins.value_counts
+        deviations = (DEVIATION / np.sqrt(sums)).astype(np.float32)
+        return AllocationModel(tuple(strategies), self.depths, weights, deviations, values, lifts, self.updates)
 
     def to_state(self) -> dict[str, Any]:
         """Everything learned, as plain values."""
