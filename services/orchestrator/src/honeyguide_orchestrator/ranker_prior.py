@@ -26,9 +26,16 @@ PRIOR_WEIGHTS = {
 PRIOR_STRATEGY_WEIGHTS = {"reciprocal_rank": 0.5, "top": 0.2, "score": 1.3}
 """Weights of every strategy's features before feedback: a score fusion that leans on the top of each list."""
 
-PRIOR_SHARES = {"lexical.popular": 0.5, "lexical.fuzzy": 0.5, "memory.popular": 0.1, "memory.fresh": 0.1}
+PRIOR_SHARES = {
+    "lexical.popular": 0.5,
+    "lexical.fuzzy": 0.5,
+    "memory.near": 0.2,
+    "memory.popular": 0.1,
+    "memory.fresh": 0.1,
+}
 """How much of those weights a strategy has whose rank says less of the query than the others' do: it tells again what
-full text tells, sees names only, or does not look at the query. Weak lists poison a fusion."""
+full text tells, or what `expected` tells (what was wanted for near queries), sees names only, or does not look at the
+query. Weak lists poison a fusion."""
 
 
 def prior_weight(name: str) -> float:
