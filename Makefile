@@ -9,7 +9,7 @@ BENCHMARKS := cold_start judged agreement repeated position_bias off_policy
 IMAGES := lexical vector memory orchestrator standalone
 SOURCES := services tests tools benchmarks docs
 
-.PHONY: help demo test check api format lock clean bench-quality
+.PHONY: help demo test check api format lock clean bench-quality bench-speed
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ $(VENV)/.bench: $(VENV)/.dev benchmarks/requirements.lock
 bench-quality: $(VENV)/.bench ## Measure what learning is worth, hours (HONEYGUIDE_COLLECTIONS: a folder; QUICK=1: minutes)
 	$(BIN)/python -m benchmarks.quality.quality
 	test -n "$(QUICK)" || for part in $(BENCHMARKS); do $(BIN)/python -m benchmarks.quality.$$part || exit 1; done
+
+bench-speed: $(VENV)/.bench ## Measure what it costs, beside the bare engines and peers (parts: PARTS="steps search"; QUICK=1: minutes)
+	$(BIN)/python -m benchmarks.speed.speed $(PARTS)
 
 api: $(VENV)/.dev ## Generate honeyguide.api from protos/
 	$(BIN)/python tools/generate_api.py

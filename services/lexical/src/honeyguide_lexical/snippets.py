@@ -12,7 +12,8 @@ from honeyguide_lexical.analysis import Analysis
 SNIPPET_CHARS = 200
 TEXT_CHARS_READ_MAX = 20_000
 STEMS_KEPT = 65_536
-_WORD = re.compile(r"[^\W_]+")
+PATTERNS_KEPT = 1_024
+_WORD = re.compile(r"(?<![^\W_])[^\W_]+")
 
 
 class Snippets:
@@ -34,12 +35,19 @@ class Snippets:
         if not terms or not text:
             return ""
         read = text[:TEXT_CHARS_READ_MAX]
-        spans = [(m.start(), m.end()) for m in _WORD.finditer(read)]
+        # Stemming leaves the initial alone; what folding makes of letters beyond ASCII is not to be foreseen.
+        pattern = _beginning_with(frozenset(term[0] for term in terms)) if read.isascii() else _WORD
+        spans = ((m.start(), m.end()) for m in pattern.finditer(read))
         marked = [(begin, end, stem) for begin, end in spans if (stem := self._stem(read[begin:end])) in terms]
         if not marked:
             return ""
         first, last = _densest(marked)
-        return _render(read, spans, [(begin, end) for begin, end, _ in marked[first : last + 1]])
+        return _render(read, [(begin, end) for begin, end, _ in marked[first : last + 1]])
+
+
+@lru_cache(maxsize=PATTERNS_KEPT)
+def _beginning_with(initials: frozenset[str]) -> re.Pattern[str]:
+    return re.compile(f"(?<![^\\W_])[{re.escape(''.join(sorted(initials)))}][^\\W_]*", re.IGNORECASE)
 
 
 def _densest(marked: Sequence[tuple[int, int, str]]) -> tuple[int, int]:
@@ -60,15 +68,21 @@ def _densest(marked: Sequence[tuple[int, int, str]]) -> tuple[int, int]:
     return window
 
 
-def _render(text: str, words: Sequence[tuple[int, int]], marks: Sequence[tuple[int, int]]) -> str:
+def _render(text: str, marks: Sequence[tuple[int, int]]) -> str:
     spare = max(0, SNIPPET_CHARS - (marks[-1][1] - marks[0][0]))
     low = max(0, marks[0][0] - spare // 2)
     high = min(len(text), low + max(SNIPPET_CHARS, marks[-1][1] - low))
     # Cut between words, unless one word fills it all.
-    begin = 0 if low == 0 else next((b for b, _ in words if b >= low), low)
-    begin = min(begin, marks[0][0])
-    end = len(text) if high == len(text) else next((e for _, e in reversed(words) if e <= high), high)
-    end = max(end, marks[-1][1])
+    begin = 0
+    if low > 0:
+        word = _WORD.search(text, low)
+        begin = min(word.start() if word else low, marks[0][0])
+    end = len(text)
+    if high < end:
+        end = marks[-1][1]
+        for word in _WORD.finditer(text, end, high + 1):
+            if word.end() <= high:
+                end = word.end()
     parts = ["… " if begin > 0 else ""]
     position = begin
     for mark_begin, mark_end in marks:
