@@ -54,10 +54,6 @@ def _squarecb(costs: Costs) -> Policy:
     return POLICIES["squarecb"](options)
 
 
-def _without_lift(model: AllocationModel) -> AllocationModel:
-    return replace(model, lifts=np.zeros_like(model.lifts))
-
-
 def _without_overlap(model: AllocationModel) -> AllocationModel:
     weights = model.weights.copy()
     weights[:, :, len(FEATURES) :] = 0
@@ -74,7 +70,6 @@ def ablations() -> dict[str, System]:
         "without query understanding": System("no understanding", understanding=False),
         "without the online ranker (prior)": System("prior", ranker="prior"),
         "without exploration (greedy)": System("greedy", "greedy"),
-        "without lift": System("no lift", lambda costs: Altered(_squarecb(costs), _without_lift)),
         "without overlap learning": System("no overlap", lambda costs: Altered(_squarecb(costs), _without_overlap)),
         "policy epsilon_greedy": System("epsilon_greedy", "epsilon_greedy"),
         "policy thompson": System("thompson", "thompson"),

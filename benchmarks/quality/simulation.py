@@ -13,8 +13,8 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -34,7 +34,6 @@ from honeyguide.query import RetrievalQuery
 from honeyguide.retriever import Strategy
 from honeyguide_memory.service import open_service as open_memory
 from honeyguide_memory.settings import MemorySettings
-from honeyguide_orchestrator import learner as learner_module
 from honeyguide_orchestrator.allocation_learner import AllocationLearner
 from honeyguide_orchestrator.allocation_model import AllocationModel, Costs
 from honeyguide_orchestrator.attribution import Rewards
@@ -282,13 +281,8 @@ class Stage:
         return self.decisions.last
 
 
-@contextmanager
-def _learning(learns: bool) -> Iterator[None]:
-    with ExitStack() as stack:
-        if not learns:
-            stack.enter_context(mock.patch.object(AllocationLearner, "learn", return_value=None))
-            stack.enter_context(mock.patch.object(learner_module, "lifts", return_value={}))
-        yield
+def _learning(learns: bool) -> AbstractContextManager[object]:
+    return nullcontext() if learns else mock.patch.object(AllocationLearner, "learn", return_value=None)
 
 
 @asynccontextmanager
@@ -347,7 +341,6 @@ async def stage(system: System, scene: Scene, recording: Recording, seed: int) -
                     lexical=lexical,
                     memory=memory,
                     strategies=searcher.strategies,
-                    ranker=RANKERS["gated"],
                     options=LearnerOptions(
                         depths=system.depths,
                         rewards=Rewards(settings.rewards, settings.play_full_s),

@@ -186,7 +186,7 @@ def taught(strategies: Sequence[Strategy], rng: np.random.Generator) -> Allocati
     for number in range(TAUGHT):
         asked = {one.name: int(rng.choice(DEPTHS)) for one in strategies if rng.random() < 0.5}
         ranks = {name: int(rng.integers(1, depth + 1)) for name, depth in asked.items() if rng.random() < 0.3}
-        learner.learn(context(rng), asked, ranks, 0.5 if ranks else None, {}, number)
+        learner.learn(context(rng), asked, ranks, 0.5 if ranks else None, number)
     return learner
 
 
@@ -234,7 +234,7 @@ class OurStep:
         draw = self._policy.draw(situation, self._model, self._rng)
         asked = {n: DEPTHS[r - 1] for n, r in zip(self._names, draw.rungs.tolist(), strict=True) if r}
         self._number += 1
-        self._learner.learn(x, asked, {next(iter(asked)): 2}, 0.6, {}, self._number)
+        self._learner.learn(x, asked, {next(iter(asked)): 2}, 0.6, self._number)
 
     def snapshot(self) -> None:
         """What is made anew when a snapshot is adopted, whatever happened since the last."""

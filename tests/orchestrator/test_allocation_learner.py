@@ -31,7 +31,7 @@ def test_learns_to_drop_a_redundant_strategy_and_one_that_never_finds() -> None:
     made = learner()
     for i in range(1_000):
         ranks = {"a": 2, "b": 1} if i % 10 else {}
-        made.learn(context(), {"a": 20, "b": 20, "c": 20}, ranks, 0.9, dict.fromkeys(ranks, 0.0), i)
+        made.learn(context(), {"a": 20, "b": 20, "c": 20}, ranks, 0.9, i)
     rungs, _ = made.model(NAMES).allocate(context(), ALL, COSTS)
     assert (rungs > 0).sum() == 1
     assert rungs[2] == 0
@@ -40,7 +40,7 @@ def test_learns_to_drop_a_redundant_strategy_and_one_that_never_finds() -> None:
 def test_learns_to_keep_two_that_complement_each_other() -> None:
     made = learner()
     for i in range(400):
-        made.learn(context(), {"a": 20, "b": 20, "c": 20}, {"a": 1} if i % 2 else {"b": 1}, 0.9, {}, i)
+        made.learn(context(), {"a": 20, "b": 20, "c": 20}, {"a": 1} if i % 2 else {"b": 1}, 0.9, i)
     rungs, _ = made.model(NAMES).allocate(context(), ALL, COSTS)
     assert rungs[0] > 0
     assert rungs[1] > 0
@@ -51,7 +51,7 @@ def test_learns_by_context() -> None:
     made = learner()
     for i in range(600):
         x = context("digits" if i % 2 else "question")
-        made.learn(x, {"a": 20, "b": 20, "c": 20}, {"b": 1} if i % 2 else {"c": 1}, 0.9, {}, i)
+        made.learn(x, {"a": 20, "b": 20, "c": 20}, {"b": 1} if i % 2 else {"c": 1}, 0.9, i)
     model = made.model(NAMES)
     assert model.allocate(context("digits"), ALL, COSTS)[1][0] == 1
     assert model.allocate(context("question"), ALL, COSTS)[1][0] == 2
@@ -60,7 +60,7 @@ def test_learns_by_context() -> None:
 def test_depths_that_were_not_asked_teach_nothing() -> None:
     made = learner()
     before = made.model(NAMES).weights.copy()
-    made.learn(context(), {"a": 5}, {}, 0.0, {}, 1)
+    made.learn(context(), {"a": 5}, {}, 0.0, 1)
     after = made.model(NAMES).weights
     assert not np.array_equal(before[0, 0], after[0, 0])
     assert np.array_equal(before[0, 1:], after[0, 1:])
@@ -70,17 +70,17 @@ def test_depths_that_were_not_asked_teach_nothing() -> None:
 def test_the_value_of_a_find_is_its_mean_reward() -> None:
     made = learner()
     for i in range(1_000):
-        made.learn(context(), {"a": 5}, {"a": 1}, 0.25, {}, i)
+        made.learn(context(), {"a": 5}, {"a": 1}, 0.25, i)
     assert made.model(NAMES).values[0, 0] == pytest.approx(0.25, abs=0.01)
 
 
 def test_restored_from_its_state_it_learns_on_identically() -> None:
     made = learner()
     for i in range(50):
-        made.learn(context(), {"a": 20, "b": 10}, {"a": 1 + i % 15}, 0.5, {}, i)
+        made.learn(context(), {"a": 20, "b": 10}, {"a": 1 + i % 15}, 0.5, i)
     again = AllocationLearner.from_state(json.loads(json.dumps(made.to_state())), DEPTHS)
     for one in (made, again):
-        one.learn(context("digits"), {"a": 20, "b": 10}, {"b": 2}, 0.7, {}, 99)
+        one.learn(context("digits"), {"a": 20, "b": 10}, {"b": 2}, 0.7, 99)
     assert np.array_equal(made.model(NAMES).weights, again.model(NAMES).weights)
     assert np.array_equal(made.model(NAMES).deviations, again.model(NAMES).deviations)
     assert again.updates == 51
@@ -88,23 +88,5 @@ def test_restored_from_its_state_it_learns_on_identically() -> None:
 
 def test_another_ladder_begins_anew() -> None:
     made = learner()
-    made.learn(context(), {"a": 5}, {"a": 1}, 1.0, {}, 1)
+    made.learn(context(), {"a": 5}, {"a": 1}, 1.0, 1)
     assert AllocationLearner.from_state(made.to_state(), (3, 6)).bins == {}
-
-
-def test_a_lift_is_learned_and_paid_for_where_others_found_it_too() -> None:
-    made = learner()
-    for i in range(300):
-        made.learn(context(), {"a": 5, "b": 5}, {"a": 1, "b": 1}, 0.9, {"b": 0.3, "a": 0.0}, i)
-    model = made.model(NAMES)
-    assert float(model.lifts[1] @ context()) == pytest.approx(0.3, abs=0.05)
-    rungs, _ = model.allocate(context(), ALL, COSTS)
-    assert rungs[1] > 0
-
-
-def test_a_list_that_pushes_others_finds_down_is_not_asked() -> None:
-    made = learner()
-    for i in range(300):
-        made.learn(context(), {"a": 5, "b": 5}, {"a": 1} if i % 10 else {"b": 1}, 0.9, {"b": -0.2}, i)
-    rungs, _ = made.model(NAMES).allocate(context(), ALL, COSTS)
-    assert rungs[1] == 0

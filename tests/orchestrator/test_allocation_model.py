@@ -8,7 +8,7 @@ def logit(p: float) -> float:
     return float(np.log(p / (1 - p)))
 
 
-def two_strategies(overlap: float, lift: float = 0.0) -> AllocationModel:
+def two_strategies(overlap: float) -> AllocationModel:
     """Both find the wanted document in their first bin with probability .5; b after a missed with `overlap`."""
     weights = np.full((2, 2, 3), 0.0, np.float32)
     weights[:, 1, 0] = logit(0.2)
@@ -19,7 +19,6 @@ def two_strategies(overlap: float, lift: float = 0.0) -> AllocationModel:
         weights,
         np.zeros_like(weights),
         np.array([[1.0, 0.5], [1.0, 0.5]], np.float32),
-        np.array([[0.0], [lift]], np.float32),
     )
 
 
@@ -73,8 +72,8 @@ def test_nothing_is_asked_that_costs_more_than_it_gains() -> None:
 def test_alternatives_are_the_net_rewards_of_the_allocations_they_stand_for() -> None:
     rng = np.random.default_rng(3)
     weights = rng.normal(size=(5, 2, 3 + 5)).astype(np.float32)
-    values, lifts = rng.random((5, 2)).astype(np.float32), rng.normal(size=(5, 3)).astype(np.float32)
-    model = AllocationModel(tuple("abcde"), (5, 10), weights, weights, values, lifts)
+    values = rng.random((5, 2)).astype(np.float32)
+    model = AllocationModel(tuple("abcde"), (5, 10), weights, weights, values)
     x = rng.normal(size=3).astype(np.float32)
     rungs = np.array([0, 2, 0, 1, 0])
     order = (3, 1, 0, 2, 4)
@@ -85,13 +84,3 @@ def test_alternatives_are_the_net_rewards_of_the_allocations_they_stand_for() ->
             option[s] = rung
             expected = model.net_rewards(x, option[None, :], order, COSTS)[0]
             assert alternatives[s, rung] == pytest.approx(expected, abs=1e-5), (s, rung)
-
-
-def test_a_lift_counts_where_the_other_found_it() -> None:
-    rungs = np.array([[1, 1]])
-    without, with_lift = (two_strategies(0.5, lift).net_rewards(X, rungs, (0, 1), COSTS)[0] for lift in (0.0, 0.2))
-    # a finds with probability .5; b, asked second, then lifts by .2.
-    assert with_lift - without == pytest.approx(0.5 * 0.2, abs=1e-6)
-    # b asked first lifts nothing yet.
-    first = two_strategies(0.5, 0.2).net_rewards(X, np.array([[0, 1]]), (0, 1), COSTS)[0]
-    assert first == pytest.approx(0.5 - 0.01375, abs=1e-6)

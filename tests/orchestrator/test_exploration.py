@@ -22,7 +22,7 @@ def model_after(searches: int = 60) -> AllocationModel:
         learner.ensure(StrategyTraits(name, name == "lexical.bm25", name == "memory.fresh"))
     for i in range(searches):
         ranks = {"lexical.bm25": 1 + i % 9, "vector.dense": 3} if i % 3 else {"memory.query": 1}
-        learner.learn(context(), dict.fromkeys(NAMES, 20), ranks, 0.8, {}, i)
+        learner.learn(context(), dict.fromkeys(NAMES, 20), ranks, 0.8, i)
     return learner.model(NAMES)
 
 
@@ -93,7 +93,7 @@ def test_the_budget_caps_how_often_a_draw_looks_worse_than_what_is_safe() -> Non
         rows = [policy.draw(at, wild, rng).rungs for _ in range(300)]
         net = MODEL.net_rewards(at.x, np.stack([*rows, safe_rungs(at, MODEL)]), range(4), costs)
         shares[share] = float(np.mean(net[:-1] < net[-1]))
-    assert shares[1.0] > 0.3
+    assert shares[1.0] > 0.2
     assert shares[0.2] == pytest.approx(0.2 * shares[1.0], abs=0.06)
 
 

@@ -25,7 +25,7 @@ def model_after(searches: int = 60) -> AllocationModel:
         learner.ensure(StrategyTraits(name, name == "lexical.bm25", name == "memory.fresh"))
     for i in range(searches):
         ranks = {"lexical.bm25": 1 + i % 9, "vector.dense": 3} if i % 3 else {"memory.query": 1}
-        learner.learn(context(), dict.fromkeys(NAMES, 20), ranks, 0.8, {}, i)
+        learner.learn(context(), dict.fromkeys(NAMES, 20), ranks, 0.8, i)
     return learner.model(NAMES)
 
 

@@ -53,12 +53,6 @@ VALUE_PRIOR_DECAY = 0.7
 VALUE_PRIOR_COUNT = 10.0
 """Observations that these priors are worth."""
 
-LIFT_STEP = 0.03
-"""AdaGrad's step size for the lifts."""
-
-LIFT_PRIOR = 0.01
-"""Prior lift of a strategy that looks at the query; of others 0."""
-
 DEVIATION = 0.3
 """Standard deviation of a weight of which nothing was learned."""
 
@@ -91,7 +85,6 @@ class _Bins:
     regressions: list[Any]
     value_sums: list[float]
     value_counts: list[float]
-    lift: Any
     met: set[str] = field(default_factory=set)
 
     def meet(self, own: str, other: str) -> None:
@@ -125,7 +118,6 @@ class AllocationLearner:
             regressions,
             [VALUE_PRIOR * VALUE_PRIOR_DECAY**b * VALUE_PRIOR_COUNT for b in range(len(self.depths))],
             [VALUE_PRIOR_COUNT] * len(self.depths),
-            _lift_regression({} if traits.blind or traits.exploring else {"bias": LIFT_PRIOR}, {}),
         )
 
     def learn(
@@ -134,7 +126,6 @@ class AllocationLearner:
         asked: Mapping[str, int],
         ranks: Mapping[str, int],
         reward: float | None,
-        lifts: Mapping[str, float],
         seed: int,
     ) -> None:
         """Takes one step.
@@ -144,7 +135,6 @@ class AllocationLearner:
             asked: depth by strategy, of those that answered.
             ranks: rank (from 1) of the wanted document by strategy, where it was found.
             reward: its graded reward in [0, 1], or None if nothing was acted on.
-            lifts: by strategy, where another found it as well; see `lift.lifts`.
             seed: makes the random subset of misses reproducible (same decision, same subset).
         """
         self.updates += 1
@@ -152,9 +142,6 @@ class AllocationLearner:
         context = {name: float(value) for name, value in zip(FEATURES, x, strict=True) if value}
         missed = [name for name in asked if name not in ranks]
         weight = 1.0 if reward is not None else UNWANTED_WEIGHT
-        for name, lift in lifts.items():
-            if name in self.bins:
-                self.bins[name].lift.learn_one(context, lift)
         for name, depth in asked.items():
             if name not in self.bins:
                 continue
@@ -185,11 +172,8 @@ class AllocationLearner:
         weights = np.empty(shape, np.float32)
         sums = np.empty(shape, np.float32)
         values = np.empty(shape[:2], np.float32)
-        lifts = np.empty((len(strategies), len(FEATURES)), np.float32)
         for s, strategy in enumerate(strategies):
             bins = self.bins[strategy]
-            lift = bins.lift.weights
-            lifts[s] = [lift.get(name, 0.0) for name in FEATURES]
             unmet = {flag: _prior_of_flag(strategy, other) for flag, other in zip(flags, strategies, strict=True)}
             for b, regression in enumerate(bins.regressions):
                 learned, squares = unmet | regression.weights, regression.optimizer.g2
@@ -198,7 +182,7 @@ class AllocationLearner:
                 sums[s, b] = [squares.get(name, ACCUMULATOR) for name in names]
             values[s] = np.array(bins.value_sums) / bins.value_counts
         deviations = (DEVIATION / np.sqrt(sums)).astype(np.float32)
-        return AllocationModel(tuple(strategies), self.depths, weights, deviations, values, lifts, self.updates)
+        return AllocationModel(tuple(strategies), self.depths, weights, deviations, values, self.updates)
 
     def to_state(self) -> dict[str, Any]:
         """Everything learned, as plain values."""
@@ -211,7 +195,6 @@ class AllocationLearner:
                     "sums": [dict(regression.optimizer.g2) for regression in bins.regressions],
                     "value_sums": bins.value_sums,
                     "value_counts": bins.value_counts,
-                    "lift": {"weights": dict(bins.lift.weights), "sums": dict(bins.lift.optimizer.g2)},
                     "met": sorted(bins.met),
                 }
                 for name, bins in self.bins.items()
@@ -230,7 +213,6 @@ class AllocationLearner:
                 [_regression(w, g) for w, g in zip(saved["weights"], saved["sums"], strict=True)],
                 list(saved["value_sums"]),
                 list(saved["value_counts"]),
-                _lift_regression(saved["lift"]["weights"], saved["lift"]["sums"]),
                 set(saved["met"]),
             )
         return learner
@@ -247,14 +229,6 @@ def _flag(strategy: str) -> str:
 
 def _prior_of_flag(own: str, other: str) -> float:
     return MISSED_BESIDE if own.partition(".")[0] == other.partition(".")[0] else 0.0
-
-
-def _lift_regression(weights: Mapping[str, float], sums: Mapping[str, float]) -> Any:
-    optimizer: Any = optim.AdaGrad(LIFT_STEP)
-    optimizer.g2 = defaultdict(lambda: ACCUMULATOR, sums)
-    regression = linear_model.LinearRegression(optimizer=optimizer, intercept_lr=0.0)
-    regression._weights = utils.VectorDict(dict(weights))
-    return regression
 
 
 def _regression(weights: Mapping[str, float], sums: Mapping[str, float]) -> Any:

@@ -9,11 +9,6 @@ where x are the context's features and m flags the strategies that were asked be
 asked censor the later bins, which the survival form takes exactly (continuation-ratio logit: Cox 1972, section 7;
 Singer and Willett 1993). Chaining strategies through m learns their overlap, which independent models cannot
 (Hron et al. 2021, "On component interactions in two-stage recommender systems").
-
-Beside it a linear model per strategy of its lift (see `lift`): what its list adds, or takes away, where another
-strategy found the document already. So a strategy s asked for the first b bins after others gains
-
-    survival * sum over bins of P(found there) * value + (1 - survival) * lift(s) . x.
 """
 
 from __future__ import annotations
@@ -36,7 +31,6 @@ class AllocationModel:
     weights: [S, B, F + S] float32, for the F context features and the S missed-flags.
     deviations: like weights; standard deviation of each weight (diagonal Laplace approximation).
     values: [S, B] float32, expected graded reward if the wanted document is found in that bin, in [0, 1].
-    lifts: [S, F] float32, weights of the context's features in a strategy's lift.
     updates: decisions that it was learned from.
     """
 
@@ -45,7 +39,6 @@ class AllocationModel:
     weights: Floats
     deviations: Floats
     values: Floats
-    lifts: Floats
     updates: int = 0
 
     def allocate(self, x: Floats, allowed: npt.NDArray[np.bool_], costs: Costs) -> tuple[Depths, tuple[int, ...]]:
@@ -60,14 +53,13 @@ class AllocationModel:
         """
         features = len(x)
         logits = self.weights[:, :, :features] @ x
-        lifts = (self.lifts @ x)[:, None]
         rungs = np.zeros(len(self.strategies), np.int64)
         order: list[int] = []
         left = allowed.copy()
         survival = 1.0
         while left.any():
             found = _found(logits)
-            net = survival * (found * self.values).cumsum(axis=1) + (1.0 - survival) * lifts - costs.by_rung
+            net = survival * (found * self.values).cumsum(axis=1) - costs.by_rung
             net[~left] = -np.inf
             best = int(np.argmax(net))
             strategy, rung = divmod(best, len(self.depths))
@@ -83,7 +75,7 @@ class AllocationModel:
 
     def net_rewards(self, x: Floats, allocations: Depths, order: Sequence[int], costs: Costs) -> Floats:
         """Predicted net reward of allocations, each a row of rungs [K, S], asked in the given order."""
-        return self._chain(self.weights[:, :, : len(x)] @ x, self.lifts @ x, allocations, order, costs)[0]
+        return self._chain(self.weights[:, :, : len(x)] @ x, allocations, order, costs)[0]
 
     def alternatives(self, x: Floats, rungs: Depths, order: Sequence[int], costs: Costs) -> Floats:
         """Predicted net reward [S, B + 1] of an allocation with one strategy's rung replaced by each other one.
@@ -91,25 +83,22 @@ class AllocationModel:
         Strategies that the allocation does not ask come after those it asks, so all of them are predicted at once.
         """
         strategies, choices = len(rungs), len(self.depths) + 1
-        base, lifts = self.weights[:, :, : len(x)] @ x, self.lifts @ x
+        base = self.weights[:, :, : len(x)] @ x
         asked = [s for s in order if rungs[s]]
         options = rungs[None, :].repeat(len(asked) * choices + 1, axis=0)
         rows = np.arange(len(asked) * choices)
         options[rows, np.array(asked, np.int64).repeat(choices)] = rows % choices
-        net, survival = self._chain(base, lifts, options, asked, costs)
+        net, survival = self._chain(base, options, asked, costs)
         all_missed = base + self.weights[:, :, [len(x) + s for s in asked]].sum(axis=2)
         gained = (_found(all_missed) * self.values).cumsum(axis=1)
         alternatives = np.empty((strategies, choices), np.float32)
         alternatives[:, 0] = net[-1]
-        agreed = (1.0 - survival[-1]) * lifts[:, None]
-        alternatives[:, 1:] = net[-1] + survival[-1] * gained + agreed - costs.by_rung
+        alternatives[:, 1:] = net[-1] + survival[-1] * gained - costs.by_rung
         alternatives[asked] = net[:-1].reshape(len(asked), choices)
         return alternatives
 
-    def _chain(
-        self, base: Floats, lifts: Floats, allocations: Depths, order: Sequence[int], costs: Costs
-    ) -> tuple[Floats, Floats]:
-        """Net reward and survival [K] of allocations; `base` are the logits [S, B] before any miss, `lifts` [S]."""
+    def _chain(self, base: Floats, allocations: Depths, order: Sequence[int], costs: Costs) -> tuple[Floats, Floats]:
+        """Net reward and survival [K] of allocations; `base` are the logits [S, B] before any miss."""
         count = len(allocations)
         features = self.weights.shape[2] - len(self.strategies)
         missed = np.zeros((count, len(self.strategies)), np.float32)
@@ -124,7 +113,7 @@ class AllocationModel:
             asked = rungs > 0
             last = np.maximum(rungs, 1) - 1
             gained = (found * self.values[s]).cumsum(axis=1)[rows, last]
-            net += np.where(asked, survival * gained + (1.0 - survival) * lifts[s] - costs.by_rung[last], 0.0)
+            net += np.where(asked, survival * gained - costs.by_rung[last], 0.0)
             survival *= np.where(asked, 1.0 - found.cumsum(axis=1)[rows, last], 1.0)
             missed[:, s] = asked
         return net, survival

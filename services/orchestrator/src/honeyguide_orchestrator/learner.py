@@ -35,11 +35,9 @@ from honeyguide_orchestrator.learned import (
     type_affinity,
 )
 from honeyguide_orchestrator.lease import Lease
-from honeyguide_orchestrator.lift import Score, lifts
 from honeyguide_orchestrator.likelihood import satisfied
 from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.progress import Progress
-from honeyguide_orchestrator.ranker import Ranker
 from honeyguide_orchestrator.refit import Refits
 from honeyguide_orchestrator.snapshot import SnapshotStore
 
@@ -85,7 +83,6 @@ class Learner:
         lexical: Any,
         memory: Any,
         strategies: Callable[[], tuple[Strategy, ...]],
-        ranker: Ranker,
         options: LearnerOptions,
         clock: Callable[[], float],
     ) -> None:
@@ -96,7 +93,6 @@ class Learner:
         self._lexical = lexical
         self._memory = memory
         self._strategies = strategies
-        self._live_ranker = ranker
         self._options = options
         self._clock = clock
         self._decisions_at = "0"
@@ -218,9 +214,7 @@ class Learner:
     def _learn_from(self, event: Event, credit: Credit, document: Document | None) -> None:
         record = credit.record
         seed = seed_of(event.id)
-        score = self._score(record)
-        lifted = lifts(record.answered, record.features, record.ranks, credit.position - 1, credit.weight, score)
-        self._allocation.learn(record.x, credit.asked, credit.ranks, credit.reward, lifted, seed)
+        self._allocation.learn(record.x, credit.asked, credit.ranks, credit.reward, seed)
         example = example_of(credit)
         if example is not None:
             weight = example.grade / self.ranker.looked_at(example.position)
@@ -234,10 +228,6 @@ class Learner:
             self._likelihoods.learn(record.understanding, flags)
         self._progress.credited(credit)
 
-    def _score(self, record: DecisionRecord) -> Score:
-        model = self.ranker.model()
-        return lambda features: self._live_ranker.scores(features, record.answered, model)
-
     def _close(self) -> dict[str, Mapping[str, float]]:
         """Learns from the decisions whose window has closed; returns the rewards of those nobody acted on: none."""
         unrewarded: dict[str, Mapping[str, float]] = {}
@@ -245,7 +235,7 @@ class Learner:
             self._comparisons.closed(record, rewards, self._options.prices)
             self.ranker.closed(record, rewards)
             if not rewards:
-                self._allocation.learn(record.x, asked_depths(record), {}, None, {}, seed_of(record.id))
+                self._allocation.learn(record.x, asked_depths(record), {}, None, seed_of(record.id))
                 unrewarded[record.id] = {}
         return unrewarded
 

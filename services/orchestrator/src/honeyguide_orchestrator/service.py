@@ -273,7 +273,6 @@ def _learner(
         lexical=lexical,
         memory=memory,
         strategies=strategies,
-        ranker=RANKERS[settings.ranker],
         options=LearnerOptions(
             depths=settings.depths,
             rewards=Rewards(settings.rewards, settings.play_full_s),

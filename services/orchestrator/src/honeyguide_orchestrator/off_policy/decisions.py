@@ -12,15 +12,14 @@ Gentile, Mannor, Mansour and Shamir 2017): the chance to be observed takes the p
 full depth so tells of every policy there is.
 
 The reward model is the policies' own chain, scaled by the log: two coefficients a decision can't overfit. It takes the
-strategies in the order in which they promise most, as what all of them find together depends on no order, and goes
-without lifts: those are of one strategy more or less, and do not add up over allocations far from those tried.
+strategies in the order in which they promise most, as what all of them find together depends on no order.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -110,7 +109,7 @@ class DecisionSample:
         depths = np.minimum(self._ladder[None, :], self._deepest[:, None])
         self._canonical = (depths[:, :, None] > depths[:, None, :]).sum(axis=2).astype(np.int8)
         model = learned.allocation
-        self._chain = replace(model, lifts=np.zeros_like(model.lifts))
+        self._chain = model
         self._free = Costs(np.zeros(len(model.depths), np.float32))
         self.left_out: Counter[str] = Counter()
         self._cases = [case for record, rewards in log if (case := self._case(record, rewards)) is not None]
