@@ -361,6 +361,8 @@ def report(every: Sequence[Task]) -> None:
     (RESULTS / "quality.json").write_text(json.dumps({"rows": rows}, indent=1) + "\n")
     lines = [f"Costs: {CALL_COST} a call, {CANDIDATE_COST} a candidate returned. ± is a 95% interval over seeds.", ""]
     for scenario in scenarios:
+        if not any((row["collection"], row["scenario"]) == (scenario.scene, scenario.name) for row in rows):
+            continue
         lines += [f"## {scenario.scene}, {scenario.name}, {scenario.searches:,} searches: last quarter", ""]
         metrics = ("reward", "reward_hit", "ndcg@10", "recall_wanted", "candidates_per_search", "calls_per_search")
         lines += [*table(rows, scenario.name, scenario.scene, metrics), ""]
