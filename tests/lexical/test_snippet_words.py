@@ -20,5 +20,5 @@ def test_looking_at_likely_words_only_finds_the_same(text: str, query: str) -> N
     terms = made.terms(query)
     quick = made.snippet(text, terms)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snippets, "_beginning_with", lambda initials: snippets._WORD)
+        patch.setattr(snippets, "_beginning_with", lambda beginnings: snippets._WORD)
         assert made.snippet(text, terms) == quick

@@ -35,8 +35,8 @@ class Snippets:
         if not terms or not text:
             return ""
         read = text[:TEXT_CHARS_READ_MAX]
-        # Stemming leaves the initial alone; what folding makes of letters beyond ASCII is not to be foreseen.
-        pattern = _beginning_with(frozenset(term[0] for term in terms)) if read.isascii() else _WORD
+        # Stemming leaves the first two letters alone; what folding makes of those beyond ASCII is not to be foreseen.
+        pattern = _beginning_with(frozenset(term[:2] for term in terms)) if read.isascii() else _WORD
         spans = ((m.start(), m.end()) for m in pattern.finditer(read))
         marked = [(begin, end, stem) for begin, end in spans if (stem := self._stem(read[begin:end])) in terms]
         if not marked:
@@ -46,8 +46,13 @@ class Snippets:
 
 
 @lru_cache(maxsize=PATTERNS_KEPT)
-def _beginning_with(initials: frozenset[str]) -> re.Pattern[str]:
-    return re.compile(f"(?<![^\\W_])[{re.escape(''.join(sorted(initials)))}][^\\W_]*", re.IGNORECASE)
+def _beginning_with(beginnings: frozenset[str]) -> re.Pattern[str]:
+    """Words that begin like one of these, and some others: by their first letters, and by their second ones if all have
+    two. (A second i may have been a y: dying is die.)"""
+    first, second = {beginning[0] for beginning in beginnings}, {beginning[1:] for beginning in beginnings}
+    letters = [first] if "" in second else [first, second | ({"y"} if "i" in second else set())]
+    classes = "".join(f"[{re.escape(''.join(sorted(one)))}]" for one in letters)
+    return re.compile(f"(?<![^\\W_]){classes}[^\\W_]*", re.IGNORECASE)
 
 
 def _densest(marked: Sequence[tuple[int, int, str]]) -> tuple[int, int]:
