@@ -42,6 +42,18 @@ def opened(encoder: GatedEncoder, cache_max: int = 10, batch_max: int = 4, queue
     return QueryEncoding(encoder, cache_max=cache_max, batch_max=batch_max, queue_max=queue_max)
 
 
+async def test_long_queries_do_not_share_a_run(encoder: GatedEncoder) -> None:
+    encoding = opened(encoder)
+    encoder.gate.clear()
+    texts = ["first", "a short one", "another", "long " * 20 + "1", "long " * 20 + "2", "short"]
+    running = [asyncio.create_task(encoding.encode(text)) for text in texts]
+    await asyncio.sleep(0.02)
+    encoder.gate.set()
+    await asyncio.gather(*running)
+    assert [len(batch) for batch in encoder.batches] == [3, 1, 1, 1]
+    await encoding.close()
+
+
 async def test_queries_that_wait_are_encoded_together(encoder: GatedEncoder) -> None:
     encoding = opened(encoder)
     encoder.gate.clear()

@@ -15,13 +15,17 @@ from honeyguide_vector.encoder import Encoder, Vectors
 TEXT_CHARS_MAX = 2**18
 # Longer texts are encoded but not remembered: they hardly come twice, and would make the cache's size unpredictable.
 CACHED_CHARS_MAX = 2_000
+# A batch is padded to its longest text. On one thread, 3 words go 1.6 times as fast by eights, 12 words .6 times: so
+# short queries share a run, long ones do not.
+BATCH_CHARS_MAX = 160
 
 
 class QueryEncoding:
     """Encodes queries for one event loop.
 
-    While one batch is being encoded on the thread, further queries gather; what has gathered makes the next batch. So
-    nobody waits for company, and load makes batches by itself. Equal queries are encoded once.
+    While one batch is being encoded on the thread, further queries gather; what has gathered makes the next batch, as
+    far as the queries are short. So nobody waits for company, and load makes batches by itself. Equal queries are
+    encoded once.
     """
 
     def __init__(self, encoder: Encoder, *, cache_max: int, batch_max: int, queue_max: int) -> None:
@@ -70,7 +74,7 @@ class QueryEncoding:
         loop = asyncio.get_running_loop()
         try:
             while self._queue:
-                keys = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_max))]
+                keys = self._next()
                 try:
                     vectors = await loop.run_in_executor(self._thread, self._encoder.encode, keys)
                 except Exception as error:  # whatever an encoder raises belongs to those who wait for it
@@ -85,6 +89,17 @@ class QueryEncoding:
                     self._waiting.pop(key).set_result(vector)
         finally:
             self._draining = None
+
+    def _next(self) -> list[str]:
+        """The batch to encode now: those that wait longest, as many as are worth padding."""
+        keys = [self._queue.popleft()]
+        longest = len(keys[0])
+        while self._queue and len(keys) < self._batch_max:
+            longest = max(longest, len(self._queue[0]))
+            if (len(keys) + 1) * longest > BATCH_CHARS_MAX:
+                break
+            keys.append(self._queue.popleft())
+        return keys
 
     def _remember(self, key: str, vector: Vectors) -> None:
         if not self._cache_max or len(key) > CACHED_CHARS_MAX:
