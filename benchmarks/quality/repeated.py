@@ -29,12 +29,11 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 
 import structlog
-from scipy.stats import t as student
 
-from benchmarks.quality.click_log import BEGIN_S, SHOPS, Shop, zipf
+from benchmarks.quality.click_log import BEGIN_S, SHOPS, Shop, row_over_seeds, zipf
 from honeyguide.documents import Document
 from honeyguide.text import words
 from honeyguide_standalone.click_log import LoggedAction
@@ -152,28 +151,14 @@ def main() -> None:
             print(f"{collection} seed {seed}: {json.dumps(runs[-1])}", flush=True)
         for scenario in runs[0] if runs else ():
             rows += [
-                _row(collection, scenario, metric, [run[scenario][metric] for run in runs])
+                row_over_seeds(
+                    collection, scenario, "honeyguide", metric, [run[scenario][metric] for run in runs], SEARCHES
+                )
                 for metric in runs[0][scenario]
             ]
     if rows:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "repeated.json").write_text(json.dumps({"rows": rows}, indent=1) + "\n")
-
-
-def _row(collection: str, scenario: str, metric: str, values: Sequence[float]) -> dict[str, object]:
-    mean = fmean(values)
-    half = student.ppf(0.975, len(values) - 1) * stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return {
-        "collection": collection,
-        "scenario": scenario,
-        "system": "honeyguide",
-        "metric": metric,
-        "value": round(mean, 4),
-        "low": round(mean - half, 4),
-        "high": round(mean + half, 4),
-        "seeds": len(values),
-        "searches": SEARCHES,
-    }
 
 
 if __name__ == "__main__":

@@ -22,17 +22,16 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 
 import structlog
-from scipy.stats import t as student
 
-from benchmarks.quality.click_log import SHOPS, Click, Shop, simulate
+from benchmarks.quality.click_log import SHOPS, Click, Shop, row_over_seeds, simulate
 from honeyguide.documents import Document
 from honeyguide_standalone.click_log import LoggedAction
 from honeyguide_standalone.engine import Engine
 from honeyguide_standalone.replay import Replayed, ReplayOptions, replay
 
+SCENARIO = "replayed log (simulated)"
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 SEARCHES = 3_000
 SEEDS = 3
@@ -88,7 +87,10 @@ def main() -> None:
                 runs[system].append(figures(asyncio.run(run(shop, log, options))))
                 print(f"{collection} seed {seed} {system}: MRR@5 {runs[system][-1]['mrr@5']:.4f}", flush=True)
         for system, found in runs.items():
-            rows += [_row(collection, system, metric, [one[metric] for one in found], searches) for metric in found[0]]
+            rows += [
+                row_over_seeds(collection, SCENARIO, system, metric, [one[metric] for one in found], searches)
+                for metric in found[0]
+            ]
     if rows:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "replayed.json").write_text(json.dumps({"rows": rows}, indent=1) + "\n")
@@ -108,22 +110,6 @@ def table(rows: Sequence[Row]) -> str:
         cells[0] += f" ({found['mrr@5']['low']}-{found['mrr@5']['high']})"
         lines.append(f"| {collection} | `{system}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def _row(collection: str, system: str, metric: str, values: Sequence[float], searches: int) -> Row:
-    mean = fmean(values)
-    half = student.ppf(0.975, len(values) - 1) * stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return {
-        "collection": collection,
-        "scenario": "replayed log (simulated)",
-        "system": system,
-        "metric": metric,
-        "value": round(mean, 4),
-        "low": round(mean - half, 4),
-        "high": round(mean + half, 4),
-        "seeds": len(values),
-        "searches": searches,
-    }
 
 
 if __name__ == "__main__":

@@ -6,11 +6,9 @@ its update, against Vowpal Wabbit and River's LinUCB with as many actions and th
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ import vowpalwabbit
 from river import bandit
 
 from benchmarks.speed.bench import Bench
-from benchmarks.speed.measure import Against, Row, alternate, median_ms, rows_of
+from benchmarks.speed.measure import Against, Row, alternate, median_each_ms, median_ms, rows_of
 from honeyguide.candidates import CREATED_DAY, POPULARITY, Candidates
 from honeyguide.documents import Context
 from honeyguide.query import Span, SpanReading, Taste, Understanding
@@ -327,9 +325,4 @@ async def _timed(call: Callable[[], None], count: int) -> float:
 
 
 async def _each(step: Callable[[Any], None], contexts: Sequence[Any]) -> float:
-    times = []
-    for x in contexts:
-        begin = time.perf_counter()
-        step(x)
-        times.append(time.perf_counter() - begin)
-    return median(times) * 1e3
+    return median_each_ms(step, contexts)
