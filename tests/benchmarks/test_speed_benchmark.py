@@ -107,7 +107,6 @@ def test_tables_say_the_bar_and_whether_it_is_met() -> None:
 
 
 def test_a_plot_is_made_of_rows_with_a_bar(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     path = tmp_path / "speed.png"
     assert results.plot([row("encoding: a")], path) is None
     assert results.plot([row("encoding: a", 2.0, 1.2, item=5)], path) == path
