@@ -25,6 +25,7 @@ from honeyguide.text import fold, has_forbidden_characters, normalize, words
         ("Москва́", "москва"),
         ("tabs\tand\nlines", "tabs and lines"),
         ("2001: A Space Odyssey", "2001 a space odyssey"),
+        ("Halo℠", "halosm"),
     ],
 )
 def test_normalize(text, expected):
