@@ -27,7 +27,7 @@ def fold(text: str) -> str:
     """Case-folds and drops combining accents, leaving everything else where it is."""
     if text.isascii():
         return text.lower()
-    # Compatibility letters may come apart into capitals (the service mark into SM), and folded letters come apart again.
+    # Compatibility letters may come apart into capitals (the service mark: SM), and folded letters come apart again.
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     return unicodedata.normalize("NFC", "".join(c for c in decomposed if not unicodedata.combining(c)))
 
