@@ -48,6 +48,10 @@ class BareLoop:
         self._graph = build_graph(vectors)
         self._queries = queries
 
+    def look_at(self, candidates: int) -> None:
+        """How many candidates the graph's search looks at from now on."""
+        self._graph.expansion_search = candidates
+
     def search(self, query: str, depth: int = 100, page: int = 10) -> list[str]:
         """The first page's ids."""
         return self.fused(query, depth)[:page]

@@ -1,8 +1,10 @@
 """What one would use instead: other engines' hybrid search over the same documents and embeddings, at equal recall.
 
-Each peer runs in an environment of its own under .bench/peers, in a process that takes turns with the engine's. Its
-vector search is tuned to the smallest effort whose recall@100 against exact search reaches `RECALL`, and so is the
-engine's (which is at its default already where that does); the recall of both is among the rows.
+Each peer runs in an environment of its own under .bench/peers, and all take turns with the engine. Every vector search,
+the engine's too, is tuned to the smallest effort whose recall@100 against exact search reaches each of `RECALLS`; what
+it takes and what it reaches are among the rows. Peers are timed in their own process, and over gRPC: a bare server
+whose method is the peer's search, with answers as large as the engine's page. All read what they find as ids; only the
+engine fetches documents, makes snippets and logs the decision.
 """
 
 from __future__ import annotations
@@ -10,124 +12,163 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
 
 import numpy as np
 
 from benchmarks.quality.needs import Scene
-from benchmarks.speed import results
 from benchmarks.speed.bare import BareLoop
 from benchmarks.speed.bench import Bench
+from benchmarks.speed.children import serving
 from benchmarks.speed.embeddings import Vectors, of_documents, of_queries
 from benchmarks.speed.measure import Against, Measurement, Row, alternate, each_ms, rows_of
+from benchmarks.speed.peer_process import PeerEngine, RunningPeer, running
 from benchmarks.speed.two_strategies import NAME as TWO
 from benchmarks.speed.two_strategies import with_two_strategies
-from honeyguide_standalone.child import ends_with_parent
+from honeyguide.client import RemoteConnection
+from honeyguide.config import CommonSettings
+from honeyguide_standalone.api import Api
 from honeyguide_standalone.engine import Engine
 
 DEPTH = 100
-RECALL = 0.95
-EFFORTS = (100, 150, 200, 300, 400, 600, 800, 1_200)
-INSTALL_S = 600.0
-START_S = 300.0
-LINE_BYTES_MAX = 2**26
-ENVIRONMENTS = results.ROOT / ".bench" / "peers"
-PROGRAMS = Path(__file__).parent / "peer_programs"
-LEARNT, FULL, BARE = "in process, learned allocation", "in process, full depth", "bare loop"
+RECALLS = (0.95, 0.99)
+EFFORTS = (100, 125, 150, 200, 256, 300, 400, 600, 800, 1_200)
+EFFORT_SETTING = "HONEYGUIDE_VECTOR_EF_SEARCH"
+OURS = {"in process, full depth": TWO, "in process, learned allocation": "squarecb"}
+BARE = "bare loop"
 
-
-@dataclass(frozen=True, slots=True)
-class PeerEngine:
-    """What is installed, and the program that runs in its environment."""
-
-    name: str
-    packages: tuple[str, ...]
-    program: str
-
-
-PEERS = (PeerEngine("LanceDB", ("lancedb", "numpy"), "lancedb_hybrid.py"),)
+PEERS = (
+    PeerEngine("LanceDB", ("lancedb==0.40.0",), "lancedb_hybrid.py"),
+    PeerEngine("Qdrant Edge", ("qdrant-edge-py==0.9.0",), "qdrant_edge_hybrid.py"),
+    PeerEngine("zvec", ("zvec==0.8.0",), "zvec_hybrid.py"),
+    PeerEngine("txtai", ("txtai-minimal==9.14.0", "faiss-cpu==1.15.1", "regex==2026.11.15"), "txtai_hybrid.py"),
+)
 
 
 async def measure(bench: Bench, keep: Callable[[list[Row]], None]) -> None:
     """The part's rows."""
-    scene = bench.first_scene()
-    queries = bench.queries(scene)
-    ids, vectors = of_documents(scene)
-    embedded = of_queries(queries)
-    exact = _exact(ids, vectors, [embedded[query] for query in queries])
-    bare = BareLoop(bench.folder / f"{scene.name}.bare-peers", scene.documents, ids, vectors, embedded)
-    for peer in PEERS:
-        python = await _environment(peer)
-        if python is None:
-            continue
-        folder = bench.folder / f"{scene.name}.{peer.name}"
-        _write(folder, scene, ids, vectors, queries, embedded)
-        process = await asyncio.create_subprocess_exec(
-            *ends_with_parent([str(python), str(PROGRAMS / peer.program), str(folder)]),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=LINE_BYTES_MAX,
-            env={**os.environ, "RUST_LOG": "error", "LANCE_LOG": "error", "PYTHONWARNINGS": "ignore"},
-        )
-        try:
-            keep(await _against(bench, scene, peer, process, bare, queries, exact))
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            await process.wait()
+    pythons = {peer: python for peer in PEERS if (python := await peer.environment()) is not None}
+    for scene in bench.scenes():
+        queries = bench.queries(scene)
+        ids, vectors = of_documents(scene)
+        embedded = of_queries(queries)
+        exact = _exact(ids, vectors, [embedded[query] for query in queries])
+        bare = BareLoop(bench.folder / f"{scene.name}.bare-peers", scene.documents, ids, vectors, embedded)
+        response_bytes = await _page_bytes(bench, scene, queries[0])
+        async with AsyncExitStack() as stack:
+            folders = {peer: bench.folder / f"{scene.name}.{peer.program}" for peer in pythons}
+            for folder in folders.values():
+                _write(folder, scene, ids, vectors, queries, embedded)
+            contexts = [running(peer, pythons[peer], folders[peer], response_bytes) for peer in pythons]
+            begun = await asyncio.gather(*(stack.enter_async_context(context) for context in contexts))
+            peers = {peer.name: one for peer, one in zip(pythons, begun, strict=True)}
+            for recall in RECALLS:
+                keep(await _at_recall(bench, scene, recall, peers, bare, queries, exact))
 
 
-async def _against(
+async def _at_recall(
     bench: Bench,
     scene: Scene,
-    peer: PeerEngine,
-    process: asyncio.subprocess.Process,
+    recall: float,
+    peers: Mapping[str, RunningPeer],
     bare: BareLoop,
     queries: Sequence[str],
     exact: Sequence[frozenset[str]],
 ) -> list[Row]:
-    async with asyncio.timeout(START_S):
-        if await _line(process) != "ready":
-            raise RuntimeError(f"{peer.name} did not start")
-    effort, recall = await _tuned(process, exact)
-    own_recall = mean(_share(bare.by_vector(query, DEPTH), one) for query, one in zip(queries, exact, strict=True))
+    async def bare_found(effort: int) -> list[list[str]]:
+        bare.look_at(effort)
+        return [bare.by_vector(query, DEPTH) for query in queries]
 
-    async def theirs() -> float:
-        return median((await _answer(process, "hybrid", effort))["ms"])
+    tuned = {name: await _tuned(peer.process.by_vector, recall, exact) for name, peer in peers.items()}
+    own_effort, own_recall = await _tuned(bare_found, recall, exact)
 
     async def floor() -> float:
         return median(await each_ms(_directly(bare), queries))
 
-    with with_two_strategies():
-        async with bench.prepared(scene) as folder, Engine(folder, learner=False) as engine:
+    def inside(name: str) -> Measurement:
+        async def measurement() -> float:
+            return median(await peers[name].process.hybrid_ms(tuned[name][0]))
 
-            def ours(policy: str) -> Measurement:
-                async def search(query: str) -> object:
-                    return await engine.api.search(query, policy=policy, untracked=True)
+        return measurement
 
-                async def measurement() -> float:
-                    return median(await each_ms(search, queries))
-
-                return measurement
-
-            hybrid = f"{peer.name}, hybrid"
-            systems = {hybrid: theirs, FULL: ours(TWO), LEARNT: ours("squarecb"), BARE: floor}
-            for system in systems.values():
+    here: dict[str, Measurement] = {BARE: floor, **{name: inside(name) for name in peers}}
+    there = {name: _middle(peer.over_grpc, queries) for name, peer in peers.items()}
+    with with_two_strategies(), _effort(own_effort):
+        async with (
+            bench.prepared(scene) as folder,
+            bench.prepared(scene) as copy,
+            Engine(folder, learner=False) as engine,
+            serving("engine", copy) as server,
+        ):
+            connection = RemoteConnection(f"127.0.0.1:{server['port']}", CommonSettings())
+            remote = Api(connection)
+            here |= {name: _middle(_searching(engine.api, policy), queries) for name, policy in OURS.items()}
+            there |= {name: _middle(_searching(remote, policy), queries) for name, policy in OURS.items()}
+            for system in (*here.values(), *there.values()):
                 await system()
-            values = await alternate(systems, bench.repetitions)
-    scenario = f"peers: {scene.name}, {peer.name}"
-    against = {FULL: Against(hybrid, 1), LEARNT: Against(hybrid, 1), BARE: Against(hybrid)}
+            values = await alternate(here, bench.repetitions)
+            served = await alternate(there, bench.repetitions)
+            await connection.close()
     return [
-        *rows_of(scenario, "search against peers", "ms", values, against),
-        Row(scenario, hybrid, "recall@100 of its vectors", recall, ""),
-        Row(scenario, hybrid, "ef that it takes", float(effort), ""),
-        Row(scenario, "usearch, as configured", "recall@100 of its vectors", own_recall, ""),
+        row
+        for name in peers
+        for row in _rows(f"peers: {scene.name}, {name}, recall {recall:g}", name, values, served)
+        + _tuning(f"peers: {scene.name}, {name}, recall {recall:g}", name, *tuned[name])
+    ] + _tuning(f"peers: {scene.name}, recall {recall:g}", "honeyguide and bare loop", own_effort, own_recall)
+
+
+def _rows(
+    scenario: str, name: str, values: Mapping[str, Sequence[float]], served: Mapping[str, Sequence[float]]
+) -> list[Row]:
+    chosen = {system: values[system] for system in (name, *OURS, BARE)}
+    against = {**dict.fromkeys(OURS, Against(name, 1)), BARE: Against(name)}
+    remote = {name: served[name], **{ours.replace("in process", "over gRPC"): served[ours] for ours in OURS}}
+    return [
+        *rows_of(scenario, "search against peers", "ms", chosen, against),
+        *rows_of(
+            scenario, "search over gRPC", "ms", remote, {system: Against(name) for system in remote if system != name}
+        ),
     ]
+
+
+def _tuning(scenario: str, system: str, effort: int, recall: float) -> list[Row]:
+    return [
+        Row(scenario, system, "recall@100 of its vectors", recall, ""),
+        Row(scenario, system, "candidates looked at for that", float(effort), ""),
+    ]
+
+
+async def _tuned(
+    found: Callable[[int], Awaitable[list[list[str]]]], wanted: float, exact: Sequence[frozenset[str]]
+) -> tuple[int, float]:
+    """The smallest effort that reaches the recall, or the largest there is; and the recall there."""
+    recall = 0.0
+    for effort in EFFORTS:
+        recall = mean(_share(ids, best) for ids, best in zip(await found(effort), exact, strict=True))
+        if recall >= wanted:
+            return effort, recall
+    return EFFORTS[-1], recall
+
+
+@contextmanager
+def _effort(effort: int) -> Iterator[None]:
+    """Engines opened, and servers begun, inside look at so many candidates."""
+    before = os.environ.get(EFFORT_SETTING)
+    os.environ[EFFORT_SETTING] = str(effort)
+    try:
+        yield
+    finally:
+        del os.environ[EFFORT_SETTING]
+        if before is not None:
+            os.environ[EFFORT_SETTING] = before
+
+
+async def _page_bytes(bench: Bench, scene: Scene, query: str) -> int:
+    async with bench.prepared(scene) as folder, Engine(folder, learner=False) as engine:
+        return (await engine.api.search(query)).ByteSize()
 
 
 def _directly(bare: BareLoop) -> Callable[[str], Awaitable[object]]:
@@ -137,54 +178,15 @@ def _directly(bare: BareLoop) -> Callable[[str], Awaitable[object]]:
     return search
 
 
-async def _tuned(process: asyncio.subprocess.Process, exact: Sequence[frozenset[str]]) -> tuple[int, float]:
-    """The smallest effort that reaches `RECALL`, or the largest there is; and the recall there."""
-    recall = 0.0
-    for effort in EFFORTS:
-        found = (await _answer(process, "vector", effort))["ids"]
-        recall = mean(_share(ids, wanted) for ids, wanted in zip(found, exact, strict=True))
-        if recall >= RECALL:
-            return effort, recall
-    return EFFORTS[-1], recall
+def _searching(api: Api, policy: str) -> Callable[[str], Awaitable[object]]:
+    return lambda query: api.search(query, policy=policy, untracked=True)
 
 
-async def _answer(process: asyncio.subprocess.Process, mode: str, effort: int) -> dict[str, Any]:
-    if process.stdin is None:
-        raise RuntimeError("the peer has no input")
-    process.stdin.write(f"{mode} {DEPTH} {effort}\n".encode())
-    answer: dict[str, Any] = json.loads(await _line(process))
-    return answer
+def _middle(call: Callable[[str], Awaitable[object]], queries: Sequence[str]) -> Measurement:
+    async def measurement() -> float:
+        return median(await each_ms(call, queries))
 
-
-async def _line(process: asyncio.subprocess.Process) -> str:
-    line = await process.stdout.readline() if process.stdout else b""
-    if not line:
-        raise RuntimeError("the peer ended")
-    return line.decode().strip()
-
-
-async def _environment(peer: PeerEngine) -> Path | None:
-    """The peer's interpreter; None, and why, where it cannot be installed."""
-    folder = ENVIRONMENTS / peer.name.lower()
-    python = folder / "bin" / "python"
-    done = folder / "installed"
-    if done.exists():
-        return python
-    print(f"  {peer.name}: installing into {folder.relative_to(results.ROOT)}", flush=True)
-    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *peer.packages]
-    for command in ([sys.executable, "-m", "venv", str(folder)], install):
-        process = await asyncio.create_subprocess_exec(*ends_with_parent(command))
-        try:
-            async with asyncio.timeout(INSTALL_S):
-                code = await process.wait()
-        except TimeoutError:
-            process.kill()
-            code = await process.wait()
-        if code:
-            print(f"  {peer.name}: left out, it cannot be installed here", flush=True)
-            return None
-    done.touch()
-    return python
+    return measurement
 
 
 def _write(

@@ -23,7 +23,7 @@ from benchmarks.speed.bench import Bench
 from benchmarks.speed.children import serving
 from benchmarks.speed.embeddings import of_documents, of_queries
 from benchmarks.speed.measure import Against, Measurement, Row, alternate, each_ms, rows_of, together
-from benchmarks.speed.serve import ECHO
+from benchmarks.speed.peer_programs.echo import ECHO
 from benchmarks.speed.two_strategies import NAME as TWO
 from benchmarks.speed.two_strategies import with_two_strategies
 from honeyguide.api.search.v1 import search_pb2

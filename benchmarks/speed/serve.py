@@ -13,19 +13,16 @@ import asyncio
 import json
 import os
 from pathlib import Path
-from typing import Any
 
-import grpc
 import structlog
 import uvloop
 
+from benchmarks.speed.peer_programs.echo import echo_server
 from benchmarks.speed.two_strategies import with_two_strategies
 from honeyguide.config import CommonSettings, ServerSettings
 from honeyguide.server import Server
 from honeyguide_standalone.commands.up import stop_on_signals
 from honeyguide_standalone.engine import Engine
-
-ECHO = "/honeyguide.benchmark.Echo/Echo"
 
 
 async def engine(folder: Path, learner: bool) -> None:
@@ -45,14 +42,10 @@ async def echo(response_bytes: int) -> None:
     stop = stop_on_signals()
     answer = bytes(response_bytes)
 
-    async def reply(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+    async def reply(request: bytes) -> bytes:
         return answer
 
-    handlers = {"Echo": grpc.unary_unary_rpc_method_handler(reply)}
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(ECHO.split("/")[1], handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
+    server, port = await echo_server(reply)
     print(json.dumps({"port": port}), flush=True)
     await stop.wait()
     await server.stop(None)

@@ -1,1 +1,1 @@
-"""Programs that run in a peer's own environment, with nothing of Honeyguide: read a job, answer queries by line."""
+"""Programs that run in a peer's own environment, with nothing of Honeyguide; `answering` is what they share."""
