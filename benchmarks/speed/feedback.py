@@ -2,31 +2,49 @@
 
 Events go through StreamFeedback in requests of a thousand, as a collector of clicks would send them, and each is
 acknowledged when the append-only file has it. The floor is redis-py's pipelined XADD, as many at a time, of the same
-payloads to the same server.
+payloads to the same server. What memory learns from an action (the queries' documents, and more) is a few Lua calls:
+their floor is those very calls, made beforehand, sent by themselves to a server of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from statistics import median
+from typing import Any
 
+import numpy as np
 import redis.asyncio
 
 from benchmarks.speed.bench import Bench, batched
 from benchmarks.speed.children import serving
 from benchmarks.speed.measure import Against, Row, alternate, each_ms, percentile, rows_of
+from honeyguide.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from honeyguide.api.search.v1 import feedback_pb2 as pb
-from honeyguide.client import RemoteConnection
+from honeyguide.client import LocalConnection, RemoteConnection
 from honeyguide.config import CommonSettings
+from honeyguide.documents import Context, time_to_proto
+from honeyguide_memory.actions import Action, ActionRecorder
+from honeyguide_memory.layout import Layout
+from honeyguide_memory.service import open_service as open_memory
+from honeyguide_memory.settings import MemorySettings
+from honeyguide_memory.store import SCRIPTS, Store
+from honeyguide_memory.transport import Command, ServerTransport
 from honeyguide_standalone.api import Api
 from honeyguide_standalone.engine import Engine
+from honeyguide_standalone.valkey import ValkeyServer
 
 BATCH = 1_000
 ACKNOWLEDGED, REMOTE, RAW = "acknowledged feedback", "acknowledged feedback over gRPC", "pipelined XADD"
+LUA, RECORDED = "Lua calls alone", "memory service"
+ACTIONS_BATCH = 250
+ZIPF = 1.3
+WORDS = 20_000
+DOCUMENTS = 50_000
 LOAD_PER_S = 5_000
 LOAD_BATCH = 250
 LEARNT_POLL_S = 0.1
@@ -36,6 +54,7 @@ LEARNT_WITHIN_S = 60.0
 async def measure(bench: Bench, keep: Callable[[list[Row]], None]) -> None:
     """The part's rows."""
     keep(await _intake(bench))
+    keep(await _remembered(bench))
     keep(await _beside_searches(bench))
 
 
@@ -107,6 +126,91 @@ async def _raw(client: redis.asyncio.Redis, count: int) -> float:
             pipeline.xadd("raw", {"e": payload}, maxlen=1_000_000, approximate=True)
         await pipeline.execute()
     return count / (time.perf_counter() - begin)
+
+
+async def _remembered(bench: Bench) -> list[Row]:
+    """Actions that memory takes in, against the Lua calls alone."""
+    count = 2_000 if bench.quick else 10_000
+    with contextlib.ExitStack() as stack:
+        servers = [ValkeyServer(bench.folder / name) for name in ("remembered", "remembered-bare")]
+        for server in servers:
+            stack.callback(server.stop)
+        ours, bare = (MemorySettings(redis_url=server.url) for server in servers)
+        layout = Layout(bare.key_prefix, bare.partitions)
+        transport = ServerTransport(bare)
+        for script in SCRIPTS:
+            await transport.load_script(script.source)
+        async with open_memory(ours) as registrations:
+            stub: Any = LocalConnection(registrations).stub(memory_pb2_grpc.MemoryServiceStub)
+
+            async def recorded() -> float:
+                requests = [memory_pb2.RecordActionsRequest(actions=map(_action_to_proto, a)) for a in _actions(count)]
+                begin = time.perf_counter()
+                for request in requests:
+                    await stub.RecordActions(request)
+                return count / (time.perf_counter() - begin)
+
+            async def called() -> float:
+                noted = NotedCommands()
+                recorder = ActionRecorder(Store(noted), layout, bare)
+                for actions in _actions(count):
+                    await recorder.record(actions)
+                begin = time.perf_counter()
+                for commands in noted.batches:
+                    await transport.send(commands)
+                return count / (time.perf_counter() - begin)
+
+            values = await alternate({LUA: called, RECORDED: recorded}, bench.repetitions)
+        await transport.close()
+    return rows_of("feedback: remembered", "actions", "actions/s", values, {RECORDED: Against(LUA)})
+
+
+class NotedCommands:
+    """A transport that sends nothing: what would have been sent is in `batches`."""
+
+    def __init__(self) -> None:
+        self.batches: list[Sequence[Command]] = []
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        """See `Transport`."""
+        self.batches.append(commands)
+        return [0] * len(commands)
+
+    async def load_script(self, source: str) -> None:
+        """See `Transport`."""
+
+    async def size_bytes(self) -> int:
+        """See `Transport`."""
+        return 0
+
+    async def close(self) -> None:
+        """See `Transport`."""
+
+
+def _actions(count: int) -> Iterator[Sequence[Action]]:
+    """Likes of documents found by queries of three words, from a vocabulary as people's is; in batches, all new."""
+    rng = np.random.default_rng(0)
+    words = rng.zipf(ZIPF, (count, 3)) % WORDS
+    documents = rng.zipf(ZIPF, count) % DOCUMENTS
+    now_s = time.time()
+    actions = [
+        Action(
+            uuid.uuid4().hex, " ".join(f"word{i}" for i in query), f"document:{document}", 1.0, Context(now_s), now_s, 1
+        )
+        for query, document in zip(words.tolist(), documents.tolist(), strict=True)
+    ]
+    return batched(actions, ACTIONS_BATCH)
+
+
+def _action_to_proto(action: Action) -> memory_pb2.Action:
+    return memory_pb2.Action(
+        event_id=action.event_id,
+        normalized_query=action.query,
+        document_id=action.document_id,
+        weight=action.weight,
+        time=time_to_proto(action.time_s),
+        position=action.position,
+    )
 
 
 async def _beside_searches(bench: Bench) -> list[Row]:

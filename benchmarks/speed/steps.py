@@ -1,7 +1,7 @@
 """What deciding, merging, ranking and logging cost by themselves: no network, no engine, no Redis.
 
 A search over S strategies and the ladder 0, 5, 10, 20, 50, 100 that found 200 distinct candidates; and a decision with
-its update, against Vowpal Wabbit and River's LinUCB with as many actions and the same context.
+its update, against Vowpal Wabbit, MABWiser's and River's LinUCB with as many actions and the same context.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import vowpalwabbit
+from mabwiser.mab import MAB, LearningPolicy
 from river import bandit
 
 from benchmarks.speed.bench import Bench
@@ -63,6 +64,7 @@ class Case:
 CASES = (
     Case("12 strategies", 12, 10_000),
     Case("12 strategies, catalogue x100", 12, 1_000_000),
+    Case("4 strategies", 4, 10_000),
     Case("40 strategies", 40, 10_000),
 )
 
@@ -260,6 +262,20 @@ class VowpalWabbit:
         self._workspace.learn([shared, *(label + a if i == arm else a for i, a in enumerate(self._actions))])
 
 
+class MabWiser:
+    """The same by MABWiser's LinUCB, which has to have seen something before it predicts: one step an arm."""
+
+    def __init__(self) -> None:
+        arms = list(range(ACTIONS))
+        self._bandit = MAB(arms, LearningPolicy.LinUCB(alpha=1.0), seed=1)
+        self._bandit.fit(arms, np.zeros(ACTIONS), np.zeros((ACTIONS, len(FEATURES))))
+
+    def __call__(self, x: Any) -> None:
+        """One step."""
+        arm = self._bandit.predict(x[np.newaxis])
+        self._bandit.partial_fit([arm], [0.6], x[np.newaxis])
+
+
 class LinUCB:
     """The same by River's LinUCBDisjoint."""
 
@@ -302,13 +318,14 @@ async def _decisions(bench: Bench) -> list[Row]:
         f"squarecb, {ACTIONS} actions": ours,
         f"squarecb, {ACTIONS} strategies": wide,
         "Vowpal Wabbit": VowpalWabbit(),
-        "River LinUCB": LinUCB(),
+        "MABWiser LinUCB": MabWiser(),
+        "River LinUCBDisjoint": LinUCB(),
     }
     values = await alternate(
         {name: lambda s=system: _each(s, contexts) for name, system in systems.items()}, bench.repetitions
     )
-    against = {f"squarecb, {ACTIONS} actions": Against("Vowpal Wabbit", 9), "River LinUCB": Against("Vowpal Wabbit")}
-    against[f"squarecb, {ACTIONS} strategies"] = Against("Vowpal Wabbit")
+    against = {name: Against("Vowpal Wabbit") for name in systems if name != "Vowpal Wabbit"}
+    against[f"squarecb, {ACTIONS} actions"] = Against("Vowpal Wabbit", 9)
     rows = rows_of("steps: a decision", "decide and update", "ms", values, against)
     made = await alternate(
         {
