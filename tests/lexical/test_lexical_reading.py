@@ -33,7 +33,7 @@ async def test_no_query_or_no_match_gives_no_snippet(client) -> None:
 def test_the_snippet_is_where_most_words_are() -> None:
     snippets = Snippets(Analysis("en"))
     text = "apple " + "filler words here " * 60 + "an apple and a pear together " + "more filler " * 60 + "pear"
-    snippet = snippets.snippet(text, snippets.terms("apple pear"))
+    snippet = snippets.snippet(snippets.read(text), snippets.terms("apple pear"))
     assert "an <b>apple</b> and a <b>pear</b> together" in snippet
     assert snippet.startswith("… ")
     assert snippet.endswith(" …")
@@ -45,7 +45,7 @@ def test_the_snippet_is_where_most_words_are() -> None:
 )
 def test_odd_texts_give_bounded_snippets(text: str) -> None:
     snippets = Snippets(Analysis("en"))
-    snippet = snippets.snippet(text, snippets.terms("pear"))
+    snippet = snippets.snippet(snippets.read(text), snippets.terms("pear"))
     assert len(snippet.replace("<b>", "").replace("</b>", "")) <= max(SNIPPET_CHARS, 300) + 8
 
 

@@ -114,7 +114,7 @@ class Catalogue:
         self._arrived.set()
 
     def _journal(self, changes: dict[str, Document | None]) -> int:
-        return self._store.journal.write([(id, _payload(document)) for id, document in changes.items()])
+        return self._store.shelf.write([(id, _payload(document)) for id, document in changes.items()])
 
     async def _apply_forever(self) -> None:
         while not (self._closing and not self._backlog):

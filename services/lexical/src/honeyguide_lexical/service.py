@@ -29,7 +29,12 @@ async def open_service(settings: LexicalSettings) -> AsyncIterator[Sequence[Regi
         applying = stack.enter_context(ThreadPoolExecutor(1, "lexical-apply"))
         searching = stack.enter_context(ThreadPoolExecutor(settings.search_threads, "lexical-search"))
         store = await asyncio.get_running_loop().run_in_executor(
-            applying, Store, settings.data_dir, settings.writer_bytes, settings.writer_threads
+            applying,
+            Store,
+            settings.data_dir,
+            settings.writer_bytes,
+            settings.writer_threads,
+            settings.document_cache_bytes,
         )
         stack.callback(store.close)
         recognizer = Recognizer(store.lexicon_path)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 import grpc
 
 from honeyguide.api.lexical.v1 import lexical_pb2, lexical_pb2_grpc
-from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import check_text, filter_from_proto
 from honeyguide.errors import InvalidArgument
 from honeyguide.query import span_to_proto
 from honeyguide.server import Registration
 from honeyguide_lexical.completion import complete
 from honeyguide_lexical.recognition import Recognizer
+from honeyguide_lexical.shelf import Shelved
 from honeyguide_lexical.snippets import Snippets
 from honeyguide_lexical.store import Store
 
@@ -24,6 +24,8 @@ FETCHED_MAX = 1_000
 COMPLETIONS_MAX = 50
 QUERY_CHARS_MAX = 10_000
 PREFIX_CHARS_MAX = 200
+QUICK_BYTES_MAX = 2**19
+"""Documents in memory up to this size, all in all, go out without a thread: that would cost more than they do."""
 
 T = TypeVar("T")
 
@@ -49,7 +51,11 @@ class LexicalServicer(lexical_pb2_grpc.LexicalServiceServicer):
         if len(request.document_ids) > FETCHED_MAX:
             raise InvalidArgument("document_ids", f"{len(request.document_ids):,}; at most {FETCHED_MAX:,} are allowed")
         check_text("query", request.query, QUERY_CHARS_MAX)
-        return await self._run(lambda: self._fetch(list(request.document_ids), request.query))
+        ids, snippets = list(request.document_ids), self._current_snippets()
+        shelved = self._store.shelf.kept(ids)
+        if len(shelved) == len(ids) and _is_quick(shelved.values(), snippets, request.query):
+            return _fetched(ids, shelved, snippets, request.query)
+        return await self._run(lambda: _fetched(ids, self._store.shelf.fetch(ids), snippets, request.query))
 
     async def RecognizeSpans(
         self, request: lexical_pb2.RecognizeSpansRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -74,18 +80,6 @@ class LexicalServicer(lexical_pb2_grpc.LexicalServiceServicer):
             ]
         )
 
-    def _fetch(self, ids: list[str], query: str) -> lexical_pb2.FetchDocumentsResponse:
-        payloads = self._store.journal.fetch(list(dict.fromkeys(ids)))
-        snippets = self._current_snippets()
-        terms = snippets.terms(query) if query else frozenset()
-        response = lexical_pb2.FetchDocumentsResponse()
-        for id in ids:
-            payload = payloads.get(id)
-            if payload is not None:
-                document = document_pb2.Document.FromString(payload)
-                response.documents.add(document=document, snippet=snippets.snippet(document.text, terms))
-        return response
-
     def _recognize(self, query: str) -> lexical_pb2.RecognizeSpansResponse:
         index = self._store.index
         recognition = self._recognizer.recognize(query, index.searcher, index.analysis)
@@ -103,3 +97,26 @@ class LexicalServicer(lexical_pb2_grpc.LexicalServiceServicer):
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._searching, work)
+
+
+def _is_quick(documents: Iterable[Shelved], snippets: Snippets, query: str) -> bool:
+    """True if documents from memory can go out between two turns of the event loop."""
+    size_bytes = 0
+    for shelved in documents:
+        size_bytes += shelved.size_bytes
+        if query and not shelved.is_read(snippets):
+            return False
+    return size_bytes <= QUICK_BYTES_MAX
+
+
+def _fetched(
+    ids: Sequence[str], documents: Mapping[str, Shelved], snippets: Snippets, query: str
+) -> lexical_pb2.FetchDocumentsResponse:
+    terms = snippets.terms(query)
+    response = lexical_pb2.FetchDocumentsResponse()
+    for id in ids:
+        shelved = documents.get(id)
+        if shelved is not None:
+            snippet = snippets.snippet(shelved.text(snippets), terms) if terms else ""
+            response.documents.add(document=shelved.document, snippet=snippet)
+    return response

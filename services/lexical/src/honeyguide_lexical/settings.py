@@ -26,6 +26,12 @@ class LexicalSettings(ServerSettings):
         description="memory of the index writer, in bytes",
     )
     writer_threads: int = Field(1, ge=1, le=8, description="threads that build index segments")
+    document_cache_bytes: int = Field(
+        64 * 2**20,
+        ge=0,
+        le=2**40,
+        description="memory for the documents handed out last, in bytes, about; 0 = none are kept",
+    )
     search_threads: int = Field(3, ge=1, le=64, description="searches that run at the same time")
     backlog_max: int = Field(
         5_000, ge=1, le=1_000_000, description="acknowledged documents waiting to be indexed before upserts wait too"

@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
 
 from honeyguide_lexical.analysis import Analysis
 
 SNIPPET_CHARS = 200
 TEXT_CHARS_READ_MAX = 20_000
 STEMS_KEPT = 65_536
-PATTERNS_KEPT = 1_024
-_WORD = re.compile(r"(?<![^\W_])[^\W_]+")
+# No document holds these characters: they stand for <b> and </b> until the text around them is escaped.
+_MARK_BEGIN, _MARK_END = "\x02", "\x03"
+
+
+class _BetweenWords(dict[int, int]):
+    """For `str.translate`: letters and digits stay, all else becomes a blank."""
+
+    def __missing__(self, code: int) -> int:
+        return code if chr(code).isalnum() else ord(" ")
+
+
+_BETWEEN_WORDS = _BetweenWords()
+_BETWEEN_WORDS.update({code: _BETWEEN_WORDS[code] for code in range(0x3000)})
+
+
+@dataclass(frozen=True, slots=True)
+class ReadText:
+    """The first TEXT_CHARS_READ_MAX characters of a text, made ready for any number of queries.
+
+    blanked: the same with blanks for all between words, and one more before and after it. places: where each word
+    begins and ends in the text, [words, 2]. stems: of each word.
+    """
+
+    text: str
+    blanked: str
+    places: npt.NDArray[np.uint16]
+    stems: tuple[str, ...]
 
 
 class Snippets:
@@ -27,42 +55,35 @@ class Snippets:
         """The stems to look for."""
         return frozenset(self.analysis.stems(query))
 
-    def snippet(self, text: str, terms: frozenset[str]) -> str:
+    def read(self, text: str) -> ReadText:
+        """Takes the words of a text."""
+        head = text[:TEXT_CHARS_READ_MAX]
+        blanked = f" {head.translate(_BETWEEN_WORDS)} "
+        blanks = np.frombuffer(blanked.encode("utf-32-le"), np.uint32) == ord(" ")
+        places = np.flatnonzero(blanks[1:] != blanks[:-1]).astype(np.uint16).reshape(-1, 2)
+        return ReadText(head, blanked, places, tuple(map(self._stem, blanked.split())))
+
+    def snippet(self, read: ReadText, terms: frozenset[str]) -> str:
         """The stretch of about SNIPPET_CHARS with the most different terms, then the most of them.
 
-        HTML-escaped, the terms in <b>...</b>; empty if none occurs in the first TEXT_CHARS_READ_MAX characters.
+        HTML-escaped, the terms in <b>...</b>; empty if none occurs.
         """
-        if not terms or not text:
+        chosen = [i for i, stem in enumerate(read.stems) if stem in terms]
+        if not chosen:
             return ""
-        read = text[:TEXT_CHARS_READ_MAX]
-        # Stemming leaves the first two letters alone; what folding makes of those beyond ASCII is not to be foreseen.
-        pattern = _beginning_with(frozenset(term[:2] for term in terms)) if read.isascii() else _WORD
-        spans = ((m.start(), m.end()) for m in pattern.finditer(read))
-        marked = [(begin, end, stem) for begin, end in spans if (stem := self._stem(read[begin:end])) in terms]
-        if not marked:
-            return ""
-        first, last = _densest(marked)
-        return _render(read, [(begin, end) for begin, end, _ in marked[first : last + 1]])
+        marks = read.places[chosen].tolist()
+        first, last = _densest(marks, [read.stems[i] for i in chosen])
+        return _render(read, marks[first : last + 1])
 
 
-@lru_cache(maxsize=PATTERNS_KEPT)
-def _beginning_with(beginnings: frozenset[str]) -> re.Pattern[str]:
-    """Words that begin like one of these, and some others: by their first letters, and by their second ones if all have
-    two. (A second i may have been a y: dying is die.)"""
-    first, second = {beginning[0] for beginning in beginnings}, {beginning[1:] for beginning in beginnings}
-    letters = [first] if "" in second else [first, second | ({"y"} if "i" in second else set())]
-    classes = "".join(f"[{re.escape(''.join(sorted(one)))}]" for one in letters)
-    return re.compile(f"(?<![^\\W_]){classes}[^\\W_]*", re.IGNORECASE)
-
-
-def _densest(marked: Sequence[tuple[int, int, str]]) -> tuple[int, int]:
+def _densest(marks: Sequence[tuple[int, int]], stems: Sequence[str]) -> tuple[int, int]:
     best, window = (0, 0), (0, 0)
     first = 0
     counts: dict[str, int] = {}
-    for last, (_, end, stem) in enumerate(marked):
+    for last, ((_, end), stem) in enumerate(zip(marks, stems, strict=True)):
         counts[stem] = counts.get(stem, 0) + 1
-        while end - marked[first][0] > SNIPPET_CHARS and first < last:
-            dropped = marked[first][2]
+        while end - marks[first][0] > SNIPPET_CHARS and first < last:
+            dropped = stems[first]
             counts[dropped] -= 1
             if not counts[dropped]:
                 del counts[dropped]
@@ -73,27 +94,31 @@ def _densest(marked: Sequence[tuple[int, int, str]]) -> tuple[int, int]:
     return window
 
 
-def _render(text: str, marks: Sequence[tuple[int, int]]) -> str:
+def _render(read: ReadText, marks: Sequence[tuple[int, int]]) -> str:
+    text = read.text
     spare = max(0, SNIPPET_CHARS - (marks[-1][1] - marks[0][0]))
     low = max(0, marks[0][0] - spare // 2)
     high = min(len(text), low + max(SNIPPET_CHARS, marks[-1][1] - low))
-    # Cut between words, unless one word fills it all.
-    begin = 0
-    if low > 0:
-        word = _WORD.search(text, low)
-        begin = min(word.start() if word else low, marks[0][0])
-    end = len(text)
-    if high < end:
-        end = marks[-1][1]
-        for word in _WORD.finditer(text, end, high + 1):
-            if word.end() <= high:
-                end = word.end()
+    begin = _begin_of_word(read.blanked, low, marks[0][0]) if low > 0 else 0
+    end = _end_of_word(read.blanked, marks[-1][1], high) if high < len(text) else len(text)
     parts = ["… " if begin > 0 else ""]
     position = begin
     for mark_begin, mark_end in marks:
-        parts.append(html.escape(text[position:mark_begin]))
-        parts.append(f"<b>{html.escape(text[mark_begin:mark_end])}</b>")
+        parts += (text[position:mark_begin], _MARK_BEGIN, text[mark_begin:mark_end], _MARK_END)
         position = mark_end
-    parts.append(html.escape(text[position:end]))
+    parts.append(text[position:end])
     parts.append(" …" if end < len(text) else "")
-    return "".join(parts).replace("\n", " ")
+    escaped = html.escape("".join(parts)).replace("\n", " ")
+    return escaped.replace(_MARK_BEGIN, "<b>").replace(_MARK_END, "</b>")
+
+
+def _begin_of_word(blanked: str, low: int, high: int) -> int:
+    """Where the first word begins that does so from `low` on; at `high` one does. (Blanked has one blank before.)"""
+    blank = blanked.index(" ", low)
+    return high - len(blanked[blank : high + 1].lstrip())
+
+
+def _end_of_word(blanked: str, low: int, high: int) -> int:
+    """Where the last word ends that does so until `high`; at `low` one does."""
+    blank = blanked.rindex(" ", low, high + 2)
+    return low + len(blanked[low + 1 : blank].rstrip())

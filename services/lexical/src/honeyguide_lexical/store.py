@@ -17,6 +17,7 @@ from honeyguide.journal import Change, Journal
 from honeyguide_lexical.fulltext import FullText
 from honeyguide_lexical.layout import layout_from
 from honeyguide_lexical.lexicon import Lexicon
+from honeyguide_lexical.shelf import Shelf
 
 log = structlog.get_logger("honeyguide.lexical")
 
@@ -31,13 +32,14 @@ class Store:
     the two only means that some changes are applied again, which changes nothing. Writing is for one thread at a time.
     """
 
-    def __init__(self, data_dir: Path, writer_bytes: int, writer_threads: int) -> None:
+    def __init__(self, data_dir: Path, writer_bytes: int, writer_threads: int, document_cache_bytes: int) -> None:
         self._lock = lock_folder(data_dir)
         self._data_dir = data_dir
         self._writer_bytes = writer_bytes
         self._writer_threads = writer_threads
         try:
             self.journal = Journal(data_dir / "journal.sqlite3")
+            self.shelf = Shelf(self.journal, document_cache_bytes)
             self.layout = layout_from(self.configuration)
             self.lexicon_path = data_dir / "lexicon.sqlite3"
             self._lexicon = Lexicon(self.lexicon_path)
