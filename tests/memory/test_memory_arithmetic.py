@@ -12,7 +12,7 @@ from honeyguide_memory.grams import gram_slots, nearest, posting
 from honeyguide_memory.layout import prediction_id
 from honeyguide_memory.lists import newest, trending
 from honeyguide_memory.mass import NOTHING, HalfLives, Masses, masses, masses_of_each
-from honeyguide_memory.posterior import from_near, from_words, mix, posterior
+from honeyguide_memory.posterior import from_near, from_words, mix, posterior, told
 from honeyguide_memory.predict import SCORE_TOP, predict
 from honeyguide_memory.recall import spread
 
@@ -48,6 +48,8 @@ def test_posterior_is_the_mean_of_the_dirichlet() -> None:
 def test_prior_mixes_the_sources_that_have_something() -> None:
     sources = [(0.5, {b"a": 1.0, b"b": 3.0}), (0.25, {b"b": 2.0}), (0.25, {})]
     assert mix(sources) == pytest.approx({b"a": 2 / 3 * 1 / 4, b"b": 2 / 3 * 3 / 4 + 1 / 3})
+    assert told(sources) == pytest.approx(0.75)
+    assert told([]) == told([(0.0, {b"a": 1.0})]) == 0.0
 
 
 def test_near_queries_speak_by_similarity_and_evidence() -> None:
@@ -94,8 +96,8 @@ def test_similarity_is_dice_over_grams() -> None:
     assert (len(known), len(asked), len(set(known) & set(asked))) == (12, 12, 8)
     entry = posting(b"12345678", 12)
     own = posting(b"owned-by", 12)
-    assert nearest([[entry, own]] * 8, b"owned-by", 12, 0.3, 5) == [(b"12345678", pytest.approx(2 / 3))]
-    assert nearest([[entry]] * 3, b"owned-by", 12, 0.3, 5) == []
+    assert nearest([entry + own] * 8, b"owned-by", 12, 0.3, 5) == [(b"12345678", pytest.approx(2 / 3))]
+    assert nearest([entry] * 3, b"owned-by", 12, 0.3, 5) == []
     assert nearest([], b"owned-by", 0, 0.3, 5) == []
 
 

@@ -51,6 +51,16 @@ def test_features_by_hand() -> None:
     assert rows["z"]["popularity"] == 0.0
 
 
+def test_leading_a_list_that_is_not_of_the_query_is_no_best_rank() -> None:
+    merged = merge({"lexical.bm25": BM25, "memory.popular": DENSE, "related.entities": DENSE, "shop.own": DENSE})
+    names = feature_names(merged.strategies)
+    best = candidate_features(merged, Understanding(), Taste(), {}, 0.0)[:, names.index("best_rank")]
+    assert best.tolist() == [1.0, 1.0, 0.5]
+    without = merge({"lexical.bm25": BM25, "memory.popular": DENSE})
+    best = candidate_features(without, Understanding(), Taste(), {}, 0.0)[:, names.index("best_rank")]
+    assert best.tolist() == [1.0, 0.5, 0.0]
+
+
 def test_fusion_is_reciprocal_rank_fusion() -> None:
     merged = merge({"lexical.bm25": BM25, "vector.dense": DENSE})
     features = candidate_features(merged, Understanding(), Taste(), {}, 0.0)

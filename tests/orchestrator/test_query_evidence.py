@@ -43,14 +43,17 @@ def test_a_document_nobody_expected_is_a_bounded_surprise() -> None:
 
 def test_match_counts_by_popularity_and_mixes_with_memory() -> None:
     standing, popularity = np.array([1.0, 1.0, 0.5, 0.0], np.float32), np.array([0.0, 1.0, 0.0, 50.0])
-    alone = expected(np.zeros(4, np.float32), standing, popularity)
+    alone = expected(np.zeros(4, np.float32), 0.0, standing, popularity)
     assert alone[1] == pytest.approx(2 * alone[0])
     assert alone[0] == pytest.approx(math.exp(3) * alone[2])
     assert alone[3] == 0.0
     assert alone.sum() == pytest.approx(1.0)
-    mixed = expected(np.array([0, 0, 0, 0.5], np.float32), standing, popularity)
+    mixed = expected(np.array([0, 0, 0, 0.5], np.float32), 1.0, standing, popularity)
     assert mixed == pytest.approx(0.3 * alone + [0, 0, 0, 0.35])
-    assert expected(np.array([0.2, 0], np.float32), np.zeros(2, np.float32), np.zeros(2)) == pytest.approx([0.2, 0])
+    unsure = expected(np.array([0, 0, 0, 0.1], np.float32), 0.2, standing, popularity)
+    assert unsure == pytest.approx(0.86 * alone + [0, 0, 0, 0.07])
+    remembered = np.array([0.2, 0], np.float32)
+    assert expected(remembered, 0.2, np.zeros(2, np.float32), np.zeros(2)) == pytest.approx([0.2, 0])
 
 
 def test_silence_is_measured_in_actions_waited_for() -> None:

@@ -47,6 +47,13 @@ def mix(sources: Iterable[tuple[float, Mapping[bytes, float]]]) -> dict[bytes, f
     return prior
 
 
+def told(sources: Iterable[tuple[float, Mapping[bytes, float]]]) -> float:
+    """Share of the sources' weights that have anything, in [0, 1]: how much of a prior they can speak for."""
+    weights = [(weight, weight if any(scores.values()) else 0.0) for weight, scores in sources]
+    total = sum(weight for weight, _ in weights)
+    return sum(speaking for _, speaking in weights) / total if total else 0.0
+
+
 def from_near(near: Sequence[tuple[float, Masses]], strength: float) -> dict[bytes, float]:
     """Sum over near queries of similarity times their own posterior, by document.
 

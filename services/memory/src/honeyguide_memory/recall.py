@@ -13,7 +13,7 @@ from honeyguide_memory.batch import Batch, Pending
 from honeyguide_memory.known import Known, known
 from honeyguide_memory.layout import Layout, Owner, owner_id
 from honeyguide_memory.mass import Masses, masses
-from honeyguide_memory.posterior import from_near, mix
+from honeyguide_memory.posterior import from_near, mix, told
 from honeyguide_memory.query_memory import QueryMemories, QueryMemory
 from honeyguide_memory.settings import MemorySettings
 from honeyguide_memory.store import Store
@@ -80,7 +80,9 @@ class Recall:
         # otherwise and was once predicted for the query is no bad guess.
         predicted = {pair.document: float(pair.score) for pair in query.predicted}
         near = from_near(query.near, self._settings.prior_strength)
-        prior = mix(query.sources(predicted, near, self._settings))
+        sources = query.sources(predicted, near, self._settings)
+        share = told(sources)
+        prior = {document: share * probability for document, probability in mix(sources).items()}
         return known(query.observed, prior, now_s, self._lives)
 
     def _ask(self, batch: Batch, kind: Owner, name: str, now_s: float) -> Pending[Masses] | None:

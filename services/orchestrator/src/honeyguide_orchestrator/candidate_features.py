@@ -48,6 +48,9 @@ PER_STRATEGY = ("found", "reciprocal_rank", "top", "score")
 CONTENT = ("lexical.", "vector.dense", "vector.sparse")
 """Prefixes of the strategies whose lists say how well a document matches a query's words."""
 
+OF_OTHERS = ("memory.near", "memory.user", "memory.popular", "memory.fresh", "vector.similar", "related.")
+"""Prefixes of the strategies whose ranks say nothing of how well a document fits this very query."""
+
 OF_QUERY_MEMORY = ("q2e", "recency", "memory.query:", "memory.near:")
 """Prefixes of the features that know this very query; see `LinearLearner`."""
 
@@ -73,7 +76,7 @@ def candidate_features(
     """Features [N, len(feature_names(merged.strategies))], float32, of order 1.
 
     Per strategy: found (0 or 1), reciprocal rank 61 / (60 + rank), top 1 / rank, and the score min-max normalised in
-    its list; all 0 where not found. Then agreement (share of the strategies that found it), the best reciprocal rank,
+    its list; all 0 where not found. Then agreement (share of the strategies that found it), `best_rank`,
     log popularity relative to the list's largest, less the mean of the candidates of its type (0 for types that have
     none: what sells well says nothing against an abstract), newness (halved every year), what memory knows, how far
     the document and its type are what the query was understood to mean; and, whichever strategy found the document,
@@ -91,7 +94,7 @@ def candidate_features(
     general = np.zeros((count, len(GENERAL)), np.float32)
     if count:
         general[:, 0] = found.mean(axis=1)
-        general[:, 1] = per[:, :, 2].max(axis=1)
+        general[:, 1] = best_rank(per[:, :, 2], merged.strategies)
         codes = {type: code for code, type in enumerate(dict.fromkeys(merged.types))}
         coded = np.fromiter(map(codes.__getitem__, merged.types), np.intp, count)
         popularity = np.log1p(merged.shared[POPULARITY])
@@ -116,7 +119,7 @@ def candidate_features(
         acted = actions.of(merged.document_ids, time_s)
         content = [s for s, name in enumerate(merged.strategies) if name.startswith(CONTENT)]
         standing = per[:, :, 1:].sum(axis=2)[:, content].mean(axis=1) / 3 if content else np.zeros(count, np.float32)
-        prior = expected(known[:, 0], standing, acted[:, 1] + popularity)
+        prior = expected(known[:, 0], remembered.expectation, standing, acted[:, 1] + popularity)
         short, long = remembered.totals.tolist()
         general[:, 12] = on_log_scale(prior)
         general[:, 13] = seen(known[:, 1], short, prior)
@@ -125,6 +128,20 @@ def candidate_features(
         general[:, 17] = remembered.latest(merged.document_ids)
         general[:, 18] = silent(known, remembered)
     return np.concatenate([general, per.reshape(count, strategies * len(PER_STRATEGY))], axis=1)
+
+
+def best_rank(tops: Floats, strategies: Sequence[str]) -> Floats:
+    """[N]: the largest 1 / rank in the lists of this very query; 0 = in none of them.
+
+    A document that leads some other list, of what sells well for instance, is no match for that.
+
+    Args:
+        tops: [N, S], 1 / rank, 0 where a strategy did not find the document.
+        strategies: their names, S.
+    """
+    columns = [column for column, name in enumerate(strategies) if not name.startswith(OF_OTHERS)]
+    best: Floats = tops[:, columns].max(axis=1, initial=0.0)
+    return best
 
 
 def _normalized(scores: Floats, found: npt.NDArray[np.bool_]) -> Floats:

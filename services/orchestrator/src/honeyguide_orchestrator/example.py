@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide_orchestrator.attribution import Credit
-from honeyguide_orchestrator.candidate_features import OF_QUERY_MEMORY, feature_names
+from honeyguide_orchestrator.candidate_features import OF_QUERY_MEMORY, best_rank, feature_names
 
 Floats = npt.NDArray[np.float32]
 
@@ -76,6 +76,6 @@ def without_query_memory(features: Floats, names: Sequence[str]) -> tuple[Floats
     if "agreement" in names:
         rows[:, names.index("agreement")] = lists / len(found)
     if "best_rank" in names:
-        top = [i for i, name in enumerate(names) if name.endswith(":top")]
-        rows[:, names.index("best_rank")] = rows[:, top].max(axis=1)
+        top = {i: name.removesuffix(":top") for i, name in enumerate(names) if name.endswith(":top")}
+        rows[:, names.index("best_rank")] = best_rank(rows[:, list(top)], list(top.values()))
     return rows, lists > 0

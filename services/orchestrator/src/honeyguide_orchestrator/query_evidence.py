@@ -5,10 +5,10 @@ Bayesian Data Analysis, section 3.4), so that the posterior mean factors into wh
 
     log P(d | q) = log p(d) + log [(S + n(d) / p(d)) / (S + N)].
 
-The prior p mixes what memory expects (predicted pairs, near queries, words) with how well the document matches, times
-how often people act on it: an exponential family over the mean standing in the lists of the strategies that look at
-the content. n and N are decayed, once fast and once slowly, and both are features: when they disagree, tastes have
-changed. Nothing known of a query leaves the second term 0.
+The prior p mixes what memory expects (predicted pairs, near queries, words; the fewer of them speak, the less it
+counts) with how well the document matches, times how often people act on it: an exponential family over the mean
+standing in the lists of the strategies that look at the content. n and N are decayed, once fast and once slowly, and
+both are features: when they disagree, tastes have changed. Nothing known of a query leaves the second term 0.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PRIOR_ACTIONS = 2.0
 """S: actions that the prior counts as."""
 
 MATCH_SHARE = 0.3
-"""Weight in the prior of match times popularity against what memory expects, where memory expects anything."""
+"""Least weight in the prior of match times popularity: that where all of memory's sources expect something."""
 
 MATCH_SHARPNESS = 6.0
 """How many times likelier, as a logarithm, the best in every list is than one at the end of every list."""
@@ -83,6 +83,11 @@ class Remembered:
         return found
 
     @property
+    def expectation(self) -> float:
+        """How much of the prior memory can speak for, in [0, 1]: what its expectations add up to."""
+        return min(1.0, float(self.columns[:, 0].sum()))
+
+    @property
     def totals(self) -> Floats:
         """N at the short and at the long half-life: actions on all documents, those disliked on the whole left out."""
         totals: Floats = np.maximum(self.columns[:, 1:3], 0).sum(axis=0)
@@ -106,11 +111,12 @@ def remembered_from_proto(message: memory_pb2.RecallResponse) -> Remembered:
     return Remembered({id: row for row, id in enumerate(message.document_ids)}, columns)
 
 
-def expected(remembered_prior: Floats, standing: Floats, popularity: Doubles) -> Doubles:
+def expected(remembered_prior: Floats, expectation: float, standing: Floats, popularity: Doubles) -> Doubles:
     """p(d) of every candidate, [N].
 
     Args:
         remembered_prior: [N], what memory expects.
+        expectation: what memory's expectations add up to over all documents, in [0, 1].
         standing: [N], mean standing over the lists that look at the content, in [0, 1]; 0 = in none of them.
         popularity: [N], actions on the document of late, 0 or more.
     """
@@ -121,7 +127,8 @@ def expected(remembered_prior: Floats, standing: Floats, popularity: Doubles) ->
     match /= total
     if not remembered_prior.any():
         return match
-    return MATCH_SHARE * match + (1.0 - MATCH_SHARE) * remembered_prior
+    remembered_share = 1.0 - MATCH_SHARE
+    return (1.0 - remembered_share * expectation) * match + remembered_share * remembered_prior
 
 
 def seen(actions: Floats, total: float, expected: Doubles) -> Doubles:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from honeyguide_orchestrator.candidate_features import GENERAL, PER_STRATEGY, feature_names
+from honeyguide_orchestrator.candidate_features import GENERAL, PER_STRATEGY, best_rank, feature_names
 from honeyguide_orchestrator.decision_log import DecisionRecord
 from honeyguide_orchestrator.ranker import Ranker, RankerModel
 from honeyguide_orchestrator.ranker_learner import looked_at
@@ -144,7 +144,7 @@ def _cut(record: DecisionRecord, found: npt.NDArray[np.bool_], asked: npt.NDArra
     per[~found] = 0.0
     features[:, len(GENERAL) :] = per.reshape(len(features), -1)
     general[:, GENERAL.index("agreement")] = found.sum(axis=1) / max(int(asked.sum()), 1)
-    general[:, GENERAL.index("best_rank")] = per[:, :, PER_STRATEGY.index("top")].max(axis=1, initial=0.0)
+    general[:, GENERAL.index("best_rank")] = best_rank(per[:, :, PER_STRATEGY.index("top")], record.answered)
     memory = np.array([name.startswith("memory.") for name in record.answered], bool)
     forgotten = (before & memory).any(axis=1) & ~(found & memory).any(axis=1)
     for name in TOLD_BY_MEMORY_LISTS:

@@ -89,8 +89,9 @@ class RecallResponse(_message.Message):
     @_builtins.property
     def feature_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the columns of features: "q2e_prior" (share of the document in what is expected of the query before any
-        action on it; adds up to at most 1), "q2e_short" and "q2e_long" (positive less negative actions on it for this
-        query, decayed at either half-life), "recency" (of the newest of them, halved every short half-life).
+        action on it; adds up to at most 1, to less where only some of predicted pairs, near queries and words expect
+        anything), "q2e_short" and "q2e_long" (positive less negative actions on it for this query, decayed at either
+        half-life), "recency" (of the newest of them, halved every short half-life).
         """
 
     def __init__(
