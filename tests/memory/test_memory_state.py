@@ -17,7 +17,7 @@ from honeyguide.api.retrieval.v1 import indexing_pb2, retriever_pb2
 from honeyguide.candidates import Candidates
 from honeyguide.documents import DAY_S, Document
 from honeyguide.errors import FailedPrecondition, Unavailable
-from honeyguide_memory.budget import NAMES, SHARES
+from honeyguide_memory.budget import NAMES, SHARES, Budget
 from honeyguide_memory.settings import MemorySettings
 from honeyguide_standalone.valkey import ValkeyServer
 
@@ -241,6 +241,41 @@ async def test_pairs_predicted_for_one_query_are_bounded(opened: Opened) -> None
     async with opened(predicted_per_query_max=2) as memory:
         await memory.put(*(Document(id=f"d{i}", type="film", title="Halo", popularity=float(i)) for i in range(5)))
         assert await memory.ids("memory.query", "halo") == ["d4", "d3"]
+
+
+async def test_a_near_index_of_the_first_layout_is_brought_over(
+    opened: Opened, redis_url: str, key_prefix: str
+) -> None:
+    async with opened() as memory:
+        await memory.act("taylor love", "swift")
+    async with redis.from_url(redis_url) as client:
+        keys = [key async for key in client.scan_iter(match=f"{{{key_prefix}:n:*}}g*", count=9_999)]
+        assert len(keys) == 12
+        for key in keys:
+            tag, _, slot = key.rpartition(b"g")
+            posted = await client.getdel(key)
+            await client.zadd(tag + slot, {posted: NOW_S})
+        await client.set(f"{{{key_prefix}:meta}}layout", b"version 1, partitions 16")
+        async with opened() as memory:
+            assert (await memory.recall("tayler love")).near_similarity == pytest.approx(2 / 3)
+        assert not [key async for key in client.scan_iter(match=f"{{{key_prefix}:n:*}}[0-9]*", count=9_999)]
+
+
+async def test_the_newest_queries_of_a_gram_stay_and_their_number_is_bounded(
+    opened: Opened, redis_url: str, key_prefix: str
+) -> None:
+    bounds = {"memory_bytes_max": 2**26}
+    async with opened(**bounds) as memory, redis.from_url(redis_url) as client:
+        for i in range(50):
+            await memory.record(memory.action(f"love {i:04}", "x"))
+        lengths = [
+            await client.strlen(key) async for key in client.scan_iter(match=f"{{{key_prefix}:n:*}}g*", count=9_999)
+        ]
+        assert max(lengths) == 9 * Budget(MemorySettings(**bounds)).postings_max
+        assert not any(length % 9 for length in lengths)
+        assert (await memory.recall("love 0049 s")).near_similarity > (
+            await memory.recall("love 0001 s")
+        ).near_similarity
 
 
 async def test_lists_are_bounded(opened: Opened) -> None:

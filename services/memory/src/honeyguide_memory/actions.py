@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from honeyguide.documents import DAY_S, Context
 from honeyguide.text import words
 from honeyguide_memory.budget import Budget
 from honeyguide_memory.grams import gram_slots, posting
 from honeyguide_memory.layout import Layout, Owner, event_number, owner_id
+from honeyguide_memory.nodes import Nodes
 from honeyguide_memory.settings import MemorySettings
-from honeyguide_memory.store import ASSOCIATE, POPULARITY, POST, Store, call
+from honeyguide_memory.store import ASSOCIATE, POPULARITY, POST, Script, Store, call
 from honeyguide_memory.transport import Command
 
 WORDS_LEARNED_MAX = 8
 QUERY_CHARS_COMPLETED_MAX = 100
 PREFIX_LENGTHS = (1, 2, 4, 7)
+EVENTS_A_CALL = 64
+"""A server answers nobody else while it runs a script, so batches are applied in pieces: some milliseconds each."""
+SLOTS_A_CALL = 1_024
+POSTED_KEPT = 500
+"""A query is not posted to the near index again before so many others were."""
+QUERIES_KEPT, OWNERS_KEPT = 4_096, 16_384
 
 # As lua/associate.lua, lua/popularity.lua and lua/post.lua read them.
-_EVENT = struct.Struct("<dddH")
-_PAIR = struct.Struct("<c8sH")
-_POSTING = struct.Struct("<H9sd")
+_EVENT = struct.Struct("<ddd")
+_LENGTH = struct.Struct("<H")
+_PAIR = struct.Struct("<Hc8s")
+_POSTED = struct.Struct("<HH")
+
+Owned = Mapping[int, bytes]
+"""Packed owners by group of partitions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +53,31 @@ class Action:
     position: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _QueryParts:
+    """What is the same for all actions on a query: who learns from them, and where it is posted.
+
+    Only what was liked completes prefixes: `completed` is the query, and empty if it is too long to be completed.
+    """
+
+    owners: Owned
+    prefixes: Owned
+    completed: bytes
+    slots: Sequence[int]
+    posting: bytes
+
+
 class ActionRecorder:
     """Writes actions to queries, words, users, segments, sessions, completions, popularity and the near index.
 
-    Each partition remembers the ids of the events it has applied, in the same script that applies them: so a resend
-    changes nothing, also after a failure half-way, when it completes what was missing.
+    Each script remembers the ids of the events it has applied, in the same step: so a resend changes nothing, also
+    after a failure half-way, when it completes what was missing.
     """
 
     def __init__(self, store: Store, layout: Layout, settings: MemorySettings) -> None:
         self._store = store
         self._layout = layout
+        self._nodes = Nodes(layout, settings.cluster)
         budget = Budget(settings)
         ids = (budget.event_sets, budget.event_ids_a_set)
         long_s = settings.half_life_long_days * DAY_S
@@ -58,58 +85,105 @@ class ActionRecorder:
         listed_max = -(-settings.listed_max // settings.partitions)
         self._popularity = (settings.half_life_trend_days * DAY_S, long_s, *ids, listed_max)
         self._postings_max = budget.postings_max
+        self._posted: dict[bytes, None] = {}
+        self._parts = lru_cache(QUERIES_KEPT)(self._parts_of)
+        self._owner = lru_cache(OWNERS_KEPT)(self._packed_owner)
 
     async def record(self, actions: Sequence[Action]) -> int:
         """Takes actions in; returns how many were not seen before."""
-        layout = self._layout
-        popularity: dict[bytes, list[bytes]] = {}
-        associated: dict[bytes, list[bytes]] = {}
-        posted: dict[tuple[int, bytes], float] = {}
+        popularity: dict[int, list[bytes]] = {}
+        associated: dict[int, list[bytes]] = {}
+        posted: dict[bytes, Sequence[int]] = {}
         for action in actions:
-            id, document = event_number(action.event_id), action.document_id.encode()
-            event = _EVENT.pack(id, action.time_s, action.weight, len(document)) + document
-            popularity.setdefault(layout.document_tag(document), []).append(event)
+            document = action.document_id.encode()
+            event = _EVENT.pack(event_number(action.event_id), action.time_s, action.weight)
+            group, place = self._nodes.place(self._layout.document_partition(document))
+            popularity.setdefault(group, []).append(event + _LENGTH.pack(place) + _sized(document))
             if action.weight == 0:
                 continue
-            query_words = words(action.query)
-            for tag, pairs in self._pairs(action, query_words, document).items():
-                event = _EVENT.pack(id, action.time_s, action.weight, len(pairs))
-                associated.setdefault(tag, []).extend((event, *pairs))
-            if query_words and action.weight > 0:
-                slots = gram_slots(query_words)
-                entry = posting(owner_id(Owner.QUERY, " ".join(query_words)), len(slots))
-                for slot in slots:
-                    posted[slot, entry] = max(action.time_s, posted.get((slot, entry), action.time_s))
-        commands = [call(POPULARITY, tag, *self._popularity, b"".join(events)) for tag, events in popularity.items()]
-        commands += [call(ASSOCIATE, tag, *self._associate, b"".join(events)) for tag, events in associated.items()]
-        commands += self._post(posted)
+            parts, liked = self._parts(action.query), action.weight > 0
+            targets = event + _sized(document) + _sized(parts.completed if liked else b"")
+            for group, owners in self._owners(action.context, parts, liked).items():
+                packed = targets + _LENGTH.pack(len(owners) // _PAIR.size) + owners
+                associated.setdefault(group, []).append(packed)
+            if liked and parts.slots and parts.posting not in self._posted:
+                posted[parts.posting] = parts.slots
+        commands = list(self._calls(POPULARITY, "d", self._popularity, popularity))
+        counting = len(commands)
+        commands += self._calls(ASSOCIATE, "a", self._associate, associated)
+        commands += self._posts(posted)
         replies = await self._store.run(commands)
-        return sum(replies[: len(popularity)])
+        self._posted.update(dict.fromkeys(posted))
+        for forgotten in list(self._posted)[:-POSTED_KEPT]:
+            del self._posted[forgotten]
+        return sum(replies[:counting])
 
-    def _pairs(self, action: Action, query_words: list[str], document: bytes) -> dict[bytes, list[bytes]]:
-        """Packed pairs by hash tag."""
-        query = " ".join(query_words)
-        context = action.context
-        owners = [
-            (Owner.USER, context.user_id, document),
-            (Owner.SEGMENT, context.segment, document),
-            (Owner.SESSION, context.session_id, document),
-            (Owner.QUERY, query, document),
-        ]
-        owners += [(Owner.WORD, word, document) for word in dict.fromkeys(query_words[:WORDS_LEARNED_MAX])]
-        if action.weight > 0 and len(query) <= QUERY_CHARS_COMPLETED_MAX:
-            target = query.encode()
-            owners += [(Owner.PREFIX, query[:n], target) for n in PREFIX_LENGTHS if len(query) >= n]
-        pairs: dict[bytes, list[bytes]] = {}
-        for kind, name, target in owners:
+    def _owners(self, context: Context, parts: _QueryParts, liked: bool) -> Owned:
+        owners: dict[int, bytes] = {}
+        for kind, name in (
+            (Owner.USER, context.user_id),
+            (Owner.SEGMENT, context.segment),
+            (Owner.SESSION, context.session_id),
+        ):
             if name:
-                owner = owner_id(kind, name)
-                packed = _PAIR.pack(kind.encode(), owner, len(target)) + target
-                pairs.setdefault(self._layout.owner_tag(owner), []).append(packed)
-        return pairs
+                group, packed = self._owner(kind, name)
+                owners[group] = owners.get(group, b"") + packed
+        for learning in (parts.owners, parts.prefixes) if liked else (parts.owners,):
+            for group, packed in learning.items():
+                owners[group] = owners.get(group, b"") + packed
+        return owners
 
-    def _post(self, posted: dict[tuple[int, bytes], float]) -> list[Command]:
-        by_tag: dict[bytes, list[bytes]] = {}
-        for (slot, entry), time_s in posted.items():
-            by_tag.setdefault(self._layout.gram_tag(slot), []).append(_POSTING.pack(slot, entry, time_s))
-        return [call(POST, tag, self._postings_max, b"".join(entries)) for tag, entries in by_tag.items()]
+    def _parts_of(self, query: str) -> _QueryParts:
+        query_words = words(query)
+        if not query_words:
+            return _QueryParts({}, {}, b"", (), b"")
+        text = " ".join(query_words)
+        learning = [(Owner.QUERY, text)]
+        learning += [(Owner.WORD, word) for word in dict.fromkeys(query_words[:WORDS_LEARNED_MAX])]
+        lengths = PREFIX_LENGTHS if len(text) <= QUERY_CHARS_COMPLETED_MAX else ()
+        slots = gram_slots(query_words)
+        return _QueryParts(
+            self._owned(learning),
+            self._owned([(Owner.PREFIX, text[:length]) for length in lengths if len(text) >= length]),
+            text.encode() if lengths else b"",
+            slots,
+            posting(owner_id(Owner.QUERY, text), len(slots)),
+        )
+
+    def _owned(self, owners: Sequence[tuple[Owner, str]]) -> Owned:
+        by_group: dict[int, bytes] = {}
+        for kind, name in owners:
+            group, packed = self._owner(kind, name)
+            by_group[group] = by_group.get(group, b"") + packed
+        return by_group
+
+    def _packed_owner(self, kind: Owner, name: str) -> tuple[int, bytes]:
+        owner = owner_id(kind, name)
+        group, place = self._nodes.place(self._layout.owner_partition(owner))
+        return group, _PAIR.pack(place, kind.encode(), owner)
+
+    def _calls(
+        self, script: Script, family: str, arguments: Sequence[object], events: Mapping[int, Sequence[bytes]]
+    ) -> Iterator[Command]:
+        for group, packed in events.items():
+            tags = self._nodes.tags(family, group)
+            for begin in range(0, len(packed), EVENTS_A_CALL):
+                yield call(script, tags, *arguments, b"".join(packed[begin : begin + EVENTS_A_CALL]))
+
+    def _posts(self, posted: Mapping[bytes, Sequence[int]]) -> Iterator[Command]:
+        by_slot: dict[int, list[bytes]] = {}
+        for entry, slots in posted.items():
+            for slot in slots:
+                by_slot.setdefault(slot, []).append(entry)
+        by_group: dict[int, list[bytes]] = {}
+        for slot, entries in by_slot.items():
+            group, _ = self._nodes.place(self._layout.gram_partition(slot))
+            by_group.setdefault(group, []).append(_POSTED.pack(slot, len(entries)) + b"".join(entries))
+        for group, packed in by_group.items():
+            tags = self._nodes.tags("n", group)
+            for begin in range(0, len(packed), SLOTS_A_CALL):
+                yield call(POST, tags, self._postings_max, b"".join(packed[begin : begin + SLOTS_A_CALL]))
+
+
+def _sized(text: bytes) -> bytes:
+    return _LENGTH.pack(len(text)) + text

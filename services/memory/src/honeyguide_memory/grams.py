@@ -12,6 +12,8 @@ from honeyguide_memory.layout import GRAM_SLOTS, HASH_BYTES
 GRAMS_MAX = 64
 WORDS_MAX = 16
 
+_POSTING = np.dtype([("query", "<u8"), ("size", "u1")])
+
 
 def gram_slots(words: Sequence[str]) -> list[int]:
     """Slots of the near index that a query is found under, ascending: of its words whole, and of their trigrams.
@@ -38,23 +40,26 @@ def posting(query: bytes, slot_count: int) -> bytes:
 
 
 def nearest(
-    postings: Sequence[Sequence[bytes]], own: bytes, slot_count: int, similarity_min: float, limit: int
+    postings: Sequence[bytes], own: bytes, slot_count: int, similarity_min: float, limit: int
 ) -> list[tuple[bytes, float]]:
     """Other queries by similarity, most similar first: 2 |A and B| / (|A| + |B|) over grams (Dice's coefficient).
 
-    `postings` are those found under each of the query's `slot_count` grams.
+    `postings` are those found under each of the query's `slot_count` grams, joined.
     """
-    joined = b"".join(b"".join(found) for found in postings)
-    if not joined:
+    rows = np.frombuffer(b"".join(postings), _POSTING)
+    if not len(rows):
         return []
-    rows = np.frombuffer(joined, np.dtype([("query", "<u8"), ("size", "u1")]))
-    keys, first, shared = np.unique(rows["query"], return_index=True, return_counts=True)
-    similarity = 2.0 * shared / (slot_count + rows["size"][first].astype(np.float64))
+    queries = np.ascontiguousarray(rows["query"])
+    order = queries.argsort()
+    ascending = queries[order]
+    first = np.flatnonzero(np.concatenate(([True], ascending[1:] != ascending[:-1])))
+    keys, shared, sizes = ascending[first], np.diff(first, append=len(rows)), rows["size"][order[first]]
+    similarity = 2.0 * shared / (slot_count + sizes.astype(np.float64))
     similarity[keys == int.from_bytes(own, "little")] = 0.0
     # Equal similarities in the order of ids, so that a replay finds the same.
-    order = np.lexsort((keys, -similarity))[:limit]
+    best = np.lexsort((keys, -similarity))[:limit]
     return [
-        (int(keys[i]).to_bytes(HASH_BYTES, "little"), min(1.0, float(similarity[i])))
-        for i in order
-        if similarity[i] >= similarity_min and similarity[i] > 0
+        (key.to_bytes(HASH_BYTES, "little"), min(1.0, alike))
+        for key, alike in zip(keys[best].tolist(), similarity[best].tolist(), strict=True)
+        if alike >= similarity_min and alike > 0
     ]

@@ -61,9 +61,9 @@ class MemoryIndex:
                 packed = _PREDICTED.pack(bucket, pair.query, pair.score, predictions.stamp, len(id))
                 predicted.setdefault(layout.owner_tag(pair.query), []).append(packed + id)
         listed_max = -(-settings.listed_max // settings.partitions)
-        commands = [call(UPSERT, tag, listed_max, *arguments) for tag, arguments in upserts.items()]
+        commands = [call(UPSERT, [tag], listed_max, *arguments) for tag, arguments in upserts.items()]
         commands += [
-            call(PREDICT, tag, self._budget.bucket_bytes, settings.predicted_per_query_max, b"".join(packed_pairs))
+            call(PREDICT, [tag], self._budget.bucket_bytes, settings.predicted_per_query_max, b"".join(packed_pairs))
             for tag, packed_pairs in predicted.items()
         ]
         await self._store.run(commands)
@@ -75,7 +75,7 @@ class MemoryIndex:
         for document_id in document_ids:
             id = document_id.encode()
             by_tag.setdefault(self._layout.document_tag(id), []).append(id)
-        return sum(await self._store.run([call(DELETE, tag, *ids) for tag, ids in by_tag.items()]))
+        return sum(await self._store.run([call(DELETE, [tag], *ids) for tag, ids in by_tag.items()]))
 
     async def stats(self) -> IndexStats:
         """Documents by type, Redis's memory, and estimated bytes by kind of what is learned."""

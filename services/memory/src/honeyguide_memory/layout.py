@@ -66,9 +66,13 @@ class Layout:
         """The hash tags of all partitions of a family."""
         return self._tags[family]
 
+    def owner_partition(self, owner: bytes) -> int:
+        """The partition that an owner, or a predicted query, lives in."""
+        return int.from_bytes(owner, "little") % self.partitions
+
     def owner_tag(self, owner: bytes) -> bytes:
-        """The hash tag that an owner, or a predicted query, lives under."""
-        return self._tags["a"][int.from_bytes(owner, "little") % self.partitions]
+        """The hash tag of that partition."""
+        return self._tags["a"][self.owner_partition(owner)]
 
     def owner_key(self, owner: bytes) -> bytes:
         """The hash of an owner: target to packed mass."""
@@ -82,11 +86,18 @@ class Layout:
         """The hash of that bucket: query to packed pairs."""
         return self.owner_tag(query) + b"p%d" % self.bucket(query)
 
-    def document_tag(self, document_id: bytes) -> bytes:
-        """The hash tag that a document lives under."""
-        number = int.from_bytes(blake2b(document_id, digest_size=HASH_BYTES).digest(), "little")
-        return self._tags["d"][number % self.partitions]
+    def document_partition(self, document_id: bytes) -> int:
+        """The partition that a document lives in."""
+        return int.from_bytes(blake2b(document_id, digest_size=HASH_BYTES).digest(), "little") % self.partitions
 
-    def gram_tag(self, slot: int) -> bytes:
-        """The hash tag that a slot of the near index lives under."""
-        return self._tags["n"][slot % self.partitions]
+    def document_tag(self, document_id: bytes) -> bytes:
+        """The hash tag of that partition."""
+        return self._tags["d"][self.document_partition(document_id)]
+
+    def gram_partition(self, slot: int) -> int:
+        """The partition that a slot of the near index lives in."""
+        return slot % self.partitions
+
+    def gram_key(self, slot: int) -> bytes:
+        """The queries posted under a slot, as one string."""
+        return self._tags["n"][self.gram_partition(slot)] + b"g%d" % slot

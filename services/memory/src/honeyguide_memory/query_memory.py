@@ -64,9 +64,10 @@ class QueryMemory:
         self.asked = True
         layout = self._layout
         self._observed = batch.ask(("HGETALL", layout.owner_key(self._owner)), self._masses)
-        self._postings = [
-            batch.ask(("ZRANGE", layout.gram_tag(slot) + b"%d" % slot, 0, -1), _as_is) for slot in self._slots
-        ]
+        by_partition: dict[int, list[bytes]] = {}
+        for slot in self._slots:
+            by_partition.setdefault(layout.gram_partition(slot), []).append(layout.gram_key(slot))
+        self._postings = [batch.ask(("MGET", *keys), _as_is) for keys in by_partition.values()]
         key = prediction_id(self._words)
         self._predicted = batch.ask(("HGET", layout.bucket_key(key), key), _predicted)
         self._by_word = [
@@ -90,7 +91,7 @@ class QueryMemory:
     def nearest(self) -> list[tuple[bytes, float]]:
         """Other known queries, however little alike, and their similarity, most similar first."""
         if self._nearest is None:
-            found = [posting.value for posting in self._postings]
+            found = [posted for pending in self._postings for posted in pending.value if posted]
             self._nearest = nearest(found, self._owner, len(self._slots), 0.0, self._limits.queries_max)
         return self._nearest
 

@@ -24,11 +24,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from honeyguide.errors import FailedPrecondition, HoneyguideError, ResourceExhausted, Unavailable
-from honeyguide_memory.layout import Layout
+from honeyguide_memory.layout import GRAM_SLOTS, Layout
 from honeyguide_memory.settings import MemorySettings
 from honeyguide_memory.transport import ClusterTransport, Command, ServerTransport, Transport
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 
 _UNREACHABLE = (
     RedisConnectionError,
@@ -64,12 +64,13 @@ UPSERT = script("upsert")
 DELETE = script("delete")
 PREDICT = script("predict")
 POST = script("post")
-SCRIPTS = (ASSOCIATE, POPULARITY, UPSERT, DELETE, PREDICT, POST)
+REPOST = script("repost")
+SCRIPTS = (ASSOCIATE, POPULARITY, UPSERT, DELETE, PREDICT, POST, REPOST)
 
 
-def call(wanted: Script, tag: bytes, *arguments: Any) -> Command:
-    """A command that runs a script on the keys under one hash tag."""
-    return ("EVALSHA", wanted.sha, 1, tag, *arguments)
+def call(wanted: Script, tags: Sequence[bytes], *arguments: Any) -> Command:
+    """A command that runs a script on the keys under hash tags that are on one node."""
+    return ("EVALSHA", wanted.sha, len(tags), *tags, *arguments)
 
 
 class Store:
@@ -168,9 +169,19 @@ async def _wait(store: Store, settings: MemorySettings) -> None:
 
 async def _check_layout(store: Store, layout: Layout, settings: MemorySettings) -> None:
     key = layout.layout_key
-    ours = f"version {LAYOUT_VERSION}, partitions {settings.partitions}".encode()
+    ours, before = (
+        f"version {v}, partitions {settings.partitions}".encode() for v in (LAYOUT_VERSION, LAYOUT_VERSION - 1)
+    )
     _, stored = await store.run([("SET", key, ours, "NX"), ("GET", key)])
-    if stored != ours:
+    if stored == before:
+        await store.run(
+            [
+                call(REPOST, [tag], partition, layout.partitions, GRAM_SLOTS)
+                for partition, tag in enumerate(layout.tags("n"))
+            ]
+        )
+        await store.run([("SET", key, ours)])
+    elif stored != ours:
         raise FailedPrecondition(
             f"memory under the prefix {settings.key_prefix!r} was written with {stored.decode()}, not with "
             f"{ours.decode()}; set HONEYGUIDE_MEMORY_PARTITIONS to match, or another HONEYGUIDE_MEMORY_KEY_PREFIX"
