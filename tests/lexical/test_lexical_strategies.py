@@ -5,8 +5,10 @@ import struct
 import pytest
 
 from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2, retriever_pb2
+from honeyguide.candidates import POPULARITY, candidates_from_proto
 from honeyguide.documents import Document
 from honeyguide.errors import InvalidArgument
+from honeyguide_lexical import fulltext
 
 
 async def test_four_strategies_are_listed_and_bm25_is_the_dependable_one(client) -> None:
@@ -177,3 +179,24 @@ async def test_a_document_with_all_words_wherever_beats_one_that_says_a_word_twi
     )
     assert (await client.ids("lexical.bm25", "alone heart"))[0] == "h2"
     assert (await client.ids("lexical.bm25", "heart"))[0] == "h1"
+
+
+async def test_what_is_stored_of_a_document_is_that_of_its_last_version(
+    client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def zebra(id: str, popularity: float) -> Document:
+        return Document(id, "film", "Zebra", popularity=popularity)
+
+    async def zebras() -> list[tuple[str, float]]:
+        found = candidates_from_proto(await client.ask("lexical.bm25", "zebra"))
+        assert set(found.types) == {"film"}
+        return sorted(zip(found.document_ids, found.features[POPULARITY].tolist(), strict=True))
+
+    for entries_max in (fulltext.ENTRIES_MAX, 1):
+        monkeypatch.setattr(fulltext, "ENTRIES_MAX", entries_max)
+        await client.put(zebra("z1", 1), zebra("z2", 2))
+        assert await zebras() == await zebras() == [("z1", 1.0), ("z2", 2.0)]
+        await client.put(zebra("z1", 3), zebra("z3", 4))
+        assert await zebras() == await zebras() == [("z1", 3.0), ("z2", 2.0), ("z3", 4.0)]
+        await client.delete("z1", "z3")
+        assert await zebras() == [("z2", 2.0)]

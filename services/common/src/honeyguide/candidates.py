@@ -46,20 +46,20 @@ NO_CANDIDATES = Candidates((), np.empty(0, np.float32), ())
 
 def candidates_to_proto(strategy: str, candidates: Candidates) -> pb.StrategyCandidates:
     """Writes one strategy's candidates as columns; the status is OK."""
-    codes: dict[str, int] = {}
-    type_indexes = bytes(codes.setdefault(type, len(codes)) for type in candidates.types)
+    types = list(dict.fromkeys(candidates.types))
+    codes = {type: code for code, type in enumerate(types)}
     message = pb.StrategyCandidates(
         strategy=strategy,
         status=pb.STRATEGY_STATUS_OK,
         document_ids=candidates.document_ids,
         scores=np.asarray(candidates.scores, "<f4").tobytes(),
-        types=list(codes),
-        type_indexes=type_indexes,
+        types=types,
+        type_indexes=bytes(map(codes.__getitem__, candidates.types)),
         total_matched=candidates.total_matched,
     )
     if candidates.features and len(candidates):
         message.feature_names.extend(candidates.features)
-        message.features = np.stack(list(candidates.features.values()), axis=1).astype("<f4").tobytes()
+        message.features = np.array(list(candidates.features.values()), "<f4").tobytes("F")
     return message
 
 
@@ -69,27 +69,29 @@ def candidates_from_proto(message: pb.StrategyCandidates) -> Candidates:
     Raises:
         ValueError: if columns differ in length, an id comes twice, or a number is not finite.
     """
-    n = len(message.document_ids)
+    document_ids = list(message.document_ids)
+    type_indexes = message.type_indexes
+    n = len(document_ids)
     scores = np.frombuffer(message.scores, "<f4")
     names = list(message.feature_names)
     matrix = np.frombuffer(message.features, "<f4")
-    if len(scores) != n or (message.type_indexes and len(message.type_indexes) != n) or matrix.size != n * len(names):
+    if len(scores) != n or (type_indexes and len(type_indexes) != n) or matrix.size != n * len(names):
         raise ValueError(
-            f"{message.strategy}: {n} ids, {len(scores)} scores, {len(message.type_indexes)} types and {matrix.size} "
+            f"{message.strategy}: {n} ids, {len(scores)} scores, {len(type_indexes)} types and {matrix.size} "
             f"feature values for {len(names)} names do not fit together"
         )
-    if len(set(message.document_ids)) != n:
+    if len(set(document_ids)) != n:
         raise ValueError(f"{message.strategy}: a document comes twice")
     if not (np.isfinite(scores).all() and np.isfinite(matrix).all()):
         raise ValueError(f"{message.strategy}: a score or feature is not finite")
     matrix = matrix.reshape(n, len(names))
-    types = message.types
-    if message.type_indexes and (not types or max(message.type_indexes) >= len(types)):
+    types = list(message.types)
+    if type_indexes and (not types or max(type_indexes) >= len(types)):
         raise ValueError(f"{message.strategy}: a type index is beyond the {len(types)} types named")
     return Candidates(
-        document_ids=list(message.document_ids),
+        document_ids=document_ids,
         scores=scores,
-        types=[types[i] for i in message.type_indexes] if message.type_indexes else [""] * n,
+        types=[types[i] for i in type_indexes] if type_indexes else [""] * n,
         features={name: matrix[:, i] for i, name in enumerate(names)},
         total_matched=message.total_matched,
     )

@@ -129,6 +129,7 @@ async def ask_each(
             log.exception("strategy failed", strategy=name)
             return Answer(None, time.perf_counter() - begin, f"{type(error).__name__}: {error}")
 
-    names = list(fetches)
-    answers = await asyncio.gather(*(ask(fetches[name], name) for name in names))
-    return dict(zip(names, answers, strict=True))
+    if len(fetches) == 1:  # most calls are for one: a task costs more than all else here
+        return {name: await ask(fetch, name) for name, fetch in fetches.items()}
+    answers = await asyncio.gather(*(ask(fetch, name) for name, fetch in fetches.items()))
+    return dict(zip(fetches, answers, strict=True))

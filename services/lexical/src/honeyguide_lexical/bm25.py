@@ -13,7 +13,7 @@ from honeyguide.candidates import NO_CANDIDATES, Candidates
 from honeyguide.documents import Filter
 from honeyguide.text import normalize
 from honeyguide_lexical.facts import filter_clauses, silent
-from honeyguide_lexical.fulltext import BODY, FAME, TITLE, WHOLE, FullText, candidates_of, find
+from honeyguide_lexical.fulltext import BODY, FAME, TITLE, WHOLE, FullText, find
 
 PHRASE_TERMS_MAX = 6
 """Longer queries are sentences: their word pairs cost most of the time and gain nothing (measured on SciFact)."""
@@ -62,10 +62,11 @@ def search_text(index: FullText, text: str, filter: Filter, depth: int, by_fame:
     query = text_query(index, text, 0.0 if by_fame else EXACT_TITLE_BOOST)
     if query is None:
         return NO_CANDIDATES
-    query = tantivy.Query.boolean_query([(Must, query), *filter_clauses(index.schema, filter)])
-    searcher = index.searcher
-    hits, total = find(searcher, query, depth, weight_by_field=FAME if by_fame else None)
-    return candidates_of(searcher, hits, total)
+    if clauses := filter_clauses(index.schema, filter):
+        query = tantivy.Query.boolean_query([(Must, query), *clauses])
+    newest = index.newest
+    hits, total = find(newest.searcher, query, depth, weight_by_field=FAME if by_fame else None)
+    return newest.candidates(hits, total)
 
 
 def _anywhere(index: FullText, term: str) -> tantivy.Query:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import tantivy
@@ -22,7 +22,59 @@ ID, TYPE, TITLE, BODY, PLAIN, NAMES, LABELS = "id", "type", "title", "body", "pl
 COMPOUNDS, PREFIXES, FAME, CAPTION, WHOLE = "compounds", "prefixes", "fame", "caption", "whole"
 TITLE_WORDS_COMPLETED_MAX = 16
 
+ENTRIES_MAX = 50_000
+"""Documents of a commit whose stored fields stay in memory, about 300 bytes each."""
+
 Hits = Sequence[tuple[float, tantivy.DocAddress]]
+
+
+class Entry(NamedTuple):
+    """What the index itself stores of a document."""
+
+    id: str
+    type: str
+    popularity: float
+    created_day: float
+
+
+class Commit:
+    """The index as one commit left it. Later ones change neither documents nor their addresses in it, so what was read
+    once holds. Safe to use from several threads."""
+
+    def __init__(self, searcher: tantivy.Searcher) -> None:
+        self.searcher = searcher
+        self._entries: dict[tuple[int, int], Entry] = {}
+
+    def entries(self, hits: Hits) -> list[Entry]:
+        """The stored fields of hits."""
+        places = [(address.segment_ord, address.doc) for _, address in hits]
+        found = list(map(self._entries.get, places))
+        missing = [i for i, entry in enumerate(found) if entry is None]
+        for i, entry in zip(missing, self._read([hits[i][1] for i in missing]), strict=True):
+            found[i] = self._entries[places[i]] = entry
+        if len(self._entries) > ENTRIES_MAX:
+            self._entries = {}
+        return cast(list[Entry], found)
+
+    def candidates(self, hits: Hits, total_matched: int) -> Candidates:
+        """Hits, best first, as candidates with their columns."""
+        if not hits:
+            return NO_CANDIDATES
+        ids, types, popularity, created_day = zip(*self.entries(hits), strict=True)
+        return Candidates(
+            document_ids=ids,
+            scores=np.array([score for score, _ in hits], np.float32),
+            types=types,
+            features={POPULARITY: np.array(popularity, np.float32), CREATED_DAY: np.array(created_day, np.float32)},
+            total_matched=total_matched,
+        )
+
+    def _read(self, addresses: list[tantivy.DocAddress]) -> Iterator[Entry]:
+        if addresses:
+            columns = [self.searcher.fast_field_values(name, addresses) for name in (POPULARITY, CREATED_DAY)]
+            for address, popularity, created_day in zip(addresses, *columns, strict=True):
+                stored = self.searcher.doc(address)
+                yield Entry(stored[ID][0], stored[TYPE][0], cast(float, popularity), cast(float, created_day))
 
 
 class FullText:
@@ -48,7 +100,7 @@ class FullText:
         self._writer_threads = writer_threads
         self._writer: tantivy.IndexWriter | None = None
         self._writing = threading.Lock()
-        self._searcher = self._index.searcher()
+        self._newest = Commit(self._index.searcher())
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -56,9 +108,14 @@ class FullText:
         return folder.is_dir() and bool(tantivy.Index.exists(str(folder)))
 
     @property
-    def searcher(self) -> tantivy.Searcher:
+    def newest(self) -> Commit:
         """What was committed last."""
-        return self._searcher
+        return self._newest
+
+    @property
+    def searcher(self) -> tantivy.Searcher:
+        """The same, for those who want nothing of what is stored."""
+        return self._newest.searcher
 
     def put(self, document: Document) -> None:
         """Inserts or replaces a document; found after the next commit."""
@@ -77,7 +134,7 @@ class FullText:
         with self._writing:
             self._open_writer().commit()
             self._index.reload()
-            self._searcher = self._index.searcher()
+            self._newest = Commit(self._index.searcher())
 
     def close(self) -> None:
         """Waits for merges and lets the folder go; what was not committed is lost."""
@@ -107,24 +164,6 @@ def find(
         query, depth, count=count, order_by_field=order_by_field, weight_by_field=weight_by_field
     )
     return result.hits, result.count or 0
-
-
-def candidates_of(searcher: tantivy.Searcher, hits: Hits, total_matched: int) -> Candidates:
-    """Hits, best first, as candidates with their columns."""
-    if not hits:
-        return NO_CANDIDATES
-    addresses = [address for _, address in hits]
-    entries = [searcher.doc(address) for address in addresses]
-    return Candidates(
-        document_ids=[entry[ID][0] for entry in entries],
-        scores=np.array([score for score, _ in hits], np.float32),
-        types=[entry[TYPE][0] for entry in entries],
-        features={
-            name: np.array(searcher.fast_field_values(name, addresses), np.float32)
-            for name in (POPULARITY, CREATED_DAY)
-        },
-        total_matched=total_matched,
-    )
 
 
 def _schema(layout: Layout) -> tantivy.Schema:

@@ -21,7 +21,6 @@ from honeyguide_lexical.fulltext import (
     PREFIXES,
     FullText,
     Hits,
-    candidates_of,
     find,
 )
 from honeyguide_lexical.spelling import edits_allowed
@@ -49,9 +48,9 @@ def search_fuzzy(index: FullText, text: str, filter: Filter, depth: int) -> Cand
     needed = math.ceil(len(words) / 2)
     matching = tantivy.Query.boolean_query([(tantivy.Occur.Should, clause) for clause in clauses], needed)
     query = tantivy.Query.boolean_query([(tantivy.Occur.Must, matching), *filter_clauses(index.schema, filter)])
-    searcher = index.searcher
-    hits, total = find(searcher, query, max(depth, min(3 * depth, RERANKED_MAX)), weight_by_field=FAME)
-    return candidates_of(searcher, _reranked(searcher, hits, " ".join(words))[:depth], total)
+    newest = index.newest
+    hits, total = find(newest.searcher, query, max(depth, min(3 * depth, RERANKED_MAX)), weight_by_field=FAME)
+    return newest.candidates(_reranked(newest.searcher, hits, " ".join(words))[:depth], total)
 
 
 def _reranked(searcher: tantivy.Searcher, hits: Hits, text: str) -> Hits:

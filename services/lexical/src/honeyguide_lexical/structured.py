@@ -14,7 +14,7 @@ from honeyguide.documents import Filter
 from honeyguide.query import Interpretation
 from honeyguide_lexical.bm25 import text_query
 from honeyguide_lexical.facts import Clause, any_term, filter_clauses, silent
-from honeyguide_lexical.fulltext import FAME, ID, FullText, Hits, candidates_of, find
+from honeyguide_lexical.fulltext import FAME, ID, FullText, Hits, find
 
 INTERPRETATIONS_MAX = 8
 NAMED_MAX = 200
@@ -40,7 +40,7 @@ def search_structured(
     the words left over, or, where constraints are all there is, by popularity. Its score is the sum over
     interpretations of likelihood times that.
     """
-    searcher = index.searcher
+    newest = index.newest
     scores: defaultdict[str, float] = defaultdict(float)
     addresses: dict[str, tantivy.DocAddress] = {}
     queries: list[tantivy.Query] = []
@@ -49,18 +49,18 @@ def search_structured(
         reading = _read(index, interpretation, filter)
         if reading is None or interpretation.likelihood <= 0:
             continue
-        hits, total = _search(searcher, reading, depth)
+        hits, total = _search(newest.searcher, reading, depth)
         queries.append(reading.query)
-        ids = [searcher.doc(address)[ID][0] for _, address in hits]
+        ids = [entry.id for entry in newest.entries(hits)]
         for id, share, (_, address) in zip(ids, _shares(reading, ids, hits), hits, strict=True):
             scores[id] += interpretation.likelihood * share
             addresses[id] = address
     if not scores:
         return NO_CANDIDATES
     if len(queries) > 1:
-        _, total = find(searcher, tantivy.Query.boolean_query([(Should, query) for query in queries]), 1)
+        _, total = find(newest.searcher, tantivy.Query.boolean_query([(Should, query) for query in queries]), 1)
     best = sorted(scores, key=lambda key: (-scores[key], key))[:depth]
-    return candidates_of(searcher, [(scores[id], addresses[id]) for id in best], total)
+    return newest.candidates([(scores[id], addresses[id]) for id in best], total)
 
 
 def _read(index: FullText, interpretation: Interpretation, filter: Filter) -> _Reading | None:

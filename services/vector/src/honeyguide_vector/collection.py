@@ -261,10 +261,11 @@ class Collection:
             rows, scores = rows[top], scores[top]
         best = np.lexsort((rows, -scores))
         rows, scores = rows[best], scores[best]
+        places = rows.tolist()
         return Candidates(
-            document_ids=[self._ids[row] for row in rows],
+            document_ids=[self._ids[row] for row in places],
             scores=np.asarray(scores, np.float32),
-            types=[self._types[row] for row in rows],
+            types=[self._types[row] for row in places],
             features={POPULARITY: self._popularity[rows], CREATED_DAY: self._created_day[rows]},
         )
 
