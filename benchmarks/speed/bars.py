@@ -35,6 +35,7 @@ BARS: dict[tuple[int, str, str], Bar] = {
     (3, "over gRPC, 16 clients", "throughput"): Bar(least=0.5),
     (4, "independent services", "search"): Bar(most=2.2),
     (4, "independent services, p99", "64 clients"): Bar(most=4.0),
+    (4, "with a slow strategy", "search"): Bar(most=1.1),
     (5, "service", "encode a new query"): Bar(most=1.1),
     (5, "batched", "16 clients, new queries"): Bar(least=1.5),
     (6, "acknowledged feedback", "events"): Bar(least=0.7),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -15,6 +16,7 @@ from typing import TypeVar
 from benchmarks.quality.needs import Need, Scene, scene
 from benchmarks.quality.recording import searchable
 from honeyguide.api.search.v1 import feedback_pb2
+from honeyguide_standalone.api import Api
 from honeyguide_standalone.engine import Engine
 
 T = TypeVar("T")
@@ -42,7 +44,7 @@ class Bench:
     @property
     def searches(self) -> int:
         """Searches a turn."""
-        return 60 if self.quick else 200
+        return 30 if self.quick else 200
 
     def scenes(self) -> Iterator[Scene]:
         """The catalogues measured; says which are missing."""
@@ -111,7 +113,7 @@ async def _prepare(of: Scene, folder: Path, searches: int) -> None:
                 await engine.api.feedback(events)
                 events.clear()
         await engine.api.feedback(events)
-        await _learned(engine)
+        await settled(engine.api)
 
 
 async def index(engine: Engine, of: Scene) -> None:
@@ -123,12 +125,25 @@ async def index(engine: Engine, of: Scene) -> None:
     await searchable(engine)
 
 
-async def _learned(engine: Engine) -> None:
-    """Waits until no newer snapshot comes."""
+async def settled(api: Api) -> None:
+    """Waits until the learner makes no newer snapshot."""
     version = -1
-    while (newest := (await engine.api.policy()).snapshot_version) != version:
+    while (newest := (await api.policy()).snapshot_version) != version:
         version = newest
         await asyncio.sleep(SETTLED_S)
+
+
+@contextmanager
+def environment(name: str, value: str) -> Iterator[None]:
+    """A variable of the environment, for what is opened or begun inside the block."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

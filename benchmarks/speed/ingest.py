@@ -6,7 +6,6 @@ everything acknowledged can be found.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -20,7 +19,7 @@ import tantivy
 from benchmarks.quality.needs import Scene
 from benchmarks.quality.recording import searchable
 from benchmarks.speed.bare import WRITER_BYTES, build_graph
-from benchmarks.speed.bench import Bench, batched
+from benchmarks.speed.bench import Bench, batched, environment
 from benchmarks.speed.embeddings import cache_folder, encoders
 from benchmarks.speed.measure import Against, Row, alternate, rows_of
 from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2, indexing_pb2_grpc
@@ -182,12 +181,8 @@ async def _memory_service(within: Path) -> AsyncIterator[LocalConnection]:
 @contextmanager
 def _empty_cache(within: Path) -> Iterator[Path]:
     """A cache folder with the quantised model and no embedding, for services that read the environment as well."""
-    shared = os.environ["HONEYGUIDE_VECTOR_CACHE_DIR"]
     with tempfile.TemporaryDirectory(dir=within) as folder:
         encoders()  # makes the quantised model where it was not made yet
         shutil.copytree(cache_folder() / "models", Path(folder) / "models")
-        os.environ["HONEYGUIDE_VECTOR_CACHE_DIR"] = folder
-        try:
+        with environment("HONEYGUIDE_VECTOR_CACHE_DIR", folder):
             yield Path(folder)
-        finally:
-            os.environ["HONEYGUIDE_VECTOR_CACHE_DIR"] = shared

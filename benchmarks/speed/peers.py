@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import mean, median
 
@@ -21,7 +20,7 @@ import numpy as np
 
 from benchmarks.quality.needs import Scene
 from benchmarks.speed.bare import BareLoop
-from benchmarks.speed.bench import Bench
+from benchmarks.speed.bench import Bench, environment
 from benchmarks.speed.children import serving
 from benchmarks.speed.embeddings import Vectors, of_documents, of_queries
 from benchmarks.speed.measure import Against, Measurement, Row, alternate, each_ms, rows_of
@@ -36,7 +35,6 @@ from honeyguide_standalone.engine import Engine
 DEPTH = 100
 RECALLS = (0.95, 0.99)
 EFFORTS = (100, 125, 150, 200, 256, 300, 400, 600, 800, 1_200)
-EFFORT_SETTING = "HONEYGUIDE_VECTOR_EF_SEARCH"
 OURS = {"in process, full depth": TWO, "in process, learned allocation": "squarecb"}
 BARE = "bare loop"
 
@@ -96,7 +94,7 @@ async def _at_recall(
 
     here: dict[str, Measurement] = {BARE: floor, **{name: inside(name) for name in peers}}
     there = {name: _middle(peer.over_grpc, queries) for name, peer in peers.items()}
-    with with_two_strategies(), _effort(own_effort):
+    with with_two_strategies(), environment("HONEYGUIDE_VECTOR_EF_SEARCH", str(own_effort)):
         async with (
             bench.prepared(scene) as folder,
             bench.prepared(scene) as copy,
@@ -151,19 +149,6 @@ async def _tuned(
         if recall >= wanted:
             return effort, recall
     return EFFORTS[-1], recall
-
-
-@contextmanager
-def _effort(effort: int) -> Iterator[None]:
-    """Engines opened, and servers begun, inside look at so many candidates."""
-    before = os.environ.get(EFFORT_SETTING)
-    os.environ[EFFORT_SETTING] = str(effort)
-    try:
-        yield
-    finally:
-        del os.environ[EFFORT_SETTING]
-        if before is not None:
-            os.environ[EFFORT_SETTING] = before
 
 
 async def _page_bytes(bench: Bench, scene: Scene, query: str) -> int:

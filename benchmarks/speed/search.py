@@ -1,8 +1,8 @@
 """A search: the engine in process and over gRPC, against the bare loop and a bare echo.
 
-The queries are half taught to the engine, half new to it; all embeddings of queries are cached on both sides. The
-engine does all that it does for a real search: memory is asked, the page's documents and snippets are fetched, and the
-decision is logged.
+The queries are half taught to the engine, half new to it; all embeddings of queries are cached on both sides, but where
+it says that they are not. The engine does all that it does for a real search: memory is asked, the page's documents and
+snippets are fetched, and the decision is logged.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,7 +20,7 @@ import grpc
 
 from benchmarks.quality.needs import Scene
 from benchmarks.speed.bare import BareLoop
-from benchmarks.speed.bench import Bench
+from benchmarks.speed.bench import Bench, environment
 from benchmarks.speed.children import serving
 from benchmarks.speed.embeddings import of_documents, of_queries
 from benchmarks.speed.measure import Against, Measurement, Row, alternate, each_ms, rows_of, together
@@ -33,7 +34,10 @@ from honeyguide_standalone.api import Api
 from honeyguide_standalone.engine import Engine
 
 CLIENTS = 16
+CROWDS = (CLIENTS, 64)
+DEPTH = 100
 LEARNED = "squarecb"
+CACHED, UNCACHED = "query embedding cached", "query embedding not cached"
 BARE, FULL, LEARNT, REMOTE, ECHOED = (
     "bare loop",
     "in process, full depth",
@@ -51,6 +55,7 @@ async def measure(bench: Bench, keep: Callable[[list[Row]], None]) -> None:
         bare = BareLoop(bench.folder / f"{scene.name}.bare", scene.documents, ids, vectors, of_queries(queries))
         async with bench.prepared(scene) as folder, bench.prepared(scene) as copy:
             keep(await _in_process(bench, scene, folder, bare, queries))
+            keep(await _embedding(bench, scene, folder, copy, queries))
             keep(await _over_grpc(bench, scene, folder, copy, bare, queries))
 
 
@@ -66,7 +71,10 @@ async def _in_process(bench: Bench, scene: Scene, folder: Path, bare: BareLoop, 
                 FULL: _middle(_searching(engine.api, TWO), queries),
                 LEARNT: _middle(_searching(engine.api, LEARNED), queries),
                 "in process, all strategies at full depth": _middle(_searching(engine.api, "full_depth"), queries),
-                "in process, full depth, with provenance": _middle(_searching(engine.api, TWO, explain=True), queries),
+                f"{FULL}, with provenance": _middle(_searching(engine.api, TWO, explain=True), queries),
+                f"{LEARNT}, with provenance": _middle(_searching(engine.api, LEARNED, explain=True), queries),
+                "full text alone": _middle(_alone(bare.by_text), queries),
+                "nearest neighbours alone": _middle(_alone(bare.by_vector), queries),
             }
             values = await alternate(systems, bench.repetitions)
     against = {name: Against(BARE) for name in systems if name != BARE}
@@ -76,6 +84,31 @@ async def _in_process(bench: Bench, scene: Scene, folder: Path, bare: BareLoop, 
         for metric, which in (("strategies asked", 0), ("candidates returned", 1)):
             mean = sum(one[which] for one in asked[policy]) / len(asked[policy])
             rows.append(Row(f"search: {scene.name}", name, metric, mean, ""))
+    return rows
+
+
+async def _embedding(bench: Bench, scene: Scene, folder: Path, copy: Path, queries: Sequence[str]) -> list[Row]:
+    """Query embeddings cached and encoded anew, for one client and for many at once."""
+    scenario = f"search: {scene.name}, full depth in process"
+    many = [*queries] * (2 if bench.quick else 4)
+    with with_two_strategies():
+        async with Engine(folder, learner=False) as cached:
+            with environment("HONEYGUIDE_VECTOR_QUERY_CACHE_MAX", "0"):
+                async with Engine(copy, learner=False) as uncached:
+                    calls = {CACHED: _searching(cached.api, TWO), UNCACHED: _searching(uncached.api, TWO)}
+                    for call in calls.values():
+                        await each_ms(call, queries)
+                    values = await alternate(
+                        {name: _middle(call, queries) for name, call in calls.items()}, bench.repetitions
+                    )
+                    rows = rows_of(scenario, "search", "ms", values, {UNCACHED: Against(CACHED)})
+                    for clients in CROWDS:
+                        rates = await alternate(
+                            {name: partial(_rate, call, many, clients) for name, call in calls.items()},
+                            bench.repetitions,
+                        )
+                        metric = f"throughput, {clients} clients"
+                        rows += rows_of(scenario, metric, "searches/s", rates, {UNCACHED: Against(CACHED)})
     return rows
 
 
@@ -129,6 +162,13 @@ def _directly(bare: BareLoop) -> Callable[[str], Awaitable[object]]:
     return search
 
 
+def _alone(engine: Callable[[str, int], object]) -> Callable[[str], Awaitable[object]]:
+    async def search(query: str) -> object:
+        return engine(query, DEPTH)
+
+    return search
+
+
 def _searching(api: Api, policy: str, explain: bool = False) -> Callable[[str], Awaitable[Any]]:
     return lambda query: api.search(query, policy=policy, explain=explain, untracked=True)
 
@@ -146,8 +186,8 @@ def _middle(call: Callable[[str], Awaitable[object]], queries: Sequence[str]) ->
     return measurement
 
 
-async def _rate(call: Callable[[str], Awaitable[object]], queries: Sequence[str]) -> float:
-    return (await together(call, queries, CLIENTS))[0]
+async def _rate(call: Callable[[str], Awaitable[object]], queries: Sequence[str], clients: int = CLIENTS) -> float:
+    return (await together(call, queries, clients))[0]
 
 
 async def _threads(bare: BareLoop, queries: Sequence[str], threads: int) -> float:
