@@ -1,22 +1,23 @@
 """Sending a batch of commands: to one Redis server, or to the nodes of a Redis Cluster.
 
-For one server the pipeline is our own, over redis-py's connections: its pipelines spend some 30 us of Python on every
-command, and a retrieval has dozens.
+For one server the pipeline and the pool are our own, over redis-py's connections: its pipelines spend some 30 us of
+Python on every command, and a retrieval has dozens; its pool and its timeouts some 100 us on every round trip.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import hiredis
 import redis.asyncio as redis
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
+from redis.asyncio.connection import DefaultParser
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from honeyguide_memory.settings import MemorySettings
@@ -45,27 +46,48 @@ class Transport(Protocol):
         ...
 
 
+class _Replies(DefaultParser):  # type: ignore[misc,valid-type]
+    """Reads the replies of a whole batch, as many at once as have come: a coroutine each costs more than its reply."""
+
+    async def read_replies(self, count: int) -> list[Any]:
+        """The next `count` replies, errors of commands among them as exceptions.
+
+        Raises:
+            redis.exceptions.ConnectionError: the connection broke, or the server turned it away.
+        """
+        replies: list[Any] = []
+        while len(replies) < count:
+            reply = self._reader.gets()
+            if reply is NOT_ENOUGH_DATA:
+                await self.read_from_socket()
+            elif isinstance(reply, RedisConnectionError):
+                raise reply
+            else:
+                replies.append(reply)
+        return replies
+
+
 class ServerTransport:
-    """One server, through a pool that makes callers wait when all connections are in use."""
+    """One server, through a bounded number of connections, for which callers wait in turns."""
 
     def __init__(self, settings: MemorySettings) -> None:
-        self._pool = redis.BlockingConnectionPool.from_url(
-            settings.redis_url,
-            max_connections=settings.connections_max,
-            timeout=settings.call_timeout_s,
-            protocol=2,
-            socket_timeout=settings.call_timeout_s,
-            socket_connect_timeout=settings.call_timeout_s,
+        # No timeouts of its own: they cost a task each, and `send` has one over all.
+        self._pool = redis.ConnectionPool.from_url(
+            settings.redis_url, protocol=2, parser_class=_Replies, socket_timeout=None, socket_connect_timeout=None
         )
-        self._client = redis.Redis(connection_pool=self._pool)
         self._timeout_s = settings.call_timeout_s
+        self._turns = asyncio.Semaphore(settings.connections_max)
+        self._idle: list[Any] = []
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """See `Transport`."""
         packed = b"".join(map(hiredis.pack_command, commands))
         for attempt in range(1, TRIES + 1):
             try:
-                return await self._exchange(packed, len(commands))
+                async with asyncio.timeout(self._timeout_s), self._turns:
+                    return await self._exchange(packed, len(commands))
+            except TimeoutError:
+                raise RedisTimeoutError(f"no answer within {self._timeout_s:g} s") from None
             except (RedisConnectionError, OSError):
                 if attempt == TRIES:
                     raise
@@ -73,38 +95,40 @@ class ServerTransport:
         raise RedisConnectionError("no connection")
 
     async def _exchange(self, packed: bytes, count: int) -> list[Any]:
-        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-        whole = False
+        connection = self._idle.pop() if self._idle else self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await connection.send_packed_command(packed, check_health=False)
-                replies: list[Any] = []
-                for _ in range(count):
-                    try:
-                        replies.append(await connection.read_response(timeout=math.inf))
-                    except ResponseError as error:
-                        replies.append(error)
-            whole = True
-            return replies
-        except TimeoutError:
-            raise RedisTimeoutError(f"no answer within {self._timeout_s:g} s") from None
-        finally:
-            if not whole:  # replies still to come would be taken for those of the next caller
+            if connection.is_connected and await connection.can_read():  # closed by the server
                 await connection.disconnect(nowait=True)
-            await self._pool.release(connection)
+            if not connection.is_connected:
+                await connection.connect()
+            await connection.send_packed_command(packed, check_health=False)
+            replies: list[Any] = await connection._parser.read_replies(count)
+        except BaseException:  # replies still to come would be taken for those of the next caller
+            await connection.disconnect(nowait=True)
+            raise
+        self._idle.append(connection)
+        return replies
 
     async def load_script(self, source: str) -> None:
         """See `Transport`."""
-        await self._client.script_load(source)
+        await self._ask("SCRIPT", "LOAD", source)
 
     async def size_bytes(self) -> int:
         """See `Transport`."""
-        return int((await self._client.info("memory"))["used_memory"])
+        memory: bytes = await self._ask("INFO", "memory")
+        return int(memory.partition(b"used_memory:")[2].split()[0])
+
+    async def _ask(self, *command: Any) -> Any:
+        (reply,) = await self.send([command])
+        if isinstance(reply, RedisError):
+            raise reply
+        return reply
 
     async def close(self) -> None:
         """See `Transport`."""
-        await self._client.aclose()
-        await self._pool.aclose()
+        for connection in self._idle:
+            await connection.disconnect()
+        self._idle.clear()
 
 
 class ClusterTransport:
