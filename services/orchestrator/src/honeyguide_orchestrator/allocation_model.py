@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 Floats = npt.NDArray[np.float32]
 Depths = npt.NDArray[np.int64]
@@ -58,7 +59,7 @@ class AllocationModel:
         left = allowed.copy()
         survival = 1.0
         while left.any():
-            found = _found(logits)
+            found, missed = _found(logits)
             net = survival * (found * self.values).cumsum(axis=1) - costs.by_rung
             net[~left] = -np.inf
             best = int(np.argmax(net))
@@ -68,7 +69,7 @@ class AllocationModel:
             rungs[strategy] = rung + 1
             order.append(strategy)
             left[strategy] = False
-            survival *= 1.0 - float(found[strategy, : rung + 1].sum())
+            survival *= float(missed[strategy, rung])
             logits = logits + self.weights[:, :, features + strategy]
         order.extend(i for i in range(len(self.strategies)) if rungs[i] == 0)
         return rungs, tuple(order)
@@ -90,7 +91,7 @@ class AllocationModel:
         options[rows, np.array(asked, np.int64).repeat(choices)] = rows % choices
         net, survival = self._chain(base, options, asked, costs)
         all_missed = base + self.weights[:, :, [len(x) + s for s in asked]].sum(axis=2)
-        gained = (_found(all_missed) * self.values).cumsum(axis=1)
+        gained = (_found(all_missed)[0] * self.values).cumsum(axis=1)
         alternatives = np.empty((strategies, choices), np.float32)
         alternatives[:, 0] = net[-1]
         alternatives[:, 1:] = net[-1] + survival[-1] * gained - costs.by_rung
@@ -109,12 +110,12 @@ class AllocationModel:
             rungs = allocations[:, s]
             if not rungs.any():
                 continue
-            found = _found(base[s] + missed @ self.weights[s, :, features:].T)
+            found, misses = _found(base[s] + missed @ self.weights[s, :, features:].T)
             asked = rungs > 0
             last = np.maximum(rungs, 1) - 1
             gained = (found * self.values[s]).cumsum(axis=1)[rows, last]
             net += np.where(asked, survival * gained - costs.by_rung[last], 0.0)
-            survival *= np.where(asked, 1.0 - found.cumsum(axis=1)[rows, last], 1.0)
+            survival *= np.where(asked, misses[rows, last], 1.0)
             missed[:, s] = asked
         return net, survival
 
@@ -131,8 +132,10 @@ class Costs:
         return cls(np.array([call + candidate * depth for depth in depths], np.float32))
 
 
-def _found(logits: Floats) -> Floats:
-    """Probability that the wanted document stands in each bin: h(b) times the product of 1 - h over earlier bins."""
-    found: Floats = 1.0 / (1.0 + np.exp(-logits.clip(-30, 30)))
-    found[..., 1:] *= (1.0 - found).cumprod(axis=-1)[..., :-1]
-    return found
+def _found(logits: Floats) -> tuple[Floats, Floats]:
+    """Probability that the wanted document stands in each bin: h(b) times the product of 1 - h over earlier bins; and
+    that it stands in none up to this bin, which is that product with this bin's factor."""
+    found: Floats = expit(logits)
+    missed: Floats = (1.0 - found).cumprod(axis=-1)
+    found[..., 1:] *= missed[..., :-1]
+    return found, missed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,9 @@ PER_STRATEGY = ("found", "reciprocal_rank", "top", "score")
 CONTENT = ("lexical.", "vector.dense", "vector.sparse")
 """Prefixes of the strategies whose lists say how well a document matches a query's words."""
 
+NAMES_KEPT = 4_096
+"""Sets of strategies whose features' names are kept."""
+
 OF_OTHERS = ("memory.near", "memory.user", "memory.popular", "memory.fresh", "vector.similar", "related.")
 """Prefixes of the strategies whose ranks say nothing of how well a document fits this very query."""
 
@@ -57,6 +61,11 @@ OF_QUERY_MEMORY = ("q2e", "recency", "memory.query:", "memory.near:")
 
 def feature_names(strategies: Sequence[str]) -> tuple[str, ...]:
     """Names of the features for these strategies, in the order of `candidate_features`."""
+    return _feature_names(tuple(strategies))
+
+
+@lru_cache(maxsize=NAMES_KEPT)
+def _feature_names(strategies: tuple[str, ...]) -> tuple[str, ...]:
     return (*GENERAL, *(f"{strategy}:{feature}" for strategy in strategies for feature in PER_STRATEGY))
 
 
@@ -84,17 +93,20 @@ def candidate_features(
     long.
     """
     count, strategies = merged.ranks.shape
-    found = merged.ranks > 0
-    ranks = np.maximum(merged.ranks, 1).astype(np.float32)
-    per = np.zeros((count, strategies, len(PER_STRATEGY)), np.float32)
-    per[:, :, 0] = found
-    per[:, :, 1] = np.where(found, (RECIPROCAL_RANK_K + 1) / (RECIPROCAL_RANK_K + ranks), 0)
-    per[:, :, 2] = np.where(found, 1 / ranks, 0)
-    per[:, :, 3] = _normalized(merged.scores, found)
-    general = np.zeros((count, len(GENERAL)), np.float32)
+    features = np.zeros((count, len(GENERAL) + strategies * len(PER_STRATEGY)), np.float32)
+    general, per = (
+        features[:, : len(GENERAL)],
+        features[:, len(GENERAL) :].reshape(count, strategies, len(PER_STRATEGY)),
+    )
     if count:
+        found = merged.ranks > 0
+        ranks = np.maximum(merged.ranks, 1).astype(np.float32)
+        reciprocal = np.where(found, (RECIPROCAL_RANK_K + 1) / (RECIPROCAL_RANK_K + ranks), np.float32(0))
+        top = np.where(found, 1 / ranks, np.float32(0))
+        score = _normalized(merged.scores, found)
+        per[:, :, 0], per[:, :, 1], per[:, :, 2], per[:, :, 3] = found, reciprocal, top, score
         general[:, 0] = found.mean(axis=1)
-        general[:, 1] = best_rank(per[:, :, 2], merged.strategies)
+        general[:, 1] = best_rank(top, merged.strategies)
         codes = {type: code for code, type in enumerate(dict.fromkeys(merged.types))}
         coded = np.fromiter(map(codes.__getitem__, merged.types), np.intp, count)
         popularity = np.log1p(merged.shared[POPULARITY])
@@ -118,7 +130,9 @@ def candidate_features(
             general[:, 11] = [document_id in acted_on for document_id in merged.document_ids]
         acted = actions.of(merged.document_ids, time_s)
         content = [s for s, name in enumerate(merged.strategies) if name.startswith(CONTENT)]
-        standing = per[:, :, 1:].sum(axis=2)[:, content].mean(axis=1) / 3 if content else np.zeros(count, np.float32)
+        standing = np.zeros(count, np.float32)
+        if content:
+            standing = (reciprocal[:, content] + top[:, content] + score[:, content]).mean(axis=1) / 3
         prior = expected(known[:, 0], remembered.expectation, standing, acted[:, 1] + popularity)
         short, long = remembered.totals.tolist()
         general[:, 12] = on_log_scale(prior)
@@ -127,7 +141,7 @@ def candidate_features(
         general[:, 15:17] = np.log1p(acted) / 3
         general[:, 17] = remembered.latest(merged.document_ids)
         general[:, 18] = silent(known, remembered)
-    return np.concatenate([general, per.reshape(count, strategies * len(PER_STRATEGY))], axis=1)
+    return features
 
 
 def best_rank(tops: Floats, strategies: Sequence[str]) -> Floats:

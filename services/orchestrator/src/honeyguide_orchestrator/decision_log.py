@@ -244,7 +244,7 @@ class DecisionLog:
 
 def encode(record: DecisionRecord) -> bytes:
     """A record as bytes, arrays as they lie in memory."""
-    codes: dict[str, int] = {}
+    codes = {type: code for code, type in enumerate(dict.fromkeys(record.types))}
     plain = {
         "id": record.id,
         "query": record.query,
@@ -271,7 +271,7 @@ def encode(record: DecisionRecord) -> bytes:
         "ranker": record.ranker,
         "answered": record.answered,
         "document_ids": record.document_ids,
-        "type_indexes": [codes.setdefault(type, len(codes)) for type in record.types],
+        "type_indexes": list(map(codes.__getitem__, record.types)),
         "types": list(codes),
         "scores": record.scores.astype("<f4").tobytes(),
         "ranks": record.ranks.astype("<i2").tobytes(),

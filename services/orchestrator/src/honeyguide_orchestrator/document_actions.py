@@ -19,6 +19,8 @@ Doubles = npt.NDArray[np.float64]
 
 HALF_LIVES_S = (DAY_S, 42 * DAY_S)
 
+_HALF_LIVES_S = np.array(HALF_LIVES_S)
+
 DOCUMENTS_MAX = 2_000
 """Documents kept; when there are a quarter more, those with the least of a day's and of lasting actions leave."""
 
@@ -43,14 +45,11 @@ class DocumentActions:
     def of(self, document_ids: Sequence[str], time_s: float) -> Doubles:
         """[N, 2]: actions as of a time, at a day's half-life and in the long run; 0 where nothing is known."""
         found = np.zeros((len(document_ids), 2))
-        if not self.masses:
-            return found
-        rows = [(i, self.masses[id]) for i, id in enumerate(document_ids) if id in self.masses]
-        if not rows:
-            return found
-        stored = np.array([mass for _, mass in rows])
-        age_s = np.maximum(0.0, time_s - stored[:, 2])[:, None]
-        found[[i for i, _ in rows]] = stored[:, :2] * np.exp2(-age_s / np.array(HALF_LIVES_S))
+        rows = [i for i, id in enumerate(document_ids) if id in self.masses]
+        if rows:
+            stored = np.array([self.masses[document_ids[i]] for i in rows])
+            age_s = np.maximum(0.0, time_s - stored[:, 2])[:, None]
+            found[rows] = stored[:, :2] * np.exp2(-age_s / _HALF_LIVES_S)
         return found
 
     def _trim(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide.errors import InvalidArgument
-from honeyguide_orchestrator.candidate_features import feature_names, is_known
+from honeyguide_orchestrator.candidate_features import NAMES_KEPT, feature_names, is_known
 from honeyguide_orchestrator.ranker_evidence import GateEvidence
 from honeyguide_orchestrator.ranker_prior import prior_weight, weight_of
 from honeyguide_orchestrator.trees import Trees, why_unavailable
@@ -32,6 +32,17 @@ class RankerModel:
     weights: Mapping[str, float]
     trees: Trees | None = None
     evidence: GateEvidence = field(default_factory=GateEvidence)
+    _linear: dict[tuple[str, ...], Floats] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def linear_weights(self, names: tuple[str, ...]) -> Floats:
+        """The linear ranker's weights of these features, the prior's where nothing was learned; kept, as the same
+        strategies answer again and again."""
+        weights = self._linear.get(names)
+        if weights is None:
+            weights = np.array([weight_of(name, self.weights) for name in names], np.float32)
+            if len(self._linear) < NAMES_KEPT:
+                self._linear[names] = weights
+        return weights
 
     @property
     def usable_trees(self) -> Trees | None:
@@ -130,7 +141,7 @@ class Linear(Weighted):
 
     def weights(self, strategies: Sequence[str], model: RankerModel) -> Floats:
         """See `Ranker`."""
-        return np.array([weight_of(name, model.weights) for name in feature_names(strategies)], np.float32)
+        return model.linear_weights(feature_names(strategies))
 
 
 class Prior(Weighted):
