@@ -5,11 +5,13 @@ import pytest
 from honeyguide_memory import query_memory
 from honeyguide_memory.layout import Layout
 from honeyguide_memory.mass import HalfLives
+from honeyguide_memory.nodes import Nodes
 from honeyguide_memory.query_memory import NearLimits, QueryMemories
 
 
 def memories() -> QueryMemories:
-    return QueryMemories(Layout("hg", 1), HalfLives(1.0, 2.0, 0.5), NearLimits(8, 0.3))
+    layout = Layout("hg", 1)
+    return QueryMemories(layout, Nodes(layout, False), HalfLives(1.0, 2.0, 0.5), NearLimits(8, 0.3))
 
 
 def test_what_was_asked_serves_the_same_query_as_of_the_same_time_once() -> None:

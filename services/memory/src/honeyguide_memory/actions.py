@@ -74,10 +74,10 @@ class ActionRecorder:
     after a failure half-way, when it completes what was missing.
     """
 
-    def __init__(self, store: Store, layout: Layout, settings: MemorySettings) -> None:
+    def __init__(self, store: Store, layout: Layout, nodes: Nodes, settings: MemorySettings) -> None:
         self._store = store
         self._layout = layout
-        self._nodes = Nodes(layout, settings.cluster)
+        self._nodes = nodes
         budget = Budget(settings)
         ids = (budget.event_sets, budget.event_ids_a_set)
         long_s = settings.half_life_long_days * DAY_S

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from honeyguide_memory.mass import HalfLives, Masses, masses_of_each
 from honeyguide_memory.store import Store
 from honeyguide_memory.transport import Command
 
@@ -43,10 +44,12 @@ class Pending(Generic[T]):
 class Batch:
     """Collects commands, then sends them in one round trip."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, now_s: float, lives: HalfLives) -> None:
         self._store = store
+        self._now_s, self._lives = now_s, lives
         self._commands: list[Command] = []
         self._pending: list[Pending[Any]] = []
+        self._owners: list[int] = []
 
     def ask(self, command: Command, read: Callable[[Any], T]) -> Pending[T]:
         """Adds a command; `read` makes its reply into the answer."""
@@ -55,8 +58,22 @@ class Batch:
         self._pending.append(pending)
         return pending
 
+    def ask_owner(self, key: bytes) -> Pending[Masses]:
+        """Asks for an owner's pairs; those of all owners of a batch are read at once."""
+        self._owners.append(len(self._commands))
+        return self.ask(("HGETALL", key), as_is)
+
     async def run(self) -> None:
         """Sends all commands. Raises what `Store.run` raises."""
-        for pending, reply in zip(self._pending, await self._store.run(self._commands), strict=True):
+        replies = await self._store.run(self._commands)
+        stored = [replies[at] for at in self._owners]
+        for at, pairs in zip(self._owners, masses_of_each(stored, self._now_s, self._lives), strict=True):
+            replies[at] = pairs
+        for pending, reply in zip(self._pending, replies, strict=True):
             pending.settle(reply)
-        self._commands, self._pending = [], []
+        self._commands, self._pending, self._owners = [], [], []
+
+
+def as_is(reply: Any) -> Any:
+    """For replies that are the answer."""
+    return reply

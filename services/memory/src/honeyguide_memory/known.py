@@ -28,9 +28,9 @@ class Known:
 
 def known(observed: Masses, prior: Mapping[bytes, float], now_s: float, lives: HalfLives) -> Known:
     """Puts together what was observed and what is expected; the least expected are left out beyond 300."""
-    expected = sorted(prior.items(), key=lambda entry: (-entry[1], entry[0]))
+    expected = sorted((-probability, document) for document, probability in prior.items())
     rows = {document: row for row, document in enumerate(observed.targets)}
-    for document, _ in expected[: max(0, DOCUMENTS_MAX - len(rows))]:
+    for _, document in expected[: max(0, DOCUMENTS_MAX - len(rows))]:
         rows.setdefault(document, len(rows))
     features = np.zeros((len(rows), len(FEATURES)), np.float32)
     acted = len(observed)

@@ -56,7 +56,7 @@ def masses(stored: Sequence[bytes], now_s: float, lives: HalfLives) -> Masses:
 
 def masses_of_each(stored: Sequence[Sequence[bytes]], now_s: float, lives: HalfLives) -> list[Masses]:
     """Reads the hashes of several owners at once, which costs little more than one."""
-    rows = np.frombuffer(b"".join([packed for each in stored for packed in each[1::2]]), PACKED)
+    rows = np.frombuffer(b"".join([b"".join(each[1::2]) for each in stored]), PACKED)
     if not len(rows):
         return [NOTHING] * len(stored)
     last_s = rows["last_s"].astype(np.float64)

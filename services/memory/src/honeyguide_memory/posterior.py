@@ -10,8 +10,10 @@ sinks and others do not rise by it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 
 import numpy as np
+import numpy.typing as npt
 
 from honeyguide_memory.mass import Masses
 
@@ -42,8 +44,9 @@ def mix(sources: Iterable[tuple[float, Mapping[bytes, float]]]) -> dict[bytes, f
     weights = sum(weight for weight, _, _ in usable)
     prior: dict[bytes, float] = {}
     for weight, scores, total in usable:
+        share = weight / weights / total
         for document, score in scores.items():
-            prior[document] = prior.get(document, 0.0) + weight / weights * score / total
+            prior[document] = prior.get(document, 0.0) + share * score
     return prior
 
 
@@ -59,14 +62,15 @@ def from_near(near: Sequence[tuple[float, Masses]], strength: float) -> dict[byt
 
     Theirs is taken without a prior's share, so that a query with little behind it has little to say.
     """
-    scores: dict[bytes, float] = {}
+    if not near:
+        return {}
+    shares = []
     for similarity, observed in near:
         wanted = np.maximum(observed.net, 0.0)
-        shares = similarity * wanted / (strength + wanted.sum())
-        for document, share in zip(observed.targets, shares.tolist(), strict=True):
-            if share > 0:
-                scores[document] = scores.get(document, 0.0) + share
-    return scores
+        shares.append(similarity * wanted / (strength + wanted.sum()))
+    documents, rows = _rows([observed for _, observed in near])
+    scores = np.bincount(rows, np.concatenate(shares), len(documents))
+    return {document: score for document, score in zip(documents, scores.tolist(), strict=True) if score > 0}
 
 
 def from_words(words: Iterable[Masses]) -> dict[bytes, float]:
@@ -78,20 +82,26 @@ def from_words(words: Iterable[Masses]) -> dict[bytes, float]:
     """
     known = [(observed, np.maximum(observed.net, 0.0)) for observed in words]
     known = [(observed, wanted) for observed, wanted in known if wanted.sum() > 0]
-    rows: dict[bytes, int] = {}
-    for observed, _ in known:
-        for document in observed.targets:
-            rows.setdefault(document, len(rows))
-    counts = np.zeros((len(known), len(rows)))
-    for word, (observed, wanted) in enumerate(known):
-        counts[word, [rows[document] for document in observed.targets]] = wanted
+    if not known:
+        return {}
+    documents, rows = _rows([observed for observed, _ in known])
+    counts = np.zeros((len(known), len(documents)))
+    counts[np.repeat(np.arange(len(known)), [len(wanted) for _, wanted in known]), rows] = np.concatenate(
+        [wanted for _, wanted in known]
+    )
     totals = counts.sum(axis=1, keepdims=True)
-    base = (counts / totals).mean(axis=0) if known else np.zeros(0)
+    base = (counts / totals).mean(axis=0)
     likely = np.flatnonzero(base > 0)
     base = base[likely]
     smoothed = (counts[:, likely] + WORD_STRENGTH * base) / (totals + WORD_STRENGTH)
     logs = np.log(base) + np.log(smoothed / base).sum(axis=0)
     shares = np.exp(logs - logs.max(initial=-np.inf))
     shares /= max(float(shares.sum()), 1e-12)
-    documents = list(rows)
     return {documents[row]: share for row, share in zip(likely.tolist(), shares.tolist(), strict=True)}
+
+
+def _rows(each: Sequence[Masses]) -> tuple[list[bytes], npt.NDArray[np.int64]]:
+    """The documents of several owners, each once, and for every pair of every owner in turn its document's row."""
+    targets = [target for observed in each for target in observed.targets]
+    rows = dict(zip(dict.fromkeys(targets), count(), strict=False))
+    return list(rows), np.fromiter(map(rows.__getitem__, targets), np.int64, len(targets))

@@ -8,15 +8,15 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from honeyguide.text import words
-from honeyguide_memory.batch import Batch, Pending
+from honeyguide_memory.batch import Batch, Pending, as_is
 from honeyguide_memory.grams import gram_slots, nearest
 from honeyguide_memory.layout import Layout, Owner, owner_id, prediction_id
-from honeyguide_memory.mass import HalfLives, Masses, masses, masses_of_each
+from honeyguide_memory.mass import HalfLives, Masses
+from honeyguide_memory.nodes import Nodes
 from honeyguide_memory.posterior import from_words
 from honeyguide_memory.settings import MemorySettings
 
@@ -49,29 +49,29 @@ class NearLimits:
 class QueryMemory:
     """What is known of one normalised query as of a time."""
 
-    def __init__(self, query: str, now_s: float, layout: Layout, lives: HalfLives, limits: NearLimits) -> None:
+    def __init__(self, query: str, now_s: float, layout: Layout, nodes: Nodes, limits: NearLimits) -> None:
         self._words = words(query)
-        self._now_s, self._layout, self._lives, self._limits = now_s, layout, lives, limits
+        self._layout, self._nodes, self._limits = layout, nodes, limits
         self.key = " ".join(self._words), now_s
         self._owner = owner_id(Owner.QUERY, self.key[0])
         self._slots = gram_slots(self._words)
         self.asked = self.near_asked = False
-        self._near: list[tuple[float, Pending[list[bytes]]]] = []
+        self._near: list[tuple[float, Pending[Masses]]] = []
         self._nearest: list[tuple[bytes, float]] | None = None
 
     def ask(self, batch: Batch) -> None:
         """Asks for observed and predicted pairs, for the names of near queries, and for what is known of the words."""
         self.asked = True
         layout = self._layout
-        self._observed = batch.ask(("HGETALL", layout.owner_key(self._owner)), self._masses)
-        by_partition: dict[int, list[bytes]] = {}
+        self._observed = batch.ask_owner(layout.owner_key(self._owner))
+        by_node: dict[int, list[bytes]] = {}
         for slot in self._slots:
-            by_partition.setdefault(layout.gram_partition(slot), []).append(layout.gram_key(slot))
-        self._postings = [batch.ask(("MGET", *keys), _as_is) for keys in by_partition.values()]
+            by_node.setdefault(self._nodes.place(layout.gram_partition(slot))[0], []).append(layout.gram_key(slot))
+        self._postings = [batch.ask(("MGET", *keys), as_is) for keys in by_node.values()]
         key = prediction_id(self._words)
         self._predicted = batch.ask(("HGET", layout.bucket_key(key), key), _predicted)
         self._by_word = [
-            batch.ask(("HGETALL", layout.owner_key(owner_id(Owner.WORD, word))), _as_is)
+            batch.ask_owner(layout.owner_key(owner_id(Owner.WORD, word)))
             for word in dict.fromkeys(self._words[:WORDS_ASKED_MAX])
         ]
 
@@ -83,7 +83,7 @@ class QueryMemory:
         """Asks for the pairs of the near queries, once `ask` is answered."""
         self.near_asked = True
         self._near = [
-            (similarity, batch.ask(("HGETALL", self._layout.owner_key(owner)), _as_is))
+            (similarity, batch.ask_owner(self._layout.owner_key(owner)))
             for owner, similarity in self.nearest()
             if similarity >= self._limits.similarity_min
         ]
@@ -114,14 +114,12 @@ class QueryMemory:
     @cached_property
     def words_say(self) -> Mapping[bytes, float]:
         """What the words speak for, whatever the query: see `posterior.from_words`."""
-        replies = [pending.value for pending in self._by_word]
-        return from_words(masses_of_each(replies, self._now_s, self._lives))
+        return from_words([pending.value for pending in self._by_word])
 
     @property
     def near(self) -> list[tuple[float, Masses]]:
         """Near queries: similarity and observed pairs."""
-        found = masses_of_each([pending.value for _, pending in self._near], self._now_s, self._lives)
-        return [(similarity, pairs) for (similarity, _), pairs in zip(self._near, found, strict=True)]
+        return [(similarity, pairs.value) for similarity, pairs in self._near]
 
     def sources(
         self, predicted: Mapping[bytes, float], near: Mapping[bytes, float], settings: MemorySettings
@@ -133,22 +131,19 @@ class QueryMemory:
             (settings.prior_words, self.words_say),
         ]
 
-    def _masses(self, reply: list[bytes]) -> Masses:
-        return masses(reply, self._now_s, self._lives)
-
 
 class QueryMemories:
     """Makes query memories, and keeps those of searches under way: what was asked for the context of a decision serves
     retrieval a moment later, and saves it two round trips. Each serves once, and within `KEPT_S`."""
 
-    def __init__(self, layout: Layout, lives: HalfLives, limits: NearLimits) -> None:
+    def __init__(self, layout: Layout, nodes: Nodes, lives: HalfLives, limits: NearLimits) -> None:
         self.lives = lives
-        self._layout, self._limits = layout, limits
+        self._layout, self._nodes, self._limits = layout, nodes, limits
         self._kept: OrderedDict[tuple[str, float], tuple[float, QueryMemory]] = OrderedDict()
 
     def new(self, query: str, now_s: float) -> QueryMemory:
         """One that asks anew."""
-        return QueryMemory(query, now_s, self._layout, self.lives, self._limits)
+        return QueryMemory(query, now_s, self._layout, self._nodes, self._limits)
 
     def keep(self, memory: QueryMemory) -> None:
         """Keeps one whose questions were answered."""
@@ -161,10 +156,6 @@ class QueryMemories:
         memory = self.new(query, now_s)
         kept_at_s, kept = self._kept.pop(memory.key, (-KEPT_S, memory))
         return kept if time.monotonic() - kept_at_s < KEPT_S else memory
-
-
-def _as_is(reply: Any) -> Any:
-    return reply
 
 
 def _predicted(reply: bytes | None) -> list[PredictedPair]:

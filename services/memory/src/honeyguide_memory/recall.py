@@ -12,7 +12,7 @@ from honeyguide.query import Taste
 from honeyguide_memory.batch import Batch, Pending
 from honeyguide_memory.known import Known, known
 from honeyguide_memory.layout import Layout, Owner, owner_id
-from honeyguide_memory.mass import Masses, masses
+from honeyguide_memory.mass import Masses
 from honeyguide_memory.posterior import from_near, mix, told
 from honeyguide_memory.query_memory import QueryMemories, QueryMemory
 from honeyguide_memory.settings import MemorySettings
@@ -46,13 +46,13 @@ class Recall:
 
     async def recall(self, normalized_query: str, context: Context) -> Recollection:
         """What is known as of the context's time."""
-        batch = Batch(self._store)
+        batch = Batch(self._store, context.time_s, self._lives)
         query = None
         if normalized_query:
             query = self._memories.new(normalized_query, context.time_s)
             query.ask(batch)
-        user = self._ask(batch, Owner.USER, context.user_id, context.time_s)
-        session = self._ask(batch, Owner.SESSION, context.session_id, context.time_s)
+        user = self._ask(batch, Owner.USER, context.user_id)
+        session = self._ask(batch, Owner.SESSION, context.session_id)
         await batch.run()
         if query and query.gains_from_near(self._settings.prior_strength):
             query.ask_near(batch)
@@ -85,11 +85,8 @@ class Recall:
         prior = {document: share * probability for document, probability in mix(sources).items()}
         return known(query.observed, prior, now_s, self._lives)
 
-    def _ask(self, batch: Batch, kind: Owner, name: str, now_s: float) -> Pending[Masses] | None:
-        if not name:
-            return None
-        key = self._layout.owner_key(owner_id(kind, name))
-        return batch.ask(("HGETALL", key), lambda reply: masses(reply, now_s, self._lives))
+    def _ask(self, batch: Batch, kind: Owner, name: str) -> Pending[Masses] | None:
+        return batch.ask_owner(self._layout.owner_key(owner_id(kind, name))) if name else None
 
 
 def spread(observed: Masses) -> tuple[float, float]:

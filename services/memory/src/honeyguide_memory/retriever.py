@@ -19,7 +19,7 @@ from honeyguide.text import normalize
 from honeyguide_memory.batch import Batch
 from honeyguide_memory.layout import Layout, Owner, owner_id
 from honeyguide_memory.lists import Entries, ListReader, newest, trending, wanted_with
-from honeyguide_memory.mass import NOTHING, masses
+from honeyguide_memory.mass import NOTHING
 from honeyguide_memory.posterior import from_near, posterior
 from honeyguide_memory.query_memory import QueryMemories
 from honeyguide_memory.records import RecordFilter
@@ -80,7 +80,7 @@ class _Retrieval:
         self._lives, self._trend_lives = retriever._lives, retriever._trend_lives
         self._now_s = query.context.time_s
         self._filter = RecordFilter(query.filter)
-        self._batch = Batch(retriever._store)
+        self._batch = Batch(retriever._store, self._now_s, self._lives)
         text = query.understanding.normalized_query or normalize(query.query)
         self._query = retriever._memories.take(text, self._now_s) if text else None
         self._lists: dict[str, Entries] = {}
@@ -119,12 +119,7 @@ class _Retrieval:
         if USER in depths and request.context.user_id:
             owners = {Owner.USER: request.context.user_id, Owner.SEGMENT: request.context.segment}
         by_owner = {
-            kind: batch.ask(
-                ("HGETALL", self._layout.owner_key(owner_id(kind, name))),
-                lambda reply: masses(reply, self._now_s, self._lives),
-            )
-            for kind, name in owners.items()
-            if name
+            kind: batch.ask_owner(self._layout.owner_key(owner_id(kind, name))) for kind, name in owners.items() if name
         }
         readers = {
             name: ListReader(self._layout, depths[name], request.filter) for name in (POPULAR, FRESH) if name in depths

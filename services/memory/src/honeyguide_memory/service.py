@@ -14,6 +14,7 @@ from honeyguide_memory.completion import Completer
 from honeyguide_memory.index import MemoryIndex
 from honeyguide_memory.layout import Layout
 from honeyguide_memory.mass import HalfLives
+from honeyguide_memory.nodes import Nodes
 from honeyguide_memory.query_memory import NearLimits, QueryMemories
 from honeyguide_memory.recall import Recall
 from honeyguide_memory.retriever import MemoryRetriever
@@ -35,15 +36,16 @@ async def open_service(
         FailedPrecondition: what is stored has another layout.
     """
     layout = Layout(settings.key_prefix, settings.partitions)
+    nodes = Nodes(layout, settings.cluster)
     lives = HalfLives(settings.half_life_short_days * DAY_S, settings.half_life_long_days * DAY_S, settings.short_share)
-    memories = QueryMemories(layout, lives, NearLimits(settings.near_queries_max, settings.near_similarity_min))
+    memories = QueryMemories(layout, nodes, lives, NearLimits(settings.near_queries_max, settings.near_similarity_min))
     async with open_store(settings, layout) as store:
         yield [
             register_retriever(MemoryRetriever(store, layout, settings, memories)),
             register_index(MemoryIndex(store, layout, settings, clock)),
             register_memory(
                 Recall(store, layout, settings, memories),
-                ActionRecorder(store, layout, settings),
+                ActionRecorder(store, layout, nodes, settings),
                 Completer(store, layout, settings),
                 clock,
             ),
