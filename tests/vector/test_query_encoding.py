@@ -38,19 +38,32 @@ def encoder() -> GatedEncoder:
     return GatedEncoder()
 
 
-def opened(encoder: GatedEncoder, cache_max: int = 10, batch_max: int = 4, queue_max: int = 6) -> QueryEncoding:
-    return QueryEncoding(encoder, cache_max=cache_max, batch_max=batch_max, queue_max=queue_max)
+def opened(
+    encoder: GatedEncoder, cache_max: int = 10, batch_max: int = 4, queue_max: int = 6, threads: int = 1
+) -> QueryEncoding:
+    return QueryEncoding(encoder, cache_max=cache_max, batch_max=batch_max, queue_max=queue_max, threads=threads)
 
 
-async def test_long_queries_do_not_share_a_run(encoder: GatedEncoder) -> None:
-    encoding = opened(encoder)
+@pytest.mark.parametrize(
+    ("threads", "lengths", "batches"),
+    [
+        (1, [1, 2, 3, 4, 5, 6], [[1, 2, 3, 4], [5, 6]]),
+        (2, [1, 2, 3], [[1, 2], [3]]),
+        (3, [1, 2, 3, 4, 5, 6], [[1, 2], [3, 4], [5, 6]]),
+        (8, [1, 2, 3], [[1], [2], [3]]),
+        (1, [1, 1_000, 2, 500, 501, 2_000], [[1], [1_000], [2, 500], [501], [2_000]]),
+    ],
+)
+async def test_what_waits_is_shared_among_threads_and_long_texts_go_alone(
+    encoder: GatedEncoder, threads: int, lengths: list[int], batches: list[list[int]]
+) -> None:
+    encoding = opened(encoder, threads=threads)
     encoder.gate.clear()
-    texts = ["first", "a short one", "another", "long " * 20 + "1", "long " * 20 + "2", "short"]
-    running = [asyncio.create_task(encoding.encode(text)) for text in texts]
+    running = [asyncio.create_task(encoding.encode("a" * length)) for length in lengths]
     await asyncio.sleep(0.02)
     encoder.gate.set()
-    await asyncio.gather(*running)
-    assert [len(batch) for batch in encoder.batches] == [3, 1, 1, 1]
+    assert [int(vector[0]) for vector in await asyncio.gather(*running)] == lengths
+    assert sorted(sorted(map(len, batch)) for batch in encoder.batches) == sorted(batches)
     await encoding.close()
 
 

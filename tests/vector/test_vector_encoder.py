@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from honeyguide.documents import Document
 from honeyguide.errors import FailedPrecondition
 from honeyguide_vector.encoders import Encoders, _shipped, open_encoders
-from honeyguide_vector.onnx_encoder import OnnxEncoder
+from honeyguide_vector.onnx_encoder import RUN_TOKENS, OnnxEncoder, runs_of
 from honeyguide_vector.quantization import digest_of, quantized_copy
 from honeyguide_vector.settings import VectorSettings
 
@@ -112,3 +114,22 @@ def test_onnxruntime_survives_usearch_whatever_is_imported_first() -> None:
     # usearch loaded before onnxruntime crashes the process.
     code = "import honeyguide_vector.graph, onnxruntime, honeyguide_vector.service"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+@given(st.lists(st.integers(1, 60), max_size=40), st.integers(1, 9))
+def test_every_text_is_in_one_run_and_padded_for_less_than_a_run(lengths: list[int], batch: int) -> None:
+    runs = list(runs_of(lengths, batch))
+    assert sorted(i for run in runs for i in run) == list(range(len(lengths)))
+    assert [lengths[i] for run in runs for i in run] == sorted(lengths)
+    assert all(1 <= len(run) <= batch for run in runs)
+
+    def cost(runs: list[list[int]]) -> int:
+        return sum(RUN_TOKENS + len(run) * max(lengths[i] for i in run) for run in runs)
+
+    assert cost(runs) <= cost([[i] for i in range(len(lengths))])
+
+
+def test_texts_of_nearly_one_length_share_a_run() -> None:
+    assert list(runs_of([9, 30, 10, 10, 31], 8)) == [[0, 2, 3], [1, 4]]
+    assert list(runs_of([5] * 5, 2)) == [[0, 1], [2, 3], [4]]
+    assert list(runs_of([], 2)) == []

@@ -12,7 +12,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 class Encoder(Protocol):
-    """Turns texts into embeddings. Called from threads, one call at a time for one instance."""
+    """Turns texts into embeddings. Called from threads, several at a time."""
 
     @property
     def dimension(self) -> int:

@@ -21,7 +21,7 @@ SHIPPED_TOKENIZER = "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"
 
 @dataclass(frozen=True, slots=True)
 class Encoders:
-    """Two encoders into one space: queries run on one thread, at once; documents in batches on all threads."""
+    """Two encoders into one space: queries run on one thread each, at once; documents in batches on all threads."""
 
     queries: Encoder
     documents: Encoder

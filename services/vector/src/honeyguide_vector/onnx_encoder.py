@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,15 +17,20 @@ from honeyguide_vector.encoder import Vectors, unit
 
 # Longer texts are cut before the tokenizer sees them: it would read megabytes only to drop them again.
 CHARS_PER_TOKEN_MAX = 32
+RUN_TOKENS = 14
+"""What a run of the model costs beside its tokens, in tokens: more padding than that is dearer than another run.
+
+Measured on the model shipped in int8: 1.4 ms a run and .11 ms a token, on one thread.
+"""
 
 
 class OnnxEncoder:
     """Mean or first-token pooling over an ONNX model's first output, [n, tokens, dimension], or its [n, dimension].
 
     The model takes int64 `input_ids`, `attention_mask` and, where it has it, `token_type_ids`. Texts are sorted by
-    length and padded to the longest of their batch only.
+    length, and those of nearly one length share a run. Runs may overlap, in threads.
 
-    Where the model quantises activations as it runs (see `quantization`), their scale is shared by a batch, so a text's
+    Where the model quantises activations as it runs (see `quantization`), their scale is shared by a run, so a text's
     embedding moves a little with its company: cosine .992 on average against encoding it alone, with the model shipped.
     With unquantised activations it does not move at all.
     """
@@ -49,7 +54,7 @@ class OnnxEncoder:
             tokenizer: its tokenizer.json.
             name: names the model in `identity`: equal for files that should share embeddings, so with a digest in it.
             threads: threads of one run.
-            batch: texts of one run.
+            batch: texts of one run, at most.
             tokens_max: tokens of a text that are read, special tokens included.
             pooling: mean over the text's tokens, or the first token's vector.
             prefix: put before every text.
@@ -92,10 +97,8 @@ class OnnxEncoder:
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Embeddings of unit length, one row a text, in the order given."""
         encodings = self._tokenizer.encode_batch([self._prefix + self._readable(text) for text in texts])
-        order = sorted(range(len(encodings)), key=lambda i: len(encodings[i].ids))
         vectors = np.empty((len(encodings), self.dimension), np.float32)
-        for begin in range(0, len(order), self._batch):
-            rows = order[begin : begin + self._batch]
+        for rows in runs_of([len(encoding.ids) for encoding in encodings], self._batch):
             vectors[rows] = self._run([encodings[i] for i in rows])
         return vectors
 
@@ -120,3 +123,15 @@ class OnnxEncoder:
             return unit(hidden[:, 0])
         weights = mask[:, :, None].astype(np.float32)
         return unit((hidden * weights).sum(axis=1) / weights.sum(axis=1))
+
+
+def runs_of(lengths: Sequence[int], batch: int) -> Iterator[list[int]]:
+    """Texts, given by their tokens, in runs of up to `batch`: the shortest first, none padded for more than a run."""
+    run: list[int] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if run and (len(run) == batch or len(run) * (lengths[i] - lengths[run[-1]]) > RUN_TOKENS):
+            yield run
+            run = []
+        run.append(i)
+    if run:
+        yield run

@@ -15,20 +15,18 @@ from honeyguide_vector.encoder import Encoder, Vectors
 TEXT_CHARS_MAX = 2**18
 # Longer texts are encoded but not remembered: they hardly come twice, and would make the cache's size unpredictable.
 CACHED_CHARS_MAX = 2_000
-# A batch is padded to its longest text. On one thread, 3 words go 1.6 times as fast by eights, 12 words .6 times: so
-# short queries share a run, long ones do not.
-BATCH_CHARS_MAX = 160
+# All of a batch come back together: nobody should wait for a neighbour's long text.
+BATCH_CHARS_MAX = 1_000
 
 
 class QueryEncoding:
     """Encodes queries for one event loop.
 
-    While one batch is being encoded on the thread, further queries gather; what has gathered makes the next batch, as
-    far as the queries are short. So nobody waits for company, and load makes batches by itself. Equal queries are
-    encoded once.
+    While all threads encode, further queries gather; what has gathered makes the next batches, one for each thread that
+    is free. So nobody waits for company, and load makes batches by itself. Equal queries are encoded once.
     """
 
-    def __init__(self, encoder: Encoder, *, cache_max: int, batch_max: int, queue_max: int) -> None:
+    def __init__(self, encoder: Encoder, *, cache_max: int, batch_max: int, queue_max: int, threads: int = 1) -> None:
         self._encoder = encoder
         self._cache_max = cache_max
         self._batch_max = batch_max
@@ -36,8 +34,10 @@ class QueryEncoding:
         self._cache: OrderedDict[str, Vectors] = OrderedDict()
         self._waiting: dict[str, asyncio.Future[Vectors]] = {}
         self._queue: deque[str] = deque()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode-query")
-        self._draining: asyncio.Task[None] | None = None
+        self._threads = threads
+        self._free = threads
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="encode-query")
+        self._draining: set[asyncio.Task[None]] = set()
         self.hits = 0
         self.misses = 0
 
@@ -65,39 +65,39 @@ class QueryEncoding:
             self.misses += 1
             future = self._waiting[key] = asyncio.get_running_loop().create_future()
             self._queue.append(key)
-            if self._draining is None:
-                self._draining = asyncio.create_task(self._drain())
+            if len(self._draining) < self._threads:
+                task = asyncio.create_task(self._drain())
+                self._draining.add(task)
+                task.add_done_callback(self._draining.discard)
         # Others may wait for the same text: one caller's cancellation must not reach the shared future.
         return await asyncio.shield(future)
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            while self._queue:
-                keys = self._next()
-                try:
-                    vectors = await loop.run_in_executor(self._thread, self._encoder.encode, keys)
-                except Exception as error:  # whatever an encoder raises belongs to those who wait for it
-                    for key in keys:
-                        future = self._waiting.pop(key)
-                        future.set_exception(error)
-                        future.exception()  # retrieved: the caller may have been cancelled
-                    continue
-                vectors.flags.writeable = False
-                for key, vector in zip(keys, vectors, strict=True):
-                    self._remember(key, vector)
-                    self._waiting.pop(key).set_result(vector)
-        finally:
-            self._draining = None
+        while self._queue:
+            keys = self._next()
+            self._free -= 1
+            try:
+                vectors = await loop.run_in_executor(self._executor, self._encoder.encode, keys)
+            except Exception as error:  # whatever an encoder raises belongs to those who wait for it
+                for key in keys:
+                    future = self._waiting.pop(key)
+                    future.set_exception(error)
+                    future.exception()  # retrieved: the caller may have been cancelled
+                continue
+            finally:
+                self._free += 1
+            vectors.flags.writeable = False
+            for key, vector in zip(keys, vectors, strict=True):
+                self._remember(key, vector)
+                self._waiting.pop(key).set_result(vector)
 
     def _next(self) -> list[str]:
-        """The batch to encode now: those that wait longest, as many as are worth padding."""
+        """The batch to encode now: those that wait longest, a free thread's share of them."""
+        share = min(self._batch_max, -(-len(self._queue) // self._free))
         keys = [self._queue.popleft()]
-        longest = len(keys[0])
-        while self._queue and len(keys) < self._batch_max:
-            longest = max(longest, len(self._queue[0]))
-            if (len(keys) + 1) * longest > BATCH_CHARS_MAX:
-                break
+        chars = len(keys[0])
+        while len(keys) < share and (chars := chars + len(self._queue[0])) <= BATCH_CHARS_MAX:
             keys.append(self._queue.popleft())
         return keys
 
@@ -111,7 +111,6 @@ class QueryEncoding:
             self._cache.popitem(last=False)
 
     async def close(self) -> None:
-        """Waits for the batch that runs, and ends the thread."""
-        if self._draining is not None:
-            await self._draining
-        self._thread.shutdown()
+        """Waits for what runs, and ends the threads."""
+        await asyncio.gather(*self._draining)
+        self._executor.shutdown()

@@ -56,6 +56,7 @@ async def open_service(
             cache_max=settings.query_cache_max,
             batch_max=settings.query_batch_max,
             queue_max=settings.query_queue_max,
+            threads=settings.threads,
         )
         stack.push_async_callback(encoding.close)
         searching = Searching(index.collection, settings.threads)
