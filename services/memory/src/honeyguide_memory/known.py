@@ -28,10 +28,10 @@ class Known:
 
 def known(observed: Masses, prior: Mapping[bytes, float], now_s: float, lives: HalfLives) -> Known:
     """Puts together what was observed and what is expected; the least expected are left out beyond 300."""
-    expected = sorted((-probability, document) for document, probability in prior.items())
-    rows = {document: row for row, document in enumerate(observed.targets)}
-    for _, document in expected[: max(0, DOCUMENTS_MAX - len(rows))]:
-        rows.setdefault(document, len(rows))
+    documents = sorted(prior)
+    likelihoods = np.fromiter(map(prior.__getitem__, documents), np.float64, len(documents))
+    likeliest = np.argsort(-likelihoods, kind="stable")[: max(0, DOCUMENTS_MAX - len(observed))]
+    rows = dict.fromkeys([*observed.targets, *(documents[i] for i in likeliest.tolist())])
     features = np.zeros((len(rows), len(FEATURES)), np.float32)
     acted = len(observed)
     features[:, 0] = [prior.get(document, 0.0) for document in rows]

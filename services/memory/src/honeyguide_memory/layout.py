@@ -11,6 +11,7 @@ Beside them, under `{prefix:meta}`, the layout itself and the catalogue's config
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from hashlib import blake2b
 
@@ -98,6 +99,7 @@ class Layout:
         """The partition that a slot of the near index lives in."""
         return slot % self.partitions
 
-    def gram_key(self, slot: int) -> bytes:
-        """The queries posted under a slot, as one string."""
-        return self._tags["n"][self.gram_partition(slot)] + b"g%d" % slot
+    def gram_keys(self, slots: Sequence[int]) -> list[bytes]:
+        """The keys of the queries posted under each slot, as one string each."""
+        tags, partitions = self._tags["n"], self.partitions
+        return [b"%bg%d" % (tags[slot % partitions], slot) for slot in slots]

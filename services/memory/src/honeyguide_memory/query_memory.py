@@ -64,10 +64,7 @@ class QueryMemory:
         self.asked = True
         layout = self._layout
         self._observed = batch.ask_owner(layout.owner_key(self._owner))
-        by_node: dict[int, list[bytes]] = {}
-        for slot in self._slots:
-            by_node.setdefault(self._nodes.place(layout.gram_partition(slot))[0], []).append(layout.gram_key(slot))
-        self._postings = [batch.ask(("MGET", *keys), as_is) for keys in by_node.values()]
+        self._postings = [batch.ask(("MGET", *keys), as_is) for keys in self._nodes.gram_keys(self._slots)]
         key = prediction_id(self._words)
         self._predicted = batch.ask(("HGET", layout.bucket_key(key), key), _predicted)
         self._by_word = [
