@@ -67,8 +67,8 @@ async def _intake(bench: Bench) -> list[Row]:
         values = await alternate(
             {
                 RAW: lambda: _raw(client, count),
-                ACKNOWLEDGED: lambda: _acknowledged(engine.api, _events(count)),
-                REMOTE: lambda: _acknowledged(Api(connection), _events(count)),
+                ACKNOWLEDGED: lambda: _acknowledged(engine.api, clicks(count)),
+                REMOTE: lambda: _acknowledged(Api(connection), clicks(count)),
             },
             bench.repetitions,
         )
@@ -78,9 +78,10 @@ async def _intake(bench: Bench) -> list[Row]:
     return rows_of("feedback: made durable", "events", "events/s", values, against)
 
 
-def _events(
+def clicks(
     count: int, decisions: Sequence[str] = ("",), documents: Sequence[str] = ("document:1",)
 ) -> list[pb.FeedbackEvent]:
+    """New clicks, on these decisions and documents by turns; a decision "" = one that nobody knows."""
     now_s = int(time.time())
     events = []
     for i in range(count):
@@ -117,7 +118,7 @@ async def _raw(client: redis.asyncio.Redis, count: int) -> float:
             },
             separators=(",", ":"),
         )
-        for event in _events(count)
+        for event in clicks(count)
     ]
     begin = time.perf_counter()
     for batch in batched(payloads, BATCH):
@@ -230,8 +231,8 @@ async def _beside_searches(bench: Bench) -> list[Row]:
 
         async def loaded() -> float:
             before = (await api.policy()).events
-            events = _events(LOAD_PER_S * seconds, decisions, documents)
-            sending = asyncio.create_task(_send(api, events))
+            events = clicks(LOAD_PER_S * seconds, decisions, documents)
+            sending = asyncio.create_task(send_paced(api, events))
             times = await _searches(api, queries, seconds)
             await sending
             await _learnt(api, before + len(events))
@@ -240,7 +241,7 @@ async def _beside_searches(bench: Bench) -> list[Row]:
         async def learnt_rate() -> float:
             """All at once, and no searches: paced ones could not be learned from faster than they come."""
             before = (await api.policy()).events
-            events = _events(LOAD_PER_S * seconds, decisions, documents)
+            events = clicks(LOAD_PER_S * seconds, decisions, documents)
             begin = time.perf_counter()
             await api.feedback(events)
             await _learnt(api, before + len(events))
@@ -266,7 +267,8 @@ async def _searches(api: Api, queries: Sequence[str], seconds: float) -> list[fl
     return times
 
 
-async def _send(api: Api, events: Sequence[pb.FeedbackEvent]) -> None:
+async def send_paced(api: Api, events: Sequence[pb.FeedbackEvent]) -> None:
+    """Sends `LOAD_PER_S` events a second on one stream."""
     begin = time.perf_counter()
 
     async def requests() -> AsyncIterator[pb.StreamFeedbackRequest]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from benchmarks.speed import results
 from benchmarks.speed.bars import Bar, bar_of
+from benchmarks.speed.flame import shares_by_module, without_folders
 from benchmarks.speed.measure import Against, Row, alternate, percentile, rows_of, together
 
 FIELDS = ["scenario", "system", "metric", "value", "unit", "ratio", "ratio_to", "runs", "low", "high", "item"]
@@ -111,3 +112,19 @@ def test_a_plot_is_made_of_rows_with_a_bar(tmp_path: Path) -> None:
     assert results.plot([row("encoding: a")], path) is None
     assert results.plot([row("encoding: a", 2.0, 1.2, item=5)], path) == path
     assert path.stat().st_size > 1_000
+
+
+def test_samples_belong_to_the_innermost_module_of_ours() -> None:
+    ours = "run (asyncio/runners.py);search (/a/b/honeyguide_orchestrator/search.py)"
+    raw = f"{ours};merge (x/honeyguide/merge.py) 3\n{ours};_read (redis/connection.py) 4\nrun (asyncio/runners.py) 1"
+    assert shares_by_module(raw) == {
+        "honeyguide_orchestrator/search.py": 0.5,
+        "honeyguide/merge.py": 0.375,
+        "asyncio": 0.125,
+    }
+
+
+def test_flame_graphs_name_no_folders_of_the_machine() -> None:
+    svg = '<text id="title" x="1">py-spy --output /a.svg</text><title>run (/a/b/redis/client.py) (3 samples, 1%)'
+    named = '<text id="title" x="1">A search</text><title>run (redis/client.py) (3 samples, 1%)'
+    assert without_folders(svg, "A search") == named
