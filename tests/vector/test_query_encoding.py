@@ -80,6 +80,18 @@ async def test_queries_that_wait_are_encoded_together(encoder: GatedEncoder) -> 
     await encoding.close()
 
 
+async def test_a_query_that_comes_just_as_a_thread_runs_dry_is_encoded(encoder: GatedEncoder) -> None:
+    encoding = opened(encoder)
+    first = asyncio.create_task(encoding.encode("a"))
+    await asyncio.sleep(0)
+    while encoding._waiting:  # noqa: ASYNC110  to come in the very turn of the event loop
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        assert (await encoding.encode("bb"))[0] == 2
+    await first
+    await encoding.close()
+
+
 async def test_the_cache_keeps_what_was_used_last(encoder: GatedEncoder) -> None:
     encoding = opened(encoder, cache_max=2)
     for text in ("a", "b", " a ", "c", "a", "b"):

@@ -37,6 +37,7 @@ class QueryEncoding:
         self._threads = threads
         self._free = threads
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="encode-query")
+        self._drains = 0
         self._draining: set[asyncio.Task[None]] = set()
         self.hits = 0
         self.misses = 0
@@ -65,7 +66,8 @@ class QueryEncoding:
             self.misses += 1
             future = self._waiting[key] = asyncio.get_running_loop().create_future()
             self._queue.append(key)
-            if len(self._draining) < self._threads:
+            if self._drains < self._threads:
+                self._drains += 1
                 task = asyncio.create_task(self._drain())
                 self._draining.add(task)
                 task.add_done_callback(self._draining.discard)
@@ -74,23 +76,26 @@ class QueryEncoding:
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._queue:
-            keys = self._next()
-            self._free -= 1
-            try:
-                vectors = await loop.run_in_executor(self._executor, self._encoder.encode, keys)
-            except Exception as error:  # whatever an encoder raises belongs to those who wait for it
-                for key in keys:
-                    future = self._waiting.pop(key)
-                    future.set_exception(error)
-                    future.exception()  # retrieved: the caller may have been cancelled
-                continue
-            finally:
-                self._free += 1
-            vectors.flags.writeable = False
-            for key, vector in zip(keys, vectors, strict=True):
-                self._remember(key, vector)
-                self._waiting.pop(key).set_result(vector)
+        try:
+            while self._queue:
+                keys = self._next()
+                self._free -= 1
+                try:
+                    vectors = await loop.run_in_executor(self._executor, self._encoder.encode, keys)
+                except Exception as error:  # whatever an encoder raises belongs to those who wait for it
+                    for key in keys:
+                        future = self._waiting.pop(key)
+                        future.set_exception(error)
+                        future.exception()  # retrieved: the caller may have been cancelled
+                    continue
+                finally:
+                    self._free += 1
+                vectors.flags.writeable = False
+                for key, vector in zip(keys, vectors, strict=True):
+                    self._remember(key, vector)
+                    self._waiting.pop(key).set_result(vector)
+        finally:
+            self._drains -= 1
 
     def _next(self) -> list[str]:
         """The batch to encode now: those that wait longest, a free thread's share of them."""
