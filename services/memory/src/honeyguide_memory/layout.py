@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import blake2b
 
 HASH_BYTES = 8
 BUCKETS = 512
 GRAM_SLOTS = 32_768
+DOCUMENTS_KEPT = 16_384
 
 
 class Owner(StrEnum):
@@ -56,6 +58,7 @@ class Layout:
 
     def __init__(self, prefix: str, partitions: int) -> None:
         self.partitions = partitions
+        self.document_partition = lru_cache(DOCUMENTS_KEPT)(self._document_partition)
         self._tags = {
             family: [f"{{{prefix}:{family}:{partition}}}".encode() for partition in range(partitions)]
             for family in ("a", "d", "n")
@@ -87,12 +90,8 @@ class Layout:
         """The hash of that bucket: query to packed pairs."""
         return self.owner_tag(query) + b"p%d" % self.bucket(query)
 
-    def document_partition(self, document_id: bytes) -> int:
-        """The partition that a document lives in."""
-        return int.from_bytes(blake2b(document_id, digest_size=HASH_BYTES).digest(), "little") % self.partitions
-
     def document_tag(self, document_id: bytes) -> bytes:
-        """The hash tag of that partition."""
+        """The hash tag that a document lives under."""
         return self._tags["d"][self.document_partition(document_id)]
 
     def gram_partition(self, slot: int) -> int:
@@ -103,3 +102,6 @@ class Layout:
         """The keys of the queries posted under each slot, as one string each."""
         tags, partitions = self._tags["n"], self.partitions
         return [b"%bg%d" % (tags[slot % partitions], slot) for slot in slots]
+
+    def _document_partition(self, document_id: bytes) -> int:
+        return int.from_bytes(blake2b(document_id, digest_size=HASH_BYTES).digest(), "little") % self.partitions

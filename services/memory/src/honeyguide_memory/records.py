@@ -8,18 +8,18 @@ hashes of all text and flag values (eight bytes each, attribute and folded value
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 
 from honeyguide.documents import Condition, Document, Filter, comparable
 
+RECORDS_KEPT = 16_384
 _HEAD = struct.Struct("<ffHII")
 _NUMBER = struct.Struct("<Id")
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A document's record; values are unpacked when a filter asks for them."""
 
     type: str
@@ -66,6 +66,7 @@ def pack_record(document: Document, stamp: int) -> bytes:
     )
 
 
+@lru_cache(RECORDS_KEPT)
 def unpack_record(packed: bytes) -> Record:
     """Unpacks a record."""
     at = 1 + packed[0]
@@ -87,7 +88,7 @@ class RecordFilter:
         return (
             (not self._types or record.type in self._types)
             and document_id not in self._excluded
-            and all(condition.matches(record) for condition in self._conditions)
+            and (not self._conditions or all(condition.matches(record) for condition in self._conditions))
         )
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from honeyguide.candidates import CREATED_DAY, POPULARITY, Q2E, Q2E_ACTIONS, RECENCY, TREND, Candidates
+from honeyguide.candidates import CREATED_DAY, POPULARITY, Q2E, Q2E_ACTIONS, RECENCY, TREND, Candidates, Floats
 from honeyguide.documents import DAY_S
 from honeyguide.errors import HoneyguideError
 from honeyguide.query import RetrievalQuery
@@ -19,7 +19,6 @@ from honeyguide.text import normalize
 from honeyguide_memory.batch import Batch
 from honeyguide_memory.layout import Layout, Owner, owner_id
 from honeyguide_memory.lists import Entries, ListReader, newest, trending, wanted_with
-from honeyguide_memory.mass import NOTHING
 from honeyguide_memory.posterior import from_near, posterior
 from honeyguide_memory.query_memory import QueryMemories
 from honeyguide_memory.records import RecordFilter
@@ -109,7 +108,9 @@ class _Retrieval:
         if QUERY in lists:
             ordered = [(document, q2e.get(document, 0.0)) for document, _ in lists[QUERY]]
             lists[QUERY] = sorted(((d, p) for d, p in ordered if p > 0), key=lambda entry: (-entry[1], entry[0]))
-        return {name: self._candidates(entries, shelf, q2e, name) for name, entries in lists.items()}
+        rows = {document: row for row, document in enumerate(shelf.records)}
+        features = self._features(shelf, q2e, rows)
+        return {name: self._candidates(entries, shelf, rows, features, name) for name, entries in lists.items()}
 
     async def _ask_first(self) -> None:
         batch, request, depths = self._batch, self._request, self._depths
@@ -179,7 +180,35 @@ class _Retrieval:
         sources.append((settings.prior_popularity, popularity))
         return posterior(self._query.observed, sources, settings.prior_strength)
 
-    def _candidates(self, entries: Entries, shelf: Shelf, q2e: Mapping[bytes, float], strategy: str) -> Candidates:
+    def _features(self, shelf: Shelf, q2e: Mapping[bytes, float], rows: Mapping[bytes, int]) -> dict[str, Floats]:
+        """Features of all documents that were looked up, each in its row."""
+        records = shelf.records.values()
+        actions, last_s = np.zeros(len(rows)), np.full(len(rows), -np.inf)
+        if self._query:
+            observed = self._query.observed
+            found = [(i, rows[document]) for i, document in enumerate(observed.targets) if document in rows]
+            of_pair, of_row = np.array(found, np.int64).reshape(-1, 2).T
+            actions[of_row], last_s[of_row] = observed.positive[of_pair], observed.last_s[of_pair]
+        else:
+            last_s[:] = [shelf.last_s(document) for document in rows]
+        columns = {
+            Q2E: [q2e.get(document, 0.0) for document in rows],
+            Q2E_ACTIONS: actions,
+            RECENCY: np.exp2(np.maximum(0.0, self._now_s - last_s) / -self._lives.short_s),
+            TREND: [shelf.trend(document) for document in rows],
+            POPULARITY: [record.popularity for record in records],
+            CREATED_DAY: [record.created_day for record in records],
+        }
+        return {name: np.asarray(column, np.float32) for name, column in columns.items()}
+
+    def _candidates(
+        self,
+        entries: Entries,
+        shelf: Shelf,
+        rows: Mapping[bytes, int],
+        features: Mapping[str, Floats],
+        strategy: str,
+    ) -> Candidates:
         kept: Entries = []
         depth = self._depths[strategy]
         for document, score in entries:
@@ -188,28 +217,10 @@ class _Retrieval:
                 kept.append((document, score))
                 if len(kept) == depth:
                     break
-        documents = [document for document, _ in kept]
-        records = [shelf.records[document] for document in documents]
-        observed = self._query.observed if self._query else NOTHING
-        rows = {document: i for i, document in enumerate(observed.targets)}
-        actions, recency = np.zeros(len(kept), np.float32), np.zeros(len(kept), np.float32)
-        for i, document in enumerate(documents):
-            last_s = None if self._query else shelf.last_s(document)
-            if (row := rows.get(document)) is not None:
-                actions[i] = observed.positive[row]
-                last_s = float(observed.last_s[row])
-            if last_s is not None:
-                recency[i] = 2.0 ** (-max(0.0, self._now_s - last_s) / self._lives.short_s)
+        of_kept = np.array([rows[document] for document, _ in kept], np.int64)
         return Candidates(
-            document_ids=[document.decode() for document in documents],
+            document_ids=[document.decode() for document, _ in kept],
             scores=np.array([score for _, score in kept], np.float32),
-            types=[record.type for record in records],
-            features={
-                Q2E: np.array([q2e.get(document, 0.0) for document in documents], np.float32),
-                Q2E_ACTIONS: actions,
-                RECENCY: recency,
-                TREND: np.array([shelf.trend(document) for document in documents], np.float32),
-                POPULARITY: np.array([record.popularity for record in records], np.float32),
-                CREATED_DAY: np.array([record.created_day for record in records], np.float32),
-            },
+            types=[shelf.records[document].type for document, _ in kept],
+            features={name: column[of_kept] for name, column in features.items()},
         )

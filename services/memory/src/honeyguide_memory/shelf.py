@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 from honeyguide.documents import DAY_S
-from honeyguide_memory.batch import Batch
+from honeyguide_memory.batch import Batch, as_is
 from honeyguide_memory.layout import Layout
 from honeyguide_memory.mass import HalfLives, Masses, masses
 from honeyguide_memory.records import Record, unpack_record
@@ -17,28 +19,30 @@ class Shelf:
 
     def __init__(self, records: Mapping[bytes, Record], popularity: Masses, lives: HalfLives) -> None:
         self.records = records
-        self._popularity = popularity
-        self._lives = lives
         self._rows = {document: i for i, document in enumerate(popularity.targets)}
+        short, long = np.maximum(popularity.short, 0.0), np.maximum(popularity.long, 0.0)
+        short_rate, long_rate = (
+            mass * (math.log(2) * DAY_S / half_life_s)
+            for mass, half_life_s in ((short, lives.short_s), (long, lives.long_s))
+        )
+        self._actions: list[float] = long.tolist()
+        self._last_s: list[float] = popularity.last_s.tolist()
+        self._trends: list[float] = np.log((short_rate + 1.0) / (long_rate + 1.0)).tolist()
 
     def actions(self, document: bytes) -> float:
         """Decayed net actions on a document, in the long run."""
         row = self._rows.get(document)
-        return 0.0 if row is None else max(0.0, float(self._popularity.long[row]))
+        return 0.0 if row is None else self._actions[row]
 
-    def last_s(self, document: bytes) -> float | None:
-        """Time of its newest action, None = never."""
+    def last_s(self, document: bytes) -> float:
+        """Time of its newest action, minus infinity = never."""
         row = self._rows.get(document)
-        return None if row is None else float(self._popularity.last_s[row])
+        return -math.inf if row is None else self._last_s[row]
 
     def trend(self, document: bytes) -> float:
         """Logarithm of today's actions a day over those of the long run, one added to both; 0 = as ever."""
         row = self._rows.get(document)
-        if row is None:
-            return 0.0
-        short_rate = max(0.0, float(self._popularity.short[row])) * math.log(2) * DAY_S / self._lives.short_s
-        long_rate = max(0.0, float(self._popularity.long[row])) * math.log(2) * DAY_S / self._lives.long_s
-        return math.log((short_rate + 1.0) / (long_rate + 1.0))
+        return 0.0 if row is None else self._trends[row]
 
 
 async def fetch_shelf(
@@ -51,8 +55,8 @@ async def fetch_shelf(
     asked = [
         (
             ids,
-            batch.ask(("HMGET", tag + b"r", *ids), list[bytes | None]),
-            batch.ask(("HMGET", tag + b"p", *ids), list[bytes | None]),
+            batch.ask(("HMGET", tag + b"r", *ids), as_is),
+            batch.ask(("HMGET", tag + b"p", *ids), as_is),
         )
         for tag, ids in by_tag.items()
     ]
