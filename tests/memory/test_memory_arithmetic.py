@@ -6,10 +6,12 @@ import struct
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from honeyguide.documents import DAY_S, Document
 from honeyguide_memory.grams import gram_slots, nearest, posting
-from honeyguide_memory.layout import prediction_id
+from honeyguide_memory.layout import digest, prediction_id
 from honeyguide_memory.lists import newest, trending
 from honeyguide_memory.mass import NOTHING, HalfLives, Masses, masses, masses_of_each
 from honeyguide_memory.posterior import from_near, from_words, mix, posterior, told
@@ -99,6 +101,25 @@ def test_similarity_is_dice_over_grams() -> None:
     assert nearest([entry + own] * 8, b"owned-by", 12, 0.3, 5) == [(b"12345678", pytest.approx(2 / 3))]
     assert nearest([entry] * 3, b"owned-by", 12, 0.3, 5) == []
     assert nearest([], b"owned-by", 0, 0.3, 5) == []
+
+
+@given(
+    queries=st.lists(
+        st.lists(st.sampled_from(["love", "lover", "song", "sing", "ab"]), min_size=1, max_size=4), max_size=9
+    ),
+    asked=st.lists(st.sampled_from(["love", "lovr", "songs", "sing", "b"]), min_size=1, max_size=4),
+    limit=st.integers(1, 5),
+)
+def test_the_nearest_are_those_of_the_plain_definition(queries: list[list[str]], asked: list[str], limit: int) -> None:
+    grams = {digest(" ".join(query)): gram_slots(query) for query in queries}
+    own, slots = digest(" ".join(asked)), gram_slots(asked)
+    postings = [b"".join(posting(id, len(theirs)) for id, theirs in grams.items() if slot in theirs) for slot in slots]
+    alike = {
+        id: 2 * len(set(slots) & set(theirs)) / (len(slots) + len(theirs)) for id, theirs in grams.items() if id != own
+    }
+    ranked = sorted(alike.items(), key=lambda each: (-each[1], int.from_bytes(each[0], "little")))
+    found = nearest(postings, own, len(slots), 0.2, limit)
+    assert found == [(id, pytest.approx(similarity)) for id, similarity in ranked[:limit] if similarity >= 0.2]
 
 
 def test_long_queries_have_a_bounded_number_of_grams() -> None:

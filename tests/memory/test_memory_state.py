@@ -125,6 +125,19 @@ async def test_order_of_events_does_not_matter(opened: Opened) -> None:
         assert_same(in_order, await everything(memory), 1e-5)
 
 
+async def test_actions_of_one_batch_add_up_as_one_by_one(opened: Opened) -> None:
+    async with opened(key_prefix="single" + str(random.random())) as memory:
+        await memory.put(*documents())
+        log = log_of(memory, 80)
+        for action in log:
+            await memory.record(action)
+        one_by_one = await everything(memory)
+    async with opened() as memory:
+        await memory.put(*documents())
+        assert await memory.record(*log, *log[:5]) == 80
+        assert_same(one_by_one, await everything(memory), 1e-6)
+
+
 async def test_a_replay_gives_the_same_twice_even_at_the_bounds(opened: Opened) -> None:
     seen = []
     for run in range(2):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import neg
 
 from honeyguide.documents import Filter
-from honeyguide_memory.batch import Batch, Pending
+from honeyguide_memory.batch import Batch, Pending, as_is
 from honeyguide_memory.layout import Layout
 
 TYPES_ASKED_MAX = 4
@@ -37,7 +38,7 @@ class ListReader:
         self._suffixes = [f":{type}".encode() for type in sorted(filter.types)] if typed else [b""]
         self._tags = layout.tags("d")
 
-    def ask(self, batch: Batch, name: bytes, until: float | None = None) -> Sequence[Pending[Entries]]:
+    def ask(self, batch: Batch, name: bytes, until: float | None = None) -> Sequence[Pending[list[bytes]]]:
         """Asks for the highest entries, with scores of at most `until`."""
         pending = []
         for tag in self._tags:
@@ -58,12 +59,15 @@ class ListReader:
                         self._each,
                         "WITHSCORES",
                     )  # type: ignore[assignment]
-                pending.append(batch.ask(command, _entries))
+                pending.append(batch.ask(command, as_is))
         return pending
 
-    def merge(self, lists: Sequence[Pending[Entries]]) -> Entries:
+    def merge(self, lists: Sequence[Pending[list[bytes]]]) -> Entries:
         """The first `count` of all partitions, highest first, ties by id."""
-        entries = [(-score, document) for pending in lists for document, score in pending.value]
+        entries: list[tuple[float, bytes]] = []
+        for pending in lists:
+            found = pending.value
+            entries.extend(zip(map(neg, map(float, found[1::2])), found[::2], strict=True))
         entries.sort()
         return [(document, -negative) for negative, document in entries[: self.count]]
 
@@ -88,7 +92,3 @@ def newest(dated: Entries, undated: Entries) -> Entries:
     for i in range(max(len(dated), len(undated))):
         turns.extend(entries[i][0] for entries in (dated, undated) if i < len(entries))
     return [(document, 1.0 / rank) for rank, document in enumerate(turns, 1)]
-
-
-def _entries(reply: list[bytes]) -> Entries:
-    return list(zip(reply[::2], map(float, reply[1::2]), strict=True))

@@ -1,0 +1,76 @@
+"""Replies must reach who asked for them, whatever happens to others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from honeyguide_memory.settings import MemorySettings
+from honeyguide_memory.transport import ServerTransport
+from honeyguide_standalone.valkey import ValkeyServer
+
+
+def settings(redis_url: str, **more: Any) -> MemorySettings:
+    return MemorySettings(redis_url=redis_url, connections_max=1, **more)
+
+
+@pytest.fixture
+async def transport(redis_url: str) -> AsyncIterator[ServerTransport]:
+    """Over a single connection, so that what one caller leaves behind the next would get."""
+    opened = ServerTransport(settings(redis_url))
+    yield opened
+    await opened.close()
+
+
+async def test_large_and_many_replies_come_in_order(transport: ServerTransport) -> None:
+    large = [bytes([65 + i]) * 100_000 for i in range(20)]
+    assert await transport.send([("ECHO", text) for text in large]) == large
+    assert await transport.send([("ECHO", str(i)) for i in range(5_000)]) == [b"%d" % i for i in range(5_000)]
+
+
+async def test_an_error_is_the_reply_of_its_command_only(transport: ServerTransport) -> None:
+    first, error, last = await transport.send([("ECHO", "a"), ("NOSUCH",), ("ECHO", "b")])
+    assert (first, last) == (b"a", b"b")
+    assert isinstance(error, ResponseError)
+    assert await transport.send([("ECHO", "c")]) == [b"c"]
+
+
+async def test_replies_of_a_cancelled_caller_reach_nobody(transport: ServerTransport) -> None:
+    for turns in range(8):
+        asked = asyncio.create_task(transport.send([("ECHO", "x" * 200_000)] * 9))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert await transport.send([("ECHO", str(turns))]) == [str(turns).encode()]
+
+
+async def test_replies_that_came_too_late_reach_nobody(redis_url: str) -> None:
+    hasty = ServerTransport(settings(redis_url, call_timeout_s=0.2))
+    with pytest.raises(RedisTimeoutError):
+        await hasty.send([("BLPOP", "nothing", 0.5), ("ECHO", "late")])
+    await asyncio.sleep(0.6)
+    assert await hasty.send([("ECHO", "own")]) == [b"own"]
+    await hasty.close()
+
+
+async def test_a_connection_that_the_server_closed_is_replaced(tmp_path: Path) -> None:
+    server = ValkeyServer(tmp_path)
+    opened = ServerTransport(settings(server.url))
+    try:
+        assert await opened.send([("ECHO", "before")]) == [b"before"]
+        await opened.send([("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no")])
+        assert await opened.send([("ECHO", "after")]) == [b"after"]
+    finally:
+        await opened.close()
+        server.stop()
+    with pytest.raises(RedisConnectionError):
+        await opened.send([("ECHO", "gone")])
