@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ PREFIX_LENGTHS = (1, 2, 4, 7)
 EVENTS_A_CALL = 64
 """A server answers nobody else while it runs a script, so batches are applied in pieces: some milliseconds each."""
 SLOTS_A_CALL = 1_024
-POSTED_KEPT = 500
-"""A query is not posted to the near index again before so many others were."""
+POSTED_KEPT, POSTED_S = 500, 3_600.0
+"""A query is not posted to the near index again before so many others were, or so many seconds went by."""
 QUERIES_KEPT, OWNERS_KEPT = 4_096, 16_384
 
 # As lua/associate.lua, lua/popularity.lua and lua/post.lua read them.
@@ -85,7 +86,7 @@ class ActionRecorder:
         listed_max = -(-settings.listed_max // settings.partitions)
         self._popularity = (settings.half_life_trend_days * DAY_S, long_s, *ids, listed_max)
         self._postings_max = budget.postings_max
-        self._posted: dict[bytes, None] = {}
+        self._posted: dict[bytes, float] = {}
         self._parts = lru_cache(QUERIES_KEPT)(self._parts_of)
         self._owner = lru_cache(OWNERS_KEPT)(self._packed_owner)
 
@@ -93,7 +94,7 @@ class ActionRecorder:
         """Takes actions in; returns how many were not seen before."""
         popularity: dict[int, list[bytes]] = {}
         associated: dict[int, list[bytes]] = {}
-        posted: dict[bytes, Sequence[int]] = {}
+        posted: dict[bytes, tuple[float, Sequence[int]]] = {}
         for action in actions:
             document = action.document_id.encode()
             event = _EVENT.pack(event_number(action.event_id), action.time_s, action.weight)
@@ -106,31 +107,33 @@ class ActionRecorder:
             for group, owners in self._owners(action.context, parts, liked).items():
                 packed = targets + _LENGTH.pack(len(owners) // _PAIR.size) + owners
                 associated.setdefault(group, []).append(packed)
-            if liked and parts.slots and parts.posting not in self._posted:
-                posted[parts.posting] = parts.slots
+            if liked and parts.slots and action.time_s - self._posted.get(parts.posting, -math.inf) >= POSTED_S:
+                posted[parts.posting] = action.time_s, parts.slots
         commands = list(self._calls(POPULARITY, "d", self._popularity, popularity))
         counting = len(commands)
         commands += self._calls(ASSOCIATE, "a", self._associate, associated)
         commands += self._posts(posted)
         replies = await self._store.run(commands)
-        self._posted.update(dict.fromkeys(posted))
+        for entry, (time_s, _) in posted.items():
+            self._posted.pop(entry, None)
+            self._posted[entry] = time_s
         for forgotten in list(self._posted)[:-POSTED_KEPT]:
             del self._posted[forgotten]
         return sum(replies[:counting])
 
     def _owners(self, context: Context, parts: _QueryParts, liked: bool) -> Owned:
-        owners: dict[int, bytes] = {}
+        # The first owner's partition keeps the event's id, and queries are spread best.
+        owners = dict(parts.owners)
         for kind, name in (
             (Owner.USER, context.user_id),
-            (Owner.SEGMENT, context.segment),
             (Owner.SESSION, context.session_id),
+            (Owner.SEGMENT, context.segment),
         ):
             if name:
                 group, packed = self._owner(kind, name)
                 owners[group] = owners.get(group, b"") + packed
-        for learning in (parts.owners, parts.prefixes) if liked else (parts.owners,):
-            for group, packed in learning.items():
-                owners[group] = owners.get(group, b"") + packed
+        for group, packed in parts.prefixes.items() if liked else ():
+            owners[group] = owners.get(group, b"") + packed
         return owners
 
     def _parts_of(self, query: str) -> _QueryParts:
@@ -170,9 +173,9 @@ class ActionRecorder:
             for begin in range(0, len(packed), EVENTS_A_CALL):
                 yield call(script, tags, *arguments, b"".join(packed[begin : begin + EVENTS_A_CALL]))
 
-    def _posts(self, posted: Mapping[bytes, Sequence[int]]) -> Iterator[Command]:
+    def _posts(self, posted: Mapping[bytes, tuple[float, Sequence[int]]]) -> Iterator[Command]:
         by_slot: dict[int, list[bytes]] = {}
-        for entry, slots in posted.items():
+        for entry, (_, slots) in posted.items():
             for slot in slots:
                 by_slot.setdefault(slot, []).append(entry)
         by_group: dict[int, list[bytes]] = {}
