@@ -104,6 +104,9 @@ class Filter:
         return bool(self.types or self.conditions or self.excluded_ids)
 
 
+NO_FILTER = Filter()
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Who searches, where and when. `time_s` is seconds since 1970-01-01."""
@@ -261,6 +264,8 @@ def filter_from_proto(message: pb.Filter, path: str = "filter") -> Filter:
     Raises:
         InvalidArgument: naming the first field that is wrong.
     """
+    if not (message.types or message.attributes or message.excluded_document_ids):
+        return NO_FILTER  # of most searches
     for name in message.types:
         if not TYPE_PATTERN.fullmatch(name):
             raise InvalidArgument(f"{path}.types", f"{name[:80]!r} is not 1 to 64 characters of a-z, 0-9, _ and -")
@@ -335,22 +340,23 @@ def context_from_proto(message: pb.Context, now_s: float, path: str = "context")
     Raises:
         InvalidArgument: naming the first field that is wrong.
     """
-    for name in ("user_id", "session_id", "segment", "locale", "device"):
-        check_text(f"{path}.{name}", getattr(message, name), CONTEXT_CHARS_MAX)
-    if len(message.attributes) > CONTEXT_ATTRIBUTES_MAX:
+    texts = {name: text for name in _CONTEXT_TEXTS if (text := getattr(message, name))}
+    for name, text in texts.items():
+        check_text(f"{path}.{name}", text, CONTEXT_CHARS_MAX)
+    attributes = dict(message.attributes)
+    if len(attributes) > CONTEXT_ATTRIBUTES_MAX:
         raise InvalidArgument(f"{path}.attributes", f"at most {CONTEXT_ATTRIBUTES_MAX} are allowed")
-    for name, value in message.attributes.items():
+    for name, value in attributes.items():
         check_text(f"{path}.attributes", name, CONTEXT_CHARS_MAX)
         check_text(f"{path}.attributes.{name}", value, CONTEXT_CHARS_MAX)
     return Context(
         time_s=time_from_proto(f"{path}.time", message.time) if message.HasField("time") else now_s,
-        user_id=message.user_id,
-        session_id=message.session_id,
-        segment=message.segment,
-        locale=message.locale,
-        device=message.device,
-        attributes=dict(message.attributes),
+        attributes=attributes,
+        **texts,
     )
+
+
+_CONTEXT_TEXTS = ("user_id", "session_id", "segment", "locale", "device")
 
 
 def context_to_proto(context: Context) -> pb.Context:
