@@ -40,6 +40,7 @@ from honeyguide_orchestrator.attribution import Rewards
 from honeyguide_orchestrator.decision_log import DecisionRecord
 from honeyguide_orchestrator.event_stream import Event
 from honeyguide_orchestrator.fanout import Outcome, Retrievers, Status
+from honeyguide_orchestrator.foreground import Foreground
 from honeyguide_orchestrator.learned import LearnedModels
 from honeyguide_orchestrator.learner import Learner, LearnerOptions
 from honeyguide_orchestrator.page_token import PageTokens
@@ -353,6 +354,7 @@ async def stage(system: System, scene: Scene, recording: Recording, seed: int) -
                         trees=system.trees,
                     ),
                     clock=lambda: 0.0,
+                    make_way=Foreground().make_way,
                 )
                 await learner.restore()
                 yield Stage(searcher, learner, models, decisions, events, retrievers, policy, policies)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from benchmarks.speed import results
 from benchmarks.speed.bars import Bar, bar_of
+from benchmarks.speed.bench import environment
 from benchmarks.speed.flame import shares_by_module, without_folders
 from benchmarks.speed.measure import Against, Row, alternate, percentile, rows_of, together
+from benchmarks.speed.scale import MadeCatalogue
 
 FIELDS = ["scenario", "system", "metric", "value", "unit", "ratio", "ratio_to", "runs", "low", "high", "item"]
 
@@ -128,3 +132,22 @@ def test_flame_graphs_name_no_folders_of_the_machine() -> None:
     svg = '<text id="title" x="1">py-spy --output /a.svg</text><title>run (/a/b/redis/client.py) (3 samples, 1%)'
     named = '<text id="title" x="1">A search</text><title>run (redis/client.py) (3 samples, 1%)'
     assert without_folders(svg, "A search") == named
+
+
+def test_a_made_catalogue_is_the_same_again_and_its_queries_differ() -> None:
+    (first,), (again,) = list(MadeCatalogue(20).batches()), list(MadeCatalogue(20).batches())
+    assert [one.text for one in first] == [one.text for one in again]
+    assert len({one.id for one in first}) == 20
+    vectors = np.stack([one.embedding for one in first])
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert (vectors == np.stack([one.embedding for one in again])).all()
+    assert len(set(MadeCatalogue(20).queries(500))) == 500
+
+
+def test_a_variable_is_as_before_after_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HONEYGUIDE_MADE_UP", raising=False)
+    with environment("HONEYGUIDE_MADE_UP", "1"):
+        with environment("HONEYGUIDE_MADE_UP", "2"):
+            assert os.environ["HONEYGUIDE_MADE_UP"] == "2"
+        assert os.environ["HONEYGUIDE_MADE_UP"] == "1"
+    assert "HONEYGUIDE_MADE_UP" not in os.environ
