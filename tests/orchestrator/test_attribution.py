@@ -50,7 +50,7 @@ def record(id: str = "d1", time_s: float = 1_000.0) -> DecisionRecord:
 
 
 def click(document_id: str = "y", decision_id: str = "d1", time_s: float = 1_010.0, **more: object) -> Event:
-    return Event("e1", decision_id, document_id, "click", time_s, **more)  # type: ignore[arg-type]
+    return Event("e1", document_id, "click", decision_id, time_s, **more)  # type: ignore[arg-type]
 
 
 def test_a_record_survives_its_bytes() -> None:
@@ -119,7 +119,7 @@ def test_decisions_close_by_the_times_of_decisions_and_say_whether_they_were_rew
 
 def test_rewards() -> None:
     assert REWARDS.of(click()) == 1.0
-    assert REWARDS.of(Event("e", "d", "x", "dislike", 0.0)) == -1.0
-    assert REWARDS.of(Event("e", "d", "x", "skip", 0.0)) == 0.0
-    assert REWARDS.of(Event("e", "d", "x", "play", 0.0, seconds=15.0)) == 0.5
-    assert REWARDS.of(Event("e", "d", "x", "play", 0.0, seconds=600.0)) == 1.0
+    assert REWARDS.of(Event("e", "x", "dislike", "d", 0.0)) == -1.0
+    assert REWARDS.of(Event("e", "x", "skip", "d", 0.0)) == 0.0
+    assert REWARDS.of(Event("e", "x", "play", "d", 0.0, seconds=15.0)) == 0.5
+    assert REWARDS.of(Event("e", "x", "play", "d", 0.0, seconds=600.0)) == 1.0

@@ -222,7 +222,7 @@ def test_a_killed_service_comes_back_on_its_port(up: Up, call: Call) -> None:
 
 def test_ctrl_c_ends_everything_and_a_later_start_has_it_all(up: Up, call: Call) -> None:
     children = up.children()
-    assert len(children) == 5
+    assert len(children) == 6
     said = up.end(signal.SIGINT)
     assert up.process.returncode == 0, said
     assert "stopped" in said

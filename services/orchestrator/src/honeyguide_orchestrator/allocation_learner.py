@@ -60,6 +60,18 @@ UNWANTED_WEIGHT = 0.3
 """Weight of a decision without any action: nothing found, or nobody there to act."""
 
 
+class _AdaGrad(optim.AdaGrad):
+    """River's, which asks its schedule for the step of every single weight; this one asks once a step."""
+
+    def _step_with_dict(self, w: Any, g: Any) -> Any:
+        step, sums = self.learning_rate, self.g2
+        for name, slope in g.items():
+            total = sums[name] + slope * slope
+            sums[name] = total
+            w[name] -= step * slope / (total + self.eps) ** 0.5
+        return w
+
+
 @dataclass(frozen=True, slots=True)
 class StrategyTraits:
     """What the prior goes by."""
@@ -232,7 +244,7 @@ def _prior_of_flag(own: str, other: str) -> float:
 
 
 def _regression(weights: Mapping[str, float], sums: Mapping[str, float]) -> Any:
-    optimizer: Any = optim.AdaGrad(STEP)
+    optimizer: Any = _AdaGrad(STEP)
     optimizer.g2 = defaultdict(lambda: ACCUMULATOR, sums)
     regression = linear_model.LogisticRegression(optimizer=optimizer, intercept_lr=0.0)
     regression._weights = utils.VectorDict(dict(weights))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
+import msgspec
 from redis.exceptions import RedisError
 
 from honeyguide.documents import Context
@@ -34,18 +34,20 @@ return accepted
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """One action of one user; see `honeyguide.search.v1.FeedbackEvent`. `action` is a key of the reward setting."""
 
     id: str
-    decision_id: str
     document_id: str
     action: str
-    time_s: float
+    decision_id: str = ""
+    time_s: float = 0.0
     seconds: float = 0.0
     query: str = ""
     context: Context | None = None
+
+
+_decoder = msgspec.json.Decoder(Event)
 
 
 class EventStream:
@@ -69,17 +71,26 @@ class EventStream:
             by_partition.setdefault(partition_of(event.id, self._partitions), []).append(i)
         accepted = [False] * len(events)
         try:
-            for partition, indexes in by_partition.items():
-                arguments: list[Any] = [now_s, self._events_max, self._events_max * SEEN_PER_EVENT]
-                for i in indexes:
-                    arguments += [events[i].id, _encode(events[i])]
-                keys = [self._keys.events(partition), self._keys.events_seen(partition)]
-                answers = await self._append(keys=keys, args=arguments)
-                for i, new in zip(indexes, answers, strict=True):
-                    accepted[i] = bool(new)
+            answers = await asyncio.gather(
+                *(
+                    self._append_to(partition, [events[i] for i in indexes], now_s)
+                    for partition, indexes in by_partition.items()
+                )
+            )
         except RedisError as error:
             raise Unavailable(f"the event stream does not answer: {error}") from error
+        for indexes, answer in zip(by_partition.values(), answers, strict=True):
+            for i, new in zip(indexes, answer, strict=True):
+                accepted[i] = bool(new)
         return accepted
+
+    async def _append_to(self, partition: int, events: Sequence[Event], now_s: float) -> list[int]:
+        arguments: list[Any] = [now_s, self._events_max, self._events_max * SEEN_PER_EVENT]
+        for event in events:
+            arguments += [event.id, msgspec.json.encode(event)]
+        keys = [self._keys.events(partition), self._keys.events_seen(partition)]
+        answer: list[int] = await self._append(keys=keys, args=arguments)
+        return answer
 
     async def read(self, after: Mapping[int, str], count: int) -> list[tuple[int, str, Event]]:
         """Partition, position and event of what came after the given positions ("0" = from the oldest kept).
@@ -93,20 +104,7 @@ class EventStream:
                 position = after.get(partition, "0")
                 begin = f"({position}" if position != "0" else "-"
                 entries = await self._redis.xrange(self._keys.events(partition), begin, "+", count)
-                found += [(partition, at.decode(), _decode(fields[b"e"])) for at, fields in entries]
+                found += [(partition, at.decode(), _decoder.decode(fields[b"e"])) for at, fields in entries]
         except RedisError as error:
             raise Unavailable(f"the event stream does not answer: {error}") from error
         return found
-
-
-def _encode(event: Event) -> str:
-    plain = {name: value for name, value in asdict(event).items() if value}
-    return json.dumps(plain, separators=(",", ":"))
-
-
-def _decode(raw: bytes) -> Event:
-    plain = json.loads(raw)
-    context = plain.pop("context", None)
-    plain.setdefault("decision_id", "")
-    plain.setdefault("time_s", 0.0)
-    return Event(**plain, context=Context(**context) if context else None)

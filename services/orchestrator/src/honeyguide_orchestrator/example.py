@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from honeyguide_orchestrator.attribution import Credit
-from honeyguide_orchestrator.candidate_features import OF_QUERY_MEMORY, best_rank, feature_names
+from honeyguide_orchestrator.candidate_features import NAMES_KEPT, OF_QUERY_MEMORY, best_rank, feature_names
 
 Floats = npt.NDArray[np.float32]
 
@@ -60,22 +60,40 @@ def example_of(credit: Credit) -> Example | None:
     )
 
 
-def without_query_memory(features: Floats, names: Sequence[str]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Where features stand: those hidden, and of the lists `found` and `top`; lists: whose `top` they are."""
+
+    hidden: list[int]
+    found: list[int]
+    top: list[int]
+    lists: list[str]
+
+
+@lru_cache(maxsize=NAMES_KEPT)
+def _columns(names: tuple[str, ...]) -> _Columns:
+    top = {i: name.removesuffix(":top") for i, name in enumerate(names) if name.endswith(":top")}
+    return _Columns(
+        [i for i, name in enumerate(names) if name.startswith((*OF_QUERY_MEMORY, *FED_BY_ANY_QUERY))],
+        [i for i, name in enumerate(names) if name.endswith(":found")],
+        list(top),
+        list(top.values()),
+    )
+
+
+def without_query_memory(features: Floats, names: tuple[str, ...]) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """The features as they had been if memory had not known this query.
 
     What summarises the lists is computed anew from those that are left. Documents that only memory found would not
     have been candidates: the second answer tells, for every row, whether it would have been one.
     """
-    rows = features.copy()
-    hidden = (*OF_QUERY_MEMORY, *FED_BY_ANY_QUERY)
-    rows[:, [i for i, name in enumerate(names) if name.startswith(hidden)]] = 0.0
-    found = [i for i, name in enumerate(names) if name.endswith(":found")]
-    if not found:
+    rows, columns = features.copy(), _columns(names)
+    rows[:, columns.hidden] = 0.0
+    if not columns.found:
         return rows, np.ones(len(rows), bool)
-    lists = rows[:, found].sum(axis=1)
+    lists = rows[:, columns.found].sum(axis=1)
     if "agreement" in names:
-        rows[:, names.index("agreement")] = lists / len(found)
+        rows[:, names.index("agreement")] = lists / len(columns.found)
     if "best_rank" in names:
-        top = {i: name.removesuffix(":top") for i, name in enumerate(names) if name.endswith(":top")}
-        rows[:, names.index("best_rank")] = best_rank(rows[:, list(top)], list(top.values()))
+        rows[:, names.index("best_rank")] = best_rank(rows[:, columns.top], columns.lists)
     return rows, lists > 0

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from honeyguide_orchestrator.example import ROWS_MAX, Example, without_query_memory
 from honeyguide_orchestrator.ranker_evidence import earned
-from honeyguide_orchestrator.ranker_prior import weight_of
+from honeyguide_orchestrator.ranker_prior import weights_of
 from honeyguide_orchestrator.trees import Trees, pack
 
 Floats = npt.NDArray[np.float32]
@@ -185,7 +185,7 @@ def _table(
 ) -> _Table | None:
     names = tuple(dict.fromkeys(name for known in {g.names: None for g in groups.values()} for name in known))
     places = {name: i for i, name in enumerate(names)}
-    weights_of_base = np.array([weight_of(name, base) for name in names], np.float32)
+    weights_of_base = weights_of(names, base)
     parts: list[Floats] = []
     grades: list[npt.NDArray[np.int32]] = []
     weights: list[float] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +41,8 @@ from honeyguide_orchestrator.progress import Progress
 from honeyguide_orchestrator.refit import Refits
 from honeyguide_orchestrator.snapshot import SnapshotStore
 
-BATCH = 500
-"""Decisions, and events of each partition, taken at a time; the most actions that memory takes in one call is 1,000."""
+BATCH = 100
+"""Decisions, and events of each partition, taken at a time: few enough that none of them holds searches up for long."""
 
 CALL_TIMEOUT_S = 10.0
 RETRY_S = 1.0
@@ -71,7 +71,10 @@ class LearnerOptions:
 
 
 class Learner:
-    """Learns, while it holds the lease. `ranker` learns the rankers."""
+    """Learns, while it holds the lease. `ranker` learns the rankers.
+
+    make_way: awaited again and again, so that what shares the event loop gets on.
+    """
 
     def __init__(
         self,
@@ -85,6 +88,7 @@ class Learner:
         strategies: Callable[[], tuple[Strategy, ...]],
         options: LearnerOptions,
         clock: Callable[[], float],
+        make_way: Callable[[], Awaitable[None]],
     ) -> None:
         self._decision_log = decision_log
         self._event_stream = event_stream
@@ -95,6 +99,7 @@ class Learner:
         self._strategies = strategies
         self._options = options
         self._clock = clock
+        self._make_way = make_way
         self._decisions_at = "0"
         self._events_at: dict[int, str] = {}
         self._attribution = Attribution(options.window_s)
@@ -152,6 +157,7 @@ class Learner:
         documents = await self._documents(credits)
         await self._remember([(event, records.get(event.decision_id)) for event, _, _ in judged])
         for event, verdict, credit in judged:
+            await self._make_way()
             self._progress.counted(verdict.value)
             self._actions.learn(event.document_id, self._options.rewards.of(event), event.time_s)
             if credit is not None:
@@ -160,7 +166,7 @@ class Learner:
                 except Exception:  # one event must not keep all that come after it from being learned from
                     log.exception("nothing learned from an event", event=event.id, decision=event.decision_id)
         settled = {credit.record.id: self._attribution.rewards(credit.record.id) for credit in credits}
-        settled.update(self._close())
+        settled.update(await self._close())
         await self._decision_log.settle(settled)
         for partition, position, _ in events:
             self._events_at[partition] = position
@@ -228,10 +234,11 @@ class Learner:
             self._likelihoods.learn(record.understanding, flags)
         self._progress.credited(credit)
 
-    def _close(self) -> dict[str, Mapping[str, float]]:
+    async def _close(self) -> dict[str, Mapping[str, float]]:
         """Learns from the decisions whose window has closed; returns the rewards of those nobody acted on: none."""
         unrewarded: dict[str, Mapping[str, float]] = {}
         for record, rewards in () if self._events_behind else self._attribution.close():
+            await self._make_way()
             self._comparisons.closed(record, rewards, self._options.prices)
             self.ranker.closed(record, rewards)
             if not rewards:

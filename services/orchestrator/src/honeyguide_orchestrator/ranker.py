@@ -13,7 +13,7 @@ import numpy.typing as npt
 from honeyguide.errors import InvalidArgument
 from honeyguide_orchestrator.candidate_features import NAMES_KEPT, feature_names, is_known
 from honeyguide_orchestrator.ranker_evidence import GateEvidence
-from honeyguide_orchestrator.ranker_prior import prior_weight, weight_of
+from honeyguide_orchestrator.ranker_prior import weights_of
 from honeyguide_orchestrator.trees import Trees, why_unavailable
 
 Floats = npt.NDArray[np.float32]
@@ -39,7 +39,7 @@ class RankerModel:
         strategies answer again and again."""
         weights = self._linear.get(names)
         if weights is None:
-            weights = np.array([weight_of(name, self.weights) for name in names], np.float32)
+            weights = weights_of(names, self.weights)
             if len(self._linear) < NAMES_KEPT:
                 self._linear[names] = weights
         return weights
@@ -151,7 +151,7 @@ class Prior(Weighted):
 
     def weights(self, strategies: Sequence[str], model: RankerModel) -> Floats:
         """See `Ranker`."""
-        return np.array([prior_weight(name) for name in feature_names(strategies)], np.float32)
+        return weights_of(feature_names(strategies), {})
 
 
 class LambdaMART:

@@ -26,7 +26,7 @@ from honeyguide_orchestrator.example import ROWS_MAX, Example, without_query_mem
 from honeyguide_orchestrator.lambdamart import Groups, fit
 from honeyguide_orchestrator.ranker import RankerModel
 from honeyguide_orchestrator.ranker_evidence import GateEvidence, earned
-from honeyguide_orchestrator.ranker_prior import prior_weight, weight_of
+from honeyguide_orchestrator.ranker_prior import weight_of, weights_of
 from honeyguide_orchestrator.trees import Trees, why_unavailable
 
 Floats = npt.NDArray[np.float32]
@@ -75,8 +75,7 @@ class LinearLearner:
             if not kept[wanted]:
                 return
             wanted, rows = int(kept[:wanted].sum()), rows[kept]
-        current = np.array([weight_of(name, self.steps) for name in names], np.float32)
-        prior = np.array([prior_weight(name) for name in names], np.float32)
+        current, prior = weights_of(names, self.steps), weights_of(names, {})
         scores = rows @ current
         chances = np.exp(scores - scores.max())
         chances /= chances.sum()
@@ -140,8 +139,7 @@ class RankerLearner:
     def _weigh_evidence(self, example: Example, weight: float) -> None:
         shown = example.features[: example.shown]
         prior, linear = (
-            earned(shown @ np.array([weight_of(name, weights) for name in example.names], np.float32), example.row)
-            for weights in ({}, self.linear.learned)
+            earned(shown @ weights_of(example.names, weights), example.row) for weights in ({}, self.linear.learned)
         )
         trees = None
         if self.trees is not None and not why_unavailable():

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+FEATURES_KEPT, NAMES_KEPT = 16_384, 4_096
+"""Features, and sets of them, whose prior weights are kept."""
 
 PRIOR_WEIGHTS = {
     "agreement": 1.0,
@@ -38,12 +47,23 @@ full text tells, or what `expected` tells (what was wanted for near queries), se
 query. Weak lists poison a fusion."""
 
 
+@lru_cache(maxsize=FEATURES_KEPT)
 def prior_weight(name: str) -> float:
     """Weight of a feature before any feedback."""
     strategy, _, feature = name.rpartition(":")
     if not strategy:
         return PRIOR_WEIGHTS.get(name, 0.0)
     return PRIOR_SHARES.get(strategy, 1.0) * PRIOR_STRATEGY_WEIGHTS.get(feature, 0.0)
+
+
+def weights_of(names: tuple[str, ...], learned: Mapping[str, float]) -> Floats:
+    """Learned weights of features, or their prior, [len(names)]."""
+    return np.array(list(map(learned.get, names, _prior_weights(names))), np.float32)
+
+
+@lru_cache(maxsize=NAMES_KEPT)
+def _prior_weights(names: tuple[str, ...]) -> tuple[float, ...]:
+    return tuple(map(prior_weight, names))
 
 
 def weight_of(name: str, learned: Mapping[str, float]) -> float:

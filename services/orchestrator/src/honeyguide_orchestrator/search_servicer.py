@@ -18,6 +18,7 @@ from honeyguide.server import Registration
 from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedStrategy
 from honeyguide_orchestrator.fanout import Status
 from honeyguide_orchestrator.feedback import AHEAD_MAX_S
+from honeyguide_orchestrator.foreground import Foreground
 from honeyguide_orchestrator.result_page import Hit, SearchPage
 from honeyguide_orchestrator.search import Searcher, context_features
 from honeyguide_orchestrator.search_query import SearchQuery
@@ -31,25 +32,32 @@ NAME_CHARS_MAX = 64
 _ServicerContext = grpc.aio.ServicerContext[Any, Any]
 
 
-def register_search(searcher: Searcher, suggester: Suggester, clock: Callable[[], float]) -> Registration:
+def register_search(
+    searcher: Searcher, suggester: Suggester, clock: Callable[[], float], foreground: Foreground
+) -> Registration:
     """Search, ready for a server."""
     return Registration(
         "honeyguide.search.v1.SearchService",
         search_pb2_grpc.add_SearchServiceServicer_to_server,
-        SearchServicer(searcher, suggester, clock),
+        SearchServicer(searcher, suggester, clock, foreground),
     )
 
 
 class SearchServicer(search_pb2_grpc.SearchServiceServicer):
     """The methods are described in `honeyguide/search/v1/search.proto`."""
 
-    def __init__(self, searcher: Searcher, suggester: Suggester, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, searcher: Searcher, suggester: Suggester, clock: Callable[[], float], foreground: Foreground
+    ) -> None:
         self._searcher = searcher
         self._suggester = suggester
         self._clock = clock
+        self._foreground = foreground
 
     async def Search(self, request: pb.SearchRequest, context: _ServicerContext) -> pb.SearchResponse:
-        return _response(await self._searcher.search(self._query(request)), request.view == pb.SEARCH_VIEW_FULL)
+        with self._foreground.search():
+            page = await self._searcher.search(self._query(request))
+            return _response(page, request.view == pb.SEARCH_VIEW_FULL)
 
     async def Suggest(self, request: pb.SuggestRequest, context: _ServicerContext) -> pb.SuggestResponse:
         self._context(request.context)

@@ -31,6 +31,7 @@ from honeyguide_orchestrator.event_stream import EventStream
 from honeyguide_orchestrator.fanout import Retrievers
 from honeyguide_orchestrator.feedback import FeedbackIntake
 from honeyguide_orchestrator.feedback_servicer import register_feedback
+from honeyguide_orchestrator.foreground import Foreground
 from honeyguide_orchestrator.learned import LearnedModels
 from honeyguide_orchestrator.learner import Learner, LearnerOptions
 from honeyguide_orchestrator.learning_servicer import register_learning
@@ -112,7 +113,7 @@ async def open_service(
         stack.push_async_callback(watch.close)
 
         page_tokens = PageTokens(await _page_token_secret(stores, settings))
-        policies = _policies(settings)
+        policies, foreground = _policies(settings), Foreground()
         searcher = Searcher(
             understander=Understander(
                 Recognizer(lexical, time.monotonic, settings.understand_timeout_s), watch.facts, clock
@@ -139,10 +140,10 @@ async def open_service(
         # LightGBM takes long to load: not while a search waits, and not before the service is ready.
         _run(stack, _load_lightgbm)
         if settings.learner:
-            learner = _learner(settings, stores, lexical, memory, searcher.strategies, clock)
+            learner = _learner(settings, stores, lexical, memory, searcher.strategies, clock, foreground)
             _run(stack, learner.run)
         yield [
-            register_search(searcher, Suggester(lexical, memory), clock),
+            register_search(searcher, Suggester(lexical, memory), clock, foreground),
             register_feedback(FeedbackIntake(stores.event_stream, clock), settings.feedback_stream_s),
             register_catalog(catalog),
             register_learning(
@@ -166,7 +167,8 @@ async def open_learner(
         stores = await _open_stores(stack, settings)
         retrievers = await _open_retrievers(stack, settings, connections, connect)
         lexical, memory = _core_stubs(connections)
-        _run(stack, _learner(settings, stores, lexical, memory, lambda: retrievers.strategies, clock).run)
+        learner = _learner(settings, stores, lexical, memory, lambda: retrievers.strategies, clock, Foreground())
+        _run(stack, learner.run)
         yield []
 
 
@@ -264,6 +266,7 @@ def _learner(
     memory: Any,
     strategies: Callable[[], Any],
     clock: Callable[[], float],
+    foreground: Foreground,
 ) -> Learner:
     return Learner(
         decision_log=stores.decision_log,
@@ -285,6 +288,7 @@ def _learner(
             trees=settings.trees,
         ),
         clock=clock,
+        make_way=foreground.make_way,
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from honeyguide_orchestrator.ranker_prior import weight_of
+from honeyguide_orchestrator.ranker_prior import weights_of
 
 Floats = npt.NDArray[np.float32]
 
@@ -129,7 +129,7 @@ class Trees:
             layout = _Layout(
                 np.array([theirs for theirs, _ in shared], np.int64),
                 np.array([ours for _, ours in shared], np.int64),
-                np.array([weight_of(name, self.base) for name in names], np.float32),
+                weights_of(names, self.base),
             )
             self._layouts[names] = layout
         return layout

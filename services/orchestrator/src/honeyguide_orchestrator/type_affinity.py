@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide_orchestrator.example import ROWS_MAX, Example, without_query_memory
-from honeyguide_orchestrator.ranker_prior import weight_of
+from honeyguide_orchestrator.ranker_prior import weights_of
 from honeyguide_orchestrator.situation import FEATURES
 
 Floats = npt.NDArray[np.float32]
@@ -53,6 +53,8 @@ class TypeAffinity:
             weight: how much the action counts.
         """
         rows = example.features[: max(example.shown, ROWS_MAX)]
+        if len(set(types[: len(rows)])) < 2:
+            return
         rows, kept = without_query_memory(rows, example.names)
         if not kept[example.row]:
             return
@@ -61,7 +63,9 @@ class TypeAffinity:
         distinct = dict.fromkeys(offered)
         if len(distinct) < 2 or len(self.weights.keys() | distinct) > TYPES_MAX:
             return
-        ranker = np.array([0.0 if name == AFFINITY else weight_of(name, ranker_weights) for name in example.names])
+        ranker = weights_of(example.names, ranker_weights)
+        if AFFINITY in example.names:
+            ranker[example.names.index(AFFINITY)] = 0.0
         affinity = self.of(x)
         scores = rows[kept] @ ranker + [affinity.get(type, 0.0) for type in offered]
         chances = np.exp(scores - scores.max())

@@ -34,11 +34,13 @@ class ServiceProcess:
         log_dir: Path,
         common: CommonSettings,
         port: int = 0,
+        role: str = "",
     ) -> None:
-        self.name = name
+        self.name = role or name
         self.port = port or free_port()
         self.restarts = 0
-        self.log_path = log_dir / f"{name}.log"
+        self.log_path = log_dir / f"{self.name}.log"
+        self._command = ["-m", f"honeyguide_{name}", *([role] if role else [])]
         self._common = common
         self._environment = {
             **os.environ,
@@ -71,7 +73,7 @@ class ServiceProcess:
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                ends_with_parent([sys.executable, "-m", f"honeyguide_{self.name}"]),
+                ends_with_parent([sys.executable, *self._command]),
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

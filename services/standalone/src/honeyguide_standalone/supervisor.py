@@ -1,4 +1,5 @@
-"""Everything on this machine: Valkey and the four services as processes, watched, restarted and ended in order."""
+"""Everything on this machine: Valkey, the four services and the learner as processes, watched, restarted and ended in
+order. The learner has a process of its own, since what it computes would hold up the searches of one that it shared."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ from honeyguide_standalone.valkey import ValkeyServer
 
 RETRIEVERS = ("lexical", "vector", "memory")
 ORCHESTRATOR = "orchestrator"
+LEARNER = "learner"
 START_S = 120.0
 WATCH_S = 0.2
 BACKOFF_FIRST_S = 0.5
@@ -65,12 +67,12 @@ class Supervisor:
         return self._services[ORCHESTRATOR].address
 
     async def start(self, told: Callable[[str], None]) -> None:
-        """Starts the services, the orchestrator last, and watches them; `told` hears of every one that is ready.
+        """Starts the retrievers, then the others, and watches them; `told` hears of every one that is ready.
 
         Raises:
             Unavailable: one did not come up; the end of its log is in the message.
         """
-        for names in (RETRIEVERS, (ORCHESTRATOR,)):
+        for names in (RETRIEVERS, (ORCHESTRATOR, LEARNER)):
             for name in names:
                 self._services[name].start()
             for name in names:
@@ -100,6 +102,7 @@ class Supervisor:
             await asyncio.gather(self._watcher, return_exceptions=True)
         forget_running(self.data_dir)
         await self._services[ORCHESTRATOR].stop()
+        await self._services[LEARNER].stop()
         await asyncio.gather(*(self._services[name].stop() for name in RETRIEVERS))
         if self._valkey is not None:
             self._valkey.stop()
@@ -186,22 +189,25 @@ def _take(data_dir: Path) -> tuple[Path, IO[str]]:
 
 def _services(data_dir: Path, common: CommonSettings, port: int, redis_url: str) -> dict[str, ServiceProcess]:
     retrievers_file = data_dir / "retrievers.yaml"
+    orchestrator = {
+        "HONEYGUIDE_ORCHESTRATOR_RETRIEVERS_FILE": str(retrievers_file),
+        "HONEYGUIDE_ORCHESTRATOR_LEARNER": "false",
+    }
     environments = {
         "lexical": {"HONEYGUIDE_LEXICAL_DATA_DIR": str(data_dir / "lexical")},
         "vector": {"HONEYGUIDE_VECTOR_DATA_DIR": str(data_dir / "vector")},
         "memory": {},
-        ORCHESTRATOR: {
-            "HONEYGUIDE_ORCHESTRATOR_RETRIEVERS_FILE": str(retrievers_file),
-            "HONEYGUIDE_ORCHESTRATOR_LEARNER": "true",
-        },
+        ORCHESTRATOR: orchestrator,
+        LEARNER: orchestrator,
     }
     services = {
         name: ServiceProcess(
-            name,
+            ORCHESTRATOR if name == LEARNER else name,
             {**environment, "HONEYGUIDE_REDIS_URL": redis_url},
             data_dir / "logs",
             common,
             port if name == ORCHESTRATOR else 0,
+            LEARNER if name == LEARNER else "",
         )
         for name, environment in environments.items()
     }

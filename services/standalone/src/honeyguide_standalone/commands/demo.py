@@ -77,7 +77,7 @@ async def _demo(exit: bool, searches: int, data_dir: Path, seed: int) -> None:
 
 
 async def _story(exit: bool, searches: int, data_dir: Path, seed: int, stop: asyncio.Event) -> None:
-    _headline("1  Starting Valkey and four services")
+    _headline("1  Starting Valkey, four services and the learner")
     common = load(CommonSettings)
     async with supervise(data_dir, common, told=lambda line: console.print(f"  {line}")) as supervisor:
         connection = RemoteConnection(supervisor.target, common)

@@ -34,7 +34,7 @@ def up(
     ] = None,
     in_process: Annotated[bool, typer.Option("--in-process", help="All services in this one process.")] = False,
 ) -> None:
-    """Start everything on this machine: Valkey and the four services. Ctrl-C drains and ends it."""
+    """Start everything on this machine: Valkey, the four services and the learner. Ctrl-C drains and ends it."""
     run(_in_process(data_dir, port, redis_url) if in_process else _supervised(data_dir, port, redis_url))
 
 
