@@ -396,7 +396,13 @@ async def run(
                 continue
             mean_s = LATE_MEAN_S if random.random() < LATE_SHARE else DELAY_MEAN_S
             acted_s = search.time_s + 5.0 + 3.0 * position
-            event = Event(f"{search.number}-{position}", record.id, record.document_ids[position - 1], "click", acted_s)
+            event = Event(
+                id=f"{search.number}-{position}",
+                decision_id=record.id,
+                document_id=record.document_ids[position - 1],
+                action="click",
+                time_s=acted_s,
+            )
             heapq.heappush(due, (acted_s + random.expovariate(1 / mean_s), event.id, event))
         if isinstance(on.policy, Taught):
             on.policy.teach(record, search.wanted)

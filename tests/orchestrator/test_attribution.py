@@ -50,7 +50,7 @@ def record(id: str = "d1", time_s: float = 1_000.0) -> DecisionRecord:
 
 
 def click(document_id: str = "y", decision_id: str = "d1", time_s: float = 1_010.0, **more: object) -> Event:
-    return Event("e1", document_id, "click", decision_id, time_s, **more)  # type: ignore[arg-type]
+    return Event(id="e1", decision_id=decision_id, document_id=document_id, action="click", time_s=time_s, **more)  # type: ignore[arg-type]
 
 
 def test_a_record_survives_its_bytes() -> None:
@@ -117,9 +117,13 @@ def test_decisions_close_by_the_times_of_decisions_and_say_whether_they_were_rew
     assert attribution.credited == {}
 
 
+def action(name: str, seconds: float = 0.0) -> Event:
+    return Event(id="e", decision_id="d", document_id="x", action=name, seconds=seconds)
+
+
 def test_rewards() -> None:
     assert REWARDS.of(click()) == 1.0
-    assert REWARDS.of(Event("e", "x", "dislike", "d", 0.0)) == -1.0
-    assert REWARDS.of(Event("e", "x", "skip", "d", 0.0)) == 0.0
-    assert REWARDS.of(Event("e", "x", "play", "d", 0.0, seconds=15.0)) == 0.5
-    assert REWARDS.of(Event("e", "x", "play", "d", 0.0, seconds=600.0)) == 1.0
+    assert REWARDS.of(action("dislike")) == -1.0
+    assert REWARDS.of(action("skip")) == 0.0
+    assert REWARDS.of(action("play", seconds=15.0)) == 0.5
+    assert REWARDS.of(action("play", seconds=600.0)) == 1.0

@@ -8,7 +8,7 @@ from honeyguide_orchestrator.snapshot import SnapshotStore
 
 
 def event(id: str, **more: object) -> Event:
-    return Event(id, "x", "click", "d1", 5.0, **more)  # type: ignore[arg-type]
+    return Event(id=id, decision_id="d1", document_id="x", action="click", time_s=5.0, **more)  # type: ignore[arg-type]
 
 
 async def test_every_event_is_in_the_stream_once_whatever_is_sent_again(redis_url: str, key_prefix: str) -> None:

@@ -34,13 +34,13 @@ return accepted
 """
 
 
-class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One action of one user; see `honeyguide.search.v1.FeedbackEvent`. `action` is a key of the reward setting."""
 
     id: str
+    decision_id: str = ""
     document_id: str
     action: str
-    decision_id: str = ""
     time_s: float = 0.0
     seconds: float = 0.0
     query: str = ""
