@@ -1,4 +1,6 @@
-"""Encoding queries that were never seen: one after the other against the bare model, and sixteen at once in batches."""
+"""Encoding queries that were never seen: one after the other against the bare model, and sixteen at once: as the service
+does, in batches on all its threads, and one query at a time. In between, batches on one thread: what batching alone gives.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,7 @@ from honeyguide_vector.query_encoding import QueryEncoding
 from honeyguide_vector.settings import VectorSettings
 
 CLIENTS = 16
+UNBATCHED = "unbatched, one thread"
 QUEUE_MAX = 1_000
 
 
@@ -63,18 +66,24 @@ async def measure(bench: Bench, keep: Callable[[list[Row]], None]) -> None:
 
     async with AsyncExitStack() as stack:
 
-        def encoding(batch_max: int) -> Callable[[str], Awaitable[object]]:
-            made = QueryEncoding(encoder, cache_max=0, batch_max=batch_max, queue_max=QUEUE_MAX)
+        def encoding(batch_max: int, threads: int) -> Callable[[str], Awaitable[object]]:
+            made = QueryEncoding(encoder, cache_max=0, batch_max=batch_max, queue_max=QUEUE_MAX, threads=threads)
             stack.push_async_callback(made.close)
             return made.encode
 
-        batched, unbatched = encoding(VectorSettings().query_batch_max), encoding(1)
+        settings = VectorSettings()
+        batched, unbatched = encoding(settings.query_batch_max, settings.threads), encoding(1, 1)
+        on_one_thread = encoding(settings.query_batch_max, 1)
         single = await alternate(
             {"bare session": lambda: _middle(directly, queries), "service": lambda: _middle(batched, queries)},
             bench.repetitions,
         )
         many = await alternate(
-            {"unbatched": lambda: _rate(unbatched, queries), "batched": lambda: _rate(batched, queries)},
+            {
+                UNBATCHED: lambda: _rate(unbatched, queries),
+                "batched": lambda: _rate(batched, queries),
+                "batched, one thread": lambda: _rate(on_one_thread, queries),
+            },
             bench.repetitions,
         )
     lengths = median(len(text.split()) for text in queries)
@@ -88,7 +97,7 @@ async def measure(bench: Bench, keep: Callable[[list[Row]], None]) -> None:
                 "16 clients, new queries",
                 "queries/s",
                 many,
-                {"batched": Against("unbatched", 5)},
+                {"batched": Against(UNBATCHED, 5), "batched, one thread": Against(UNBATCHED)},
             ),
             Row(f"encoding: {scene.name}", "queries", "words", lengths, "words"),
         ]

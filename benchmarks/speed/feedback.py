@@ -30,6 +30,7 @@ from honeyguide.config import CommonSettings
 from honeyguide.documents import Context, time_to_proto
 from honeyguide_memory.actions import Action, ActionRecorder
 from honeyguide_memory.layout import Layout
+from honeyguide_memory.nodes import Nodes
 from honeyguide_memory.service import open_service as open_memory
 from honeyguide_memory.settings import MemorySettings
 from honeyguide_memory.store import SCRIPTS, Store
@@ -153,7 +154,7 @@ async def _remembered(bench: Bench) -> list[Row]:
 
             async def called() -> float:
                 noted = NotedCommands()
-                recorder = ActionRecorder(Store(noted), layout, bare)
+                recorder = ActionRecorder(Store(noted), layout, Nodes(layout, cluster=False), bare)
                 for actions in _actions(count):
                     await recorder.record(actions)
                 begin = time.perf_counter()
