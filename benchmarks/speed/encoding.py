@@ -1,5 +1,5 @@
-"""Encoding queries that were never seen: one after the other against the bare model, and sixteen at once as the service
-does it, in batches on all its threads, against one query at a time; batches on one thread show what batching alone gives.
+"""Encoding queries that were never seen: one after the other against the bare model; and sixteen at once as the service
+does it, in batches on all its threads, against one at a time. Batches on one thread show what batching alone gives.
 """
 
 from __future__ import annotations
