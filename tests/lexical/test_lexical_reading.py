@@ -30,6 +30,15 @@ async def test_no_query_or_no_match_gives_no_snippet(client) -> None:
     assert [f.snippet for f in await client.fetch("f1", query="waitress")] == [""]
 
 
+async def test_words_of_most_documents_are_marked_only_if_there_are_no_others(client) -> None:
+    for i in range(40):
+        await client.put(Document(f"x{i}", "film", "X", f"The film of the year {'pear' if i % 2 else 'plum'}."))
+    [fetched] = await client.fetch("x1", query="the film of the pear")
+    assert fetched.snippet == "The film of the year <b>pear</b>."
+    [fetched] = await client.fetch("x1", query="the film")
+    assert fetched.snippet == "<b>The</b> <b>film</b> of <b>the</b> year pear."
+
+
 def test_the_snippet_is_where_most_words_are() -> None:
     snippets = Snippets(Analysis("en"))
     text = "apple " + "filler words here " * 60 + "an apple and a pear together " + "more filler " * 60 + "pear"

@@ -15,6 +15,7 @@ from honeyguide.errors import InvalidArgument
 from honeyguide.query import span_to_proto
 from honeyguide.server import Registration
 from honeyguide_lexical.completion import complete
+from honeyguide_lexical.fulltext import BODY
 from honeyguide_lexical.recognition import Recognizer
 from honeyguide_lexical.shelf import Shelved
 from honeyguide_lexical.snippets import Snippets
@@ -26,6 +27,9 @@ QUERY_CHARS_MAX = 10_000
 PREFIX_CHARS_MAX = 200
 QUICK_BYTES_MAX = 2**19
 """Documents in memory up to this size, all in all, go out without a thread: that would cost more than they do."""
+
+COMMON_SHARE = 0.5
+"""Share of the catalogue from which on a word is too common to be worth a mark ("the", and "film" among films)."""
 
 T = TypeVar("T")
 
@@ -54,8 +58,9 @@ class LexicalServicer(lexical_pb2_grpc.LexicalServiceServicer):
         ids, snippets = list(request.document_ids), self._current_snippets()
         shelved = self._store.shelf.kept(ids)
         if len(shelved) == len(ids) and _is_quick(shelved.values(), snippets, request.query):
-            return _fetched(ids, shelved, snippets, request.query)
-        return await self._run(lambda: _fetched(ids, self._store.shelf.fetch(ids), snippets, request.query))
+            return _fetched(ids, shelved, snippets, self._marked(snippets, request.query))
+        marked = self._marked(snippets, request.query)
+        return await self._run(lambda: _fetched(ids, self._store.shelf.fetch(ids), snippets, marked))
 
     async def RecognizeSpans(
         self, request: lexical_pb2.RecognizeSpansRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -89,6 +94,13 @@ class LexicalServicer(lexical_pb2_grpc.LexicalServiceServicer):
             idfs=recognition.idfs,
         )
 
+    def _marked(self, snippets: Snippets, query: str) -> frozenset[str]:
+        """The query's terms that snippets show: without those of every second document, unless there are no others."""
+        terms = snippets.terms(query)
+        searcher = self._store.index.searcher
+        common = COMMON_SHARE * searcher.num_docs
+        return frozenset(term for term in terms if searcher.doc_freq(BODY, term) <= common) or terms
+
     def _current_snippets(self) -> Snippets:
         """Snippets in the language that is configured now."""
         if self._snippets.analysis is not self._store.index.analysis:
@@ -110,9 +122,8 @@ def _is_quick(documents: Iterable[Shelved], snippets: Snippets, query: str) -> b
 
 
 def _fetched(
-    ids: Sequence[str], documents: Mapping[str, Shelved], snippets: Snippets, query: str
+    ids: Sequence[str], documents: Mapping[str, Shelved], snippets: Snippets, terms: frozenset[str]
 ) -> lexical_pb2.FetchDocumentsResponse:
-    terms = snippets.terms(query)
     response = lexical_pb2.FetchDocumentsResponse()
     for id in ids:
         shelved = documents.get(id)
