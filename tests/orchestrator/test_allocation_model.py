@@ -84,3 +84,6 @@ def test_alternatives_are_the_net_rewards_of_the_allocations_they_stand_for() ->
             option[s] = rung
             expected = model.net_rewards(x, option[None, :], order, COSTS)[0]
             assert alternatives[s, rung] == pytest.approx(expected, abs=1e-5), (s, rung)
+    additions, asked = model.additions(x, rungs, order, COSTS), rungs > 0
+    assert additions[~asked] == pytest.approx(alternatives[~asked, 1:], abs=1e-5)
+    assert (additions[asked] == -np.inf).all()

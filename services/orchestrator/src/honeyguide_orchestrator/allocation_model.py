@@ -90,13 +90,27 @@ class AllocationModel:
         rows = np.arange(len(asked) * choices)
         options[rows, np.array(asked, np.int64).repeat(choices)] = rows % choices
         net, survival = self._chain(base, options, asked, costs)
-        all_missed = base + self.weights[:, :, [len(x) + s for s in asked]].sum(axis=2)
-        gained = (_found(all_missed)[0] * self.values).cumsum(axis=1)
         alternatives = np.empty((strategies, choices), np.float32)
         alternatives[:, 0] = net[-1]
-        alternatives[:, 1:] = net[-1] + survival[-1] * gained - costs.by_rung
+        alternatives[:, 1:] = net[-1] + survival[-1] * self._gained_last(base, asked) - costs.by_rung
         alternatives[asked] = net[:-1].reshape(len(asked), choices)
         return alternatives
+
+    def additions(self, x: Floats, rungs: Depths, order: Sequence[int], costs: Costs) -> Floats:
+        """Predicted net reward [S, B] of an allocation with one more strategy, asked last; -inf for those it asks."""
+        base = self.weights[:, :, : len(x)] @ x
+        asked = [s for s in order if rungs[s]]
+        net, survival = self._chain(base, rungs[None, :], asked, costs)
+        additions: Floats = net + survival * self._gained_last(base, asked) - costs.by_rung
+        additions[asked] = -np.inf
+        return additions
+
+    def _gained_last(self, base: Floats, asked: Sequence[int]) -> Floats:
+        """Expected graded reward [S, B] of each strategy and rung, given that those asked missed."""
+        features = self.weights.shape[2] - len(self.strategies)
+        logits = base + self.weights[:, :, [features + s for s in asked]].sum(axis=2)
+        gained: Floats = (_found(logits)[0] * self.values).cumsum(axis=1)
+        return gained
 
     def _chain(self, base: Floats, allocations: Depths, order: Sequence[int], costs: Costs) -> tuple[Floats, Floats]:
         """Net reward and survival [K] of allocations; `base` are the logits [S, B] before any miss."""

@@ -123,7 +123,7 @@ def with_dependable(
     must_ask = situation.must_ask
     if rungs[must_ask].any() or not must_ask.any():
         return rungs
-    net = model.alternatives(situation.x, rungs, order, costs)[:, 1:]
+    net = model.additions(situation.x, rungs, order, costs)
     net[~must_ask] = -np.inf
     strategy, rung = divmod(int(np.argmax(net)), net.shape[1])
     extended = rungs.copy()
