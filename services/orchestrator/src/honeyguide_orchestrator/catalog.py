@@ -81,7 +81,8 @@ class Catalog:
         lexical: who gives documents back.
         store: where the configuration is kept.
         without_embedding: names of the services that have no use for embeddings supplied with documents.
-        write_timeout_s: how long one service may take over one request; encoding a thousand texts takes its time.
+        write_timeout_s: how long one service may take over one request; encoding a thousand long
+            texts takes minutes on a slow machine.
         read_timeout_s: the same for what only reads.
     """
 
@@ -91,7 +92,7 @@ class Catalog:
         lexical: DocumentStub,
         store: CatalogStore,
         without_embedding: frozenset[str] = frozenset({"lexical", "memory"}),
-        write_timeout_s: float = 120.0,
+        write_timeout_s: float = 600.0,
         read_timeout_s: float = 5.0,
     ) -> None:
         self._services = dict(services)
