@@ -23,7 +23,7 @@ from benchmarks.quality.needs import CACHE, Scene, every_need, queries_of
 from honeyguide.api.lexical.v1 import lexical_pb2, lexical_pb2_grpc
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.candidates import NO_CANDIDATES, Candidates
-from honeyguide.documents import Context, Document, Filter, document_from_proto
+from honeyguide.documents import Context, Filter, document_from_proto
 from honeyguide.errors import Unavailable
 from honeyguide.query import RetrievalQuery
 from honeyguide.retriever import Need, Strategy
@@ -211,8 +211,3 @@ class RecordedCandidates:
                 total_matched=whole.total_matched,
             )
         return cut
-
-
-def documents_by_id(scene: Scene) -> dict[str, Document]:
-    """The catalogue by id."""
-    return {document.id: document_from_proto(document) for document in scene.documents}

@@ -29,10 +29,6 @@ class Distribution:
         """Probability of one allocation; 0 if it is never drawn."""
         return float(self.probabilities[(self.allocations == rungs).all(axis=1)].sum())
 
-    def probability_of_containing(self, rungs: Depths | Rungs) -> float:
-        """Probability that every strategy is asked for at least as much as in this allocation."""
-        return float(self.probabilities[(self.allocations >= rungs).all(axis=1)].sum())
-
     @classmethod
     def certain(cls, rungs: Depths) -> Distribution:
         """Of a policy that does not draw."""
