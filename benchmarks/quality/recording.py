@@ -203,11 +203,5 @@ class RecordedCandidates:
         cut = self._cut.get(key)
         if cut is None:
             whole = self._candidates[query].get(strategy, NO_CANDIDATES)
-            cut = self._cut[key] = Candidates(
-                document_ids=whole.document_ids[:depth],
-                scores=whole.scores[:depth],
-                types=whole.types[:depth],
-                features={name: column[:depth] for name, column in whole.features.items()},
-                total_matched=whole.total_matched,
-            )
+            cut = self._cut[key] = whole.first(depth)
         return cut

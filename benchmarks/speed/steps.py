@@ -81,6 +81,7 @@ class Steps:
         self._model = taught(strategies, rng).model(names)
         self._allowed = np.ones(len(names), bool)
         self._dependable = np.array([strategy.dependable for strategy in strategies])
+        self._unanswered = np.zeros(len(names), np.int64)
         self._spans = (Span(1, 3, (SpanReading("science fiction", attribute="genre", document_count=900),)),)
         self._answers = _answers(names, case.documents, rng)
         self._actions = DocumentActions()
@@ -110,7 +111,7 @@ class Steps:
     def decide(self) -> None:
         """A draw of SquareCB."""
         nobody = np.zeros_like(self._allowed)
-        self._situation = Situation(self._x, self._allowed, self._dependable, nobody)
+        self._situation = Situation(self._x, self._allowed, self._dependable, nobody, self._unanswered)
         self._draw = self._policy.draw(self._situation, self._model, self._rng)
 
     def merge(self) -> None:
@@ -226,11 +227,12 @@ class OurStep:
         self._model: AllocationModel = self._learner.model(self._names)
         self._allowed = np.ones(strategies, bool)
         self._dependable = np.array([one.dependable for one in chosen])
+        self._unanswered = np.zeros(strategies, np.int64)
         self._number = 0
 
     def __call__(self, x: Any) -> None:
         """One step; the best-asked strategy found the document."""
-        situation = Situation(x, self._allowed, self._dependable, ~self._allowed)
+        situation = Situation(x, self._allowed, self._dependable, ~self._allowed, self._unanswered)
         draw = self._policy.draw(situation, self._model, self._rng)
         asked = {n: DEPTHS[r - 1] for n, r in zip(self._names, draw.rungs.tolist(), strict=True) if r}
         self._number += 1

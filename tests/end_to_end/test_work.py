@@ -12,6 +12,7 @@ import pytest_asyncio
 from redis.asyncio.connection import AbstractConnection
 
 from honeyguide import client
+from honeyguide.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from honeyguide.api.search.v1 import feedback_pb2, search_pb2
 from honeyguide.documents import Document
 from honeyguide_standalone.api import Api, new_event_id
@@ -23,9 +24,9 @@ COUNT = 60
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def api(
+async def engine(
     tmp_path_factory: pytest.TempPathFactory, redis_url: str, until: Callable[..., Awaitable[Any]]
-) -> AsyncIterator[Api]:
+) -> AsyncIterator[Engine]:
     """An engine that does not learn, so that all the work there is belongs to the searches."""
     async with Engine(tmp_path_factory.mktemp("engine"), redis_url, "test-work", learner=False) as engine:
         documents = [
@@ -36,7 +37,13 @@ async def api(
             lambda: engine.api.search("park", untracked=True, policy="full_depth", page_size=100),
             lambda found: len(found.results) == COUNT,
         )
-        yield engine.api
+        yield engine
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(engine: Engine) -> Api:
+    """Its API."""
+    return engine.api
 
 
 @contextmanager
@@ -82,6 +89,17 @@ async def test_only_services_that_are_asked_are_called(api: Api) -> None:
     assert services
     assert counts["Retrieve"] == len(services)
     assert counts["redis"] <= 3 + ("memory" in services)
+
+
+async def test_memory_need_not_be_called_for_what_it_recalls_of_a_known_query(engine: Engine, api: Api) -> None:
+    action = memory_pb2.Action(event_id=new_event_id(), normalized_query="park 11", document_id="d11", weight=1.0)
+    memory = engine.connections["memory"].stub(memory_pb2_grpc.MemoryServiceStub)
+    await memory.RecordActions(memory_pb2.RecordActionsRequest(actions=[action]))
+    found, counts = await search(api, "park 11", explain=True, policy="greedy")
+    depths = {one.strategy: one.depth for one in found.explanation.strategies if one.depth}
+    assert depths["memory.query"] == 20
+    to_call = {name.partition(".")[0] for name in depths if name != "memory.query"} & {"lexical", "vector", "memory"}
+    assert counts["Retrieve"] == len(to_call)
 
 
 async def test_a_page_is_small(api: Api) -> None:

@@ -70,9 +70,20 @@ class Memory:
             response = await self.index.IndexDocuments(indexing_pb2.IndexDocumentsRequest(documents=batch))
             assert not response.errors
 
-    async def recall(self, query: str = "", time_s: float = NOW_S, **who: str) -> memory_pb2.RecallResponse:
+    async def recall(
+        self,
+        query: str = "",
+        time_s: float = NOW_S,
+        depth: int = 0,
+        filter: Filter = Filter(),  # noqa: B008 - frozen
+        **who: str,
+    ) -> memory_pb2.RecallResponse:
         context = context_to_proto(Context(time_s=time_s, **who))
-        return await self.memory.Recall(memory_pb2.RecallRequest(normalized_query=query, context=context))
+        return await self.memory.Recall(
+            memory_pb2.RecallRequest(
+                normalized_query=query, context=context, filter=filter_to_proto(filter), depth=depth
+            )
+        )
 
     async def ask(
         self,

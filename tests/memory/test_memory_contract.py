@@ -10,6 +10,7 @@ import pytest
 
 from honeyguide.api.memory.v1 import memory_pb2
 from honeyguide.api.retrieval.v1 import indexing_pb2, retriever_pb2
+from honeyguide.candidates import candidates_from_proto
 from honeyguide.documents import DAY_S, Condition, Document, Filter
 from honeyguide.errors import InvalidArgument
 
@@ -255,6 +256,24 @@ async def test_bad_input_is_named(memory: Memory) -> None:
         await memory.memory.CompleteQueries(memory_pb2.CompleteQueriesRequest(prefix="x", limit=0))
     with pytest.raises(InvalidArgument, match="actions"):
         await memory.record(*[good] * 1_001)
+
+
+async def test_recall_answers_for_a_query_that_people_acted_on(memory: Memory) -> None:
+    await memory.put(film("a"), film("b"), Document(id="c", type="book", title="c"))
+    for id in "abbccc":
+        await memory.act("halo", id)
+    await memory.act("halo", "gone")
+    asked = (await memory.ask("memory.query", "halo"))["memory.query"]
+    told = (await memory.recall("halo", depth=10)).answer
+    assert (told.strategy, list(told.document_ids)) == ("memory.query", ["c", "b", "a"])
+    assert candidates_from_proto(told).features["q2e"] == pytest.approx(asked.features["q2e"])
+    assert list((await memory.recall("halo", depth=2)).answer.document_ids) == ["c", "b"]
+    films = Filter(types=frozenset({"film"}))
+    assert list((await memory.recall("halo", depth=10, filter=films)).answer.document_ids) == ["b", "a"]
+    assert not (await memory.recall("halo")).HasField("answer")
+    assert not (await memory.recall("unheard of", depth=10)).HasField("answer")
+    with pytest.raises(InvalidArgument, match="depth"):
+        await memory.recall("halo", depth=101)
 
 
 async def test_recall_tells_what_is_tied_to_the_query(memory: Memory) -> None:

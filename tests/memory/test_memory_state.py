@@ -299,7 +299,7 @@ async def test_lists_are_bounded(opened: Opened) -> None:
         assert await memory.ids("memory.fresh", depth=100) == top
 
 
-async def test_all_strategies_take_three_round_trips_and_recall_one_or_two(opened: Opened) -> None:
+async def test_all_strategies_take_three_round_trips_and_recall_one_to_three(opened: Opened) -> None:
     async with opened() as memory:
         await memory.put(*documents())
         await memory.record(*log_of(memory, 50))
@@ -314,6 +314,10 @@ async def test_all_strategies_take_three_round_trips_and_recall_one_or_two(opene
         await memory.record(*(memory.action("halo", "a", NOW_S) for _ in range(12)))
         await memory.recall("halo", user_id="u1", session_id="s1")
         assert store.round_trips - before == 8  # what is well known needs no near queries
+        await memory.recall("halo", depth=10, user_id="u1", session_id="s1")
+        assert store.round_trips - before == 10  # and the documents that were acted on
+        await memory.ask("memory.query", "halo")
+        assert store.round_trips - before == 11  # the rest was kept
 
 
 async def test_scripts_come_back_after_the_server_forgot_them(opened: Opened, redis_url: str) -> None:

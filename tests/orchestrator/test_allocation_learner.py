@@ -11,6 +11,7 @@ DEPTHS = (5, 10, 20, 50)
 NAMES = ("a", "b", "c")
 COSTS = Costs.of(DEPTHS, 0.0125, 0.00025)
 ALL = np.ones(3, bool)
+NONE = np.zeros(3, np.int64)
 
 
 def context(feature: str = "bias") -> np.ndarray:
@@ -32,7 +33,7 @@ def test_learns_to_drop_a_redundant_strategy_and_one_that_never_finds() -> None:
     for i in range(1_000):
         ranks = {"a": 2, "b": 1} if i % 10 else {}
         made.learn(context(), {"a": 20, "b": 20, "c": 20}, ranks, 0.9, i)
-    rungs, _ = made.model(NAMES).allocate(context(), ALL, COSTS)
+    rungs, _ = made.model(NAMES).allocate(context(), ALL, NONE, COSTS)
     assert (rungs > 0).sum() == 1
     assert rungs[2] == 0
 
@@ -41,7 +42,7 @@ def test_learns_to_keep_two_that_complement_each_other() -> None:
     made = learner()
     for i in range(400):
         made.learn(context(), {"a": 20, "b": 20, "c": 20}, {"a": 1} if i % 2 else {"b": 1}, 0.9, i)
-    rungs, _ = made.model(NAMES).allocate(context(), ALL, COSTS)
+    rungs, _ = made.model(NAMES).allocate(context(), ALL, NONE, COSTS)
     assert rungs[0] > 0
     assert rungs[1] > 0
     assert rungs[2] == 0
@@ -53,8 +54,8 @@ def test_learns_by_context() -> None:
         x = context("digits" if i % 2 else "question")
         made.learn(x, {"a": 20, "b": 20, "c": 20}, {"b": 1} if i % 2 else {"c": 1}, 0.9, i)
     model = made.model(NAMES)
-    assert model.allocate(context("digits"), ALL, COSTS)[1][0] == 1
-    assert model.allocate(context("question"), ALL, COSTS)[1][0] == 2
+    assert model.allocate(context("digits"), ALL, NONE, COSTS)[1][0] == 1
+    assert model.allocate(context("question"), ALL, NONE, COSTS)[1][0] == 2
 
 
 def test_depths_that_were_not_asked_teach_nothing() -> None:

@@ -25,6 +25,7 @@ def two_strategies(overlap: float) -> AllocationModel:
 X = np.array([1.0], np.float32)
 COSTS = Costs.of((5, 10), call=0.0125, candidate=0.00025)
 BOTH = np.array([True, True])
+NEITHER = np.array([0, 0])
 
 
 def test_costs_are_a_call_and_its_candidates() -> None:
@@ -49,23 +50,35 @@ def test_a_strategy_that_finds_the_same_is_worth_little_after_the_other_missed()
 def test_allocation_drops_the_redundant_strategy_and_keeps_the_complementary_one() -> None:
     redundant = two_strategies(0.01)
     redundant.weights[1, 1, 1] = -20.0
-    rungs, _ = redundant.allocate(X, BOTH, COSTS)
+    rungs, _ = redundant.allocate(X, BOTH, NEITHER, COSTS)
     assert rungs[1] == 0
     assert rungs[0] > 0
-    rungs, order = two_strategies(0.9).allocate(X, BOTH, COSTS)
+    rungs, order = two_strategies(0.9).allocate(X, BOTH, NEITHER, COSTS)
     assert (rungs > 0).all()
     assert order == (0, 1)
 
 
+def test_what_has_answered_already_is_reckoned_with_at_no_cost() -> None:
+    redundant = two_strategies(0.01)
+    redundant.weights[1, 1, 1] = -20.0
+    dear = Costs.of((5, 10), call=0.4, candidate=0.0)
+    rungs, order = redundant.allocate(X, BOTH, np.array([1, 0]), dear)
+    assert rungs.tolist() == [1, 0]
+    assert order == (0, 1)
+    rungs, _ = two_strategies(0.9).allocate(X, BOTH, np.array([1, 0]), COSTS)
+    assert rungs[0] == 1
+    assert rungs[1] > 0
+
+
 def test_what_is_not_allowed_is_not_asked() -> None:
-    rungs, order = two_strategies(0.9).allocate(X, np.array([False, True]), COSTS)
+    rungs, order = two_strategies(0.9).allocate(X, np.array([False, True]), NEITHER, COSTS)
     assert rungs[0] == 0
     assert rungs[1] > 0
     assert sorted(order) == [0, 1]
 
 
 def test_nothing_is_asked_that_costs_more_than_it_gains() -> None:
-    rungs, _ = two_strategies(0.9).allocate(X, BOTH, Costs.of((5, 10), call=1.0, candidate=0.0))
+    rungs, _ = two_strategies(0.9).allocate(X, BOTH, NEITHER, Costs.of((5, 10), call=1.0, candidate=0.0))
     assert rungs.tolist() == [0, 0]
 
 

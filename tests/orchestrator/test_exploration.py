@@ -34,7 +34,11 @@ def context() -> np.ndarray:
 
 def situation(allowed: tuple[bool, ...] = (True, True, True, True)) -> Situation:
     return Situation(
-        context(), np.array(allowed), np.array([True, False, False, False]), np.array([False, False, True, False])
+        context(),
+        np.array(allowed),
+        np.array([True, False, False, False]),
+        np.array([False, False, True, False]),
+        np.zeros(4, np.int64),
     )
 
 
@@ -45,7 +49,7 @@ MODEL = model_after(10)
 def test_what_is_forgone_is_the_predicted_loss_to_what_looked_best(name: str) -> None:
     at, rng = situation(), np.random.default_rng(2)
     best = POLICIES["greedy"](OPTIONS).draw(at, MODEL, rng).rungs
-    _, order = MODEL.allocate(at.x, at.allowed, OPTIONS.costs)
+    _, order = MODEL.allocate(at.x, at.allowed, at.answered, OPTIONS.costs)
     order = range(4) if name == "thompson" else order
     explored = 0
     for _ in range(200):

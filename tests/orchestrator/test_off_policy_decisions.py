@@ -153,7 +153,7 @@ def needs(count: int, seed: int) -> list[tuple[Need, Situation]]:
         x[0], x[1] = 1.0, float(kind)
         yes = np.ones(3, bool)
         need = Need(tuple(int(rank) for rank in ranks))  # type: ignore[arg-type]
-        made.append((need, Situation(x, yes, np.array([True, False, False]), np.zeros(3, bool))))
+        made.append((need, Situation(x, yes, np.array([True, False, False]), np.zeros(3, bool), np.zeros(3, np.int64))))
     return made
 
 

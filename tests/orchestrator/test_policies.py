@@ -35,9 +35,15 @@ def context() -> np.ndarray:
     return x
 
 
-def situation(allowed: tuple[bool, ...] = (True, True, True, True)) -> Situation:
+def situation(
+    allowed: tuple[bool, ...] = (True, True, True, True), answered: tuple[int, ...] = (0, 0, 0, 0)
+) -> Situation:
     return Situation(
-        context(), np.array(allowed), np.array([True, False, False, False]), np.array([False, False, True, False])
+        context(),
+        np.array(allowed),
+        np.array([True, False, False, False]),
+        np.array([False, False, True, False]),
+        np.array(answered),
     )
 
 
@@ -65,6 +71,17 @@ def test_every_policy_keeps_to_what_is_allowed_and_asks_something_dependable(
             assert draw.rungs[at.must_ask].any(), name
         assert 0 < draw.propensity <= 1, name
         assert ((draw.propensities > 0) & (draw.propensities <= 1)).all(), name
+
+
+@pytest.mark.parametrize("name", ["squarecb", "epsilon_greedy", "greedy", "thompson"])
+def test_learned_policies_make_use_of_what_has_answered_and_leave_it_as_it_is(name: str) -> None:
+    at, rng = situation(answered=(0, 2, 0, 0)), np.random.default_rng(1)
+    chosen = POLICIES[name](PolicyOptions(OPTIONS.costs, 1.0, gamma=1.0, epsilon=1.0))
+    draws = [chosen.draw(at, MODEL, rng) for _ in range(200)]
+    assert {int(draw.rungs[1]) for draw in draws} == {2}
+    if name != "thompson":  # whose chances are estimated
+        assert {float(draw.propensities[1]) for draw in draws} == {1.0}
+        assert all(draw.distribution and (draw.distribution.allocations[:, 1] == 2).all() for draw in draws)
 
 
 def test_the_same_seed_draws_the_same(policy: Policy) -> None:

@@ -40,6 +40,15 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.document_ids)
 
+    def first(self, count: int) -> Candidates:
+        """What the strategy would have returned if asked for no more than `count`."""
+        if count >= len(self):
+            return self
+        features = {name: column[:count] for name, column in self.features.items()}
+        return Candidates(
+            self.document_ids[:count], self.scores[:count], self.types[:count], features, self.total_matched
+        )
+
 
 NO_CANDIDATES = Candidates((), np.empty(0, np.float32), ())
 

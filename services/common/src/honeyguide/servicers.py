@@ -71,7 +71,7 @@ class RetrieverServicer(retriever_pb2_grpc.RetrieverServiceServicer):
         answers = await self._retriever.retrieve(query_from_proto(request, self._clock()), depths)
         response = retriever_pb2.RetrieveResponse()
         for name in depths:
-            response.results.append(_answer_to_proto(name, answers[name]))
+            response.results.append(answer_to_proto(name, answers[name]))
         return response
 
     def _depths(self, request: retriever_pb2.RetrieveRequest) -> dict[str, int]:
@@ -151,7 +151,8 @@ class IndexingServicer(indexing_pb2_grpc.IndexingServiceServicer):
         )
 
 
-def _answer_to_proto(name: str, answer: Answer) -> retriever_pb2.StrategyCandidates:
+def answer_to_proto(name: str, answer: Answer) -> retriever_pb2.StrategyCandidates:
+    """Writes one strategy's answer."""
     if answer.candidates is not None:
         message = candidates_to_proto(name, answer.candidates)
     else:

@@ -1,5 +1,8 @@
-"""What memory knows of a query and a user, in one round trip, or two if near queries help: the context of a
-decision, and evidence to rank by."""
+"""What memory knows of a query and a user: the context of a decision, evidence to rank by, and the documents that were
+acted on for this query.
+
+One round trip; a second one if near queries help, and one for the documents if there are any.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from honeyguide.documents import Context
+from honeyguide.documents import Context, Filter
 from honeyguide.query import Taste
+from honeyguide.retriever import Answer
 from honeyguide_memory.batch import Batch, Pending
 from honeyguide_memory.known import Known, known
 from honeyguide_memory.layout import Layout, Owner, owner_id
 from honeyguide_memory.mass import Masses
 from honeyguide_memory.posterior import from_near, mix, told
 from honeyguide_memory.query_memory import QueryMemories, QueryMemory
+from honeyguide_memory.retriever import MemoryRetriever
 from honeyguide_memory.settings import MemorySettings
 from honeyguide_memory.store import Store
 
 TASTE_MAX = 50
+NO_FILTER = Filter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +38,32 @@ class Recollection:
     user_actions: float = 0.0
     taste: Taste = Taste()
     known: Known = field(default_factory=Known)
+    answer: Answer | None = None
 
 
 class Recall:
     """Recalls queries and users from Redis."""
 
-    def __init__(self, store: Store, layout: Layout, settings: MemorySettings, memories: QueryMemories) -> None:
+    def __init__(
+        self,
+        store: Store,
+        layout: Layout,
+        settings: MemorySettings,
+        memories: QueryMemories,
+        retriever: MemoryRetriever,
+    ) -> None:
         self._store = store
         self._layout = layout
         self._lives = memories.lives
         self._settings = settings
         self._memories = memories
+        self._retriever = retriever
 
-    async def recall(self, normalized_query: str, context: Context) -> Recollection:
-        """What is known as of the context's time."""
+    async def recall(
+        self, normalized_query: str, context: Context, filter: Filter = NO_FILTER, depth: int = 0
+    ) -> Recollection:
+        """What is known as of the context's time; `depth` candidates that the filter lets pass, if people acted on this
+        very query."""
         batch = Batch(self._store, context.time_s, self._lives)
         query = None
         if normalized_query:
@@ -57,9 +75,12 @@ class Recall:
         if query and query.gains_from_near(self._settings.prior_strength):
             query.ask_near(batch)
             await batch.run()
+        observed = query.observed if query else None
+        answer = None
+        if query and depth and query.observed.positive.any():
+            answer = await self._retriever.of_query(query, context, filter, depth)
         if query:
             self._memories.keep(query)
-        observed = query.observed if query else None
         entropy, top_share = spread(observed) if observed else (0.0, 0.0)
         of_user, of_session = user.value if user else None, session.value if session else None
         return Recollection(
@@ -73,6 +94,7 @@ class Recall:
                 newest_first(of_user) if of_user else (),
             ),
             known=self._known(query, context.time_s) if query else Known(),
+            answer=answer,
         )
 
     def _known(self, query: QueryMemory, now_s: float) -> Known:

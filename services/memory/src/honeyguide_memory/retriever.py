@@ -11,16 +11,16 @@ from dataclasses import replace
 import numpy as np
 
 from honeyguide.candidates import CREATED_DAY, POPULARITY, Q2E, Q2E_ACTIONS, RECENCY, TREND, Candidates, Floats
-from honeyguide.documents import DAY_S
+from honeyguide.documents import DAY_S, Context, Filter
 from honeyguide.errors import HoneyguideError
-from honeyguide.query import RetrievalQuery
+from honeyguide.query import RetrievalQuery, Taste, Understanding
 from honeyguide.retriever import Answer, Kind, Need, Strategy
 from honeyguide.text import normalize
 from honeyguide_memory.batch import Batch
 from honeyguide_memory.layout import Layout, Owner, owner_id
 from honeyguide_memory.lists import Entries, ListReader, newest, trending, wanted_with
 from honeyguide_memory.posterior import from_near, posterior
-from honeyguide_memory.query_memory import QueryMemories
+from honeyguide_memory.query_memory import QueryMemories, QueryMemory
 from honeyguide_memory.records import RecordFilter
 from honeyguide_memory.settings import MemorySettings
 from honeyguide_memory.shelf import Shelf, fetch_shelf
@@ -60,9 +60,21 @@ class MemoryRetriever:
 
     async def retrieve(self, query: RetrievalQuery, depths: Mapping[str, int]) -> Mapping[str, Answer]:
         """Asks strategies for candidates. They share the round trips, so they share their fate and their time."""
+        text = query.understanding.normalized_query or normalize(query.query)
+        memory = self._memories.take(text, query.context.time_s) if text else None
+        return await self._answers(query, depths, memory)
+
+    async def of_query(self, memory: QueryMemory, context: Context, filter: Filter, depth: int) -> Answer:
+        """What `memory.query` answers of a query that was asked a moment ago: one round trip."""
+        query = RetrievalQuery("", Understanding(), context, filter, Taste())
+        return (await self._answers(query, {QUERY: depth}, memory))[QUERY]
+
+    async def _answers(
+        self, query: RetrievalQuery, depths: Mapping[str, int], memory: QueryMemory | None
+    ) -> Mapping[str, Answer]:
         begin = time.perf_counter()
         try:
-            found = await _Retrieval(self, query, depths).run()
+            found = await _Retrieval(self, query, depths, memory).run()
         except HoneyguideError as error:
             elapsed_s = time.perf_counter() - begin
             return {name: Answer(None, elapsed_s, error.message) for name in depths}
@@ -73,15 +85,16 @@ class MemoryRetriever:
 class _Retrieval:
     """One call: what is known is asked first, then near queries' pairs, then the documents' records."""
 
-    def __init__(self, retriever: MemoryRetriever, query: RetrievalQuery, depths: Mapping[str, int]) -> None:
+    def __init__(
+        self, retriever: MemoryRetriever, query: RetrievalQuery, depths: Mapping[str, int], memory: QueryMemory | None
+    ) -> None:
         settings = retriever._settings
         self._settings, self._layout, self._depths, self._request = settings, retriever._layout, depths, query
         self._lives, self._trend_lives = retriever._lives, retriever._trend_lives
         self._now_s = query.context.time_s
         self._filter = RecordFilter(query.filter)
         self._batch = Batch(retriever._store, self._now_s, self._lives)
-        text = query.understanding.normalized_query or normalize(query.query)
-        self._query = retriever._memories.take(text, self._now_s) if text else None
+        self._query = memory
         self._lists: dict[str, Entries] = {}
         self._near: dict[bytes, float] = {}
 

@@ -40,11 +40,12 @@ async def open_service(
     lives = HalfLives(settings.half_life_short_days * DAY_S, settings.half_life_long_days * DAY_S, settings.short_share)
     memories = QueryMemories(layout, nodes, lives, NearLimits(settings.near_queries_max, settings.near_similarity_min))
     async with open_store(settings, layout) as store:
+        retriever = MemoryRetriever(store, layout, settings, memories)
         yield [
-            register_retriever(MemoryRetriever(store, layout, settings, memories)),
+            register_retriever(retriever),
             register_index(MemoryIndex(store, layout, settings, clock)),
             register_memory(
-                Recall(store, layout, settings, memories),
+                Recall(store, layout, settings, memories, retriever),
                 ActionRecorder(store, layout, nodes, settings),
                 Completer(store, layout, settings),
                 clock,

@@ -12,19 +12,29 @@ import grpc
 from honeyguide.api.memory.v1 import memory_pb2 as pb
 from honeyguide.api.memory.v1 import memory_pb2_grpc
 from honeyguide.api.retrieval.v1 import retriever_pb2
-from honeyguide.documents import CONTEXT_CHARS_MAX, check_id, check_text, context_from_proto, time_from_proto
+from honeyguide.documents import (
+    CONTEXT_CHARS_MAX,
+    check_id,
+    check_text,
+    context_from_proto,
+    filter_from_proto,
+    time_from_proto,
+)
 from honeyguide.errors import InvalidArgument
 from honeyguide.server import Registration
+from honeyguide.servicers import answer_to_proto
 from honeyguide_memory.actions import Action, ActionRecorder
 from honeyguide_memory.completion import Completer
 from honeyguide_memory.known import FEATURES
 from honeyguide_memory.recall import Recall
+from honeyguide_memory.retriever import QUERY
 
 ACTIONS_PER_CALL_MAX = 1_000
 EVENT_ID_BYTES_MAX = 128
 QUERY_CHARS_MAX = 2_000
 PREFIX_CHARS_MAX = 200
 COMPLETIONS_MAX = 50
+CANDIDATES_MAX = 100
 
 
 def register_memory(
@@ -52,7 +62,10 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     async def Recall(self, request: pb.RecallRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.RecallResponse:
         check_text("normalized_query", request.normalized_query, QUERY_CHARS_MAX)
         asker = context_from_proto(request.context, self._clock())
-        found = await self._recall.recall(request.normalized_query, asker)
+        if request.depth > CANDIDATES_MAX:
+            raise InvalidArgument("depth", f"is {request.depth:,}; at most {CANDIDATES_MAX} are allowed")
+        filter = filter_from_proto(request.filter)
+        found = await self._recall.recall(request.normalized_query, asker, filter, request.depth)
         return pb.RecallResponse(
             actions=found.actions,
             entropy=found.entropy,
@@ -65,6 +78,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
             document_ids=found.known.document_ids,
             feature_names=FEATURES,
             features=found.known.features.astype("<f4").tobytes(),
+            answer=answer_to_proto(QUERY, found.answer) if found.answer else None,
         )
 
     async def RecordActions(

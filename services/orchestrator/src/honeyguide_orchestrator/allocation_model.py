@@ -42,11 +42,14 @@ class AllocationModel:
     values: Floats
     updates: int = 0
 
-    def allocate(self, x: Floats, allowed: npt.NDArray[np.bool_], costs: Costs) -> tuple[Depths, tuple[int, ...]]:
+    def allocate(
+        self, x: Floats, allowed: npt.NDArray[np.bool_], answered: Depths, costs: Costs
+    ) -> tuple[Depths, tuple[int, ...]]:
         """The allocation of highest predicted net reward, found greedily.
 
-        Adds the strategy and depth of highest predicted gain less cost, given that the strategies added before
-        missed, until none gains more than it costs.
+        Begins with the strategies that have answered already, at the rungs of `answered` [S] (0 = has not). Adds the
+        strategy and depth of highest predicted gain less cost, given that the strategies added before missed, until
+        none gains more than it costs.
 
         Returns:
             Rung by strategy (0 = not called, r = depths[r - 1]), and the order in which strategies were added,
@@ -54,10 +57,13 @@ class AllocationModel:
         """
         features = len(x)
         logits = self.weights[:, :, :features] @ x
-        rungs = np.zeros(len(self.strategies), np.int64)
-        order: list[int] = []
-        left = allowed.copy()
+        rungs = answered.astype(np.int64)
+        order: list[int] = np.flatnonzero(answered).tolist()
+        left = allowed & (answered == 0)
         survival = 1.0
+        for strategy in order:
+            survival *= float(_found(logits[strategy])[1][rungs[strategy] - 1])
+            logits = logits + self.weights[:, :, features + strategy]
         while left.any():
             found, missed = _found(logits)
             net = survival * (found * self.values).cumsum(axis=1) - costs.by_rung

@@ -77,7 +77,8 @@ class DecisionRecord:
     and strategy_scores: [M, A] what the strategies themselves gave them, both kept to half precision.
     swapped_at: position of the upper of two neighbours that were swapped to learn about position bias, 0 = none.
     tracked: False for a search that nobody saw: kept for paging, but nothing is learned from it.
-    allowed, dependable: names of the strategies whose needs the search met, and of those of which one had to be asked.
+    allowed, dependable, answered_before: names of the strategies whose needs the search met, of those of which one had
+    to be asked, and of those that had answered before the decision.
     distribution: all the allocations that might have been drawn, in the order of `strategies`, and their
     probabilities; None where that is not known.
     exploration: how far the draw is from what looked best. trial: the part in an experiment; of an interleaved page,
@@ -111,6 +112,7 @@ class DecisionRecord:
     trial: Trial | None = None
     allowed: tuple[str, ...] = ()
     dependable: tuple[str, ...] = ()
+    answered_before: tuple[str, ...] = ()
     distribution: Distribution | None = None
 
     @property
@@ -290,6 +292,7 @@ def encode(record: DecisionRecord) -> bytes:
         "trial": record.trial and record.trial.to_plain(),
         "allowed": record.allowed,
         "dependable": record.dependable,
+        "answered_before": record.answered_before,
         "distribution": record.distribution and _distribution_to_plain(record.distribution),
     }
     return packed(plain)
@@ -333,6 +336,7 @@ def decode(raw: bytes) -> DecisionRecord:
         trial=Trial.from_plain(plain["trial"]) if plain.get("trial") else None,
         allowed=tuple(plain.get("allowed", ())),
         dependable=tuple(plain.get("dependable", ())),
+        answered_before=tuple(plain.get("answered_before", ())),
         distribution=_distribution(plain["distribution"]) if plain.get("distribution") else None,
     )
 

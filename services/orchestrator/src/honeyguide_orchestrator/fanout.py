@@ -99,7 +99,7 @@ class Retrievers:
             failed = Outcome(status, NO_CANDIDATES, time.perf_counter() - begin, f"{service}: {error.message}"[:500])
             return {one.strategy: failed for one in asked}
         answers = {result.strategy: result for result in response.results}
-        return {one.strategy: _outcome(answers.get(one.strategy), one.depth) for one in asked}
+        return {one.strategy: outcome_of(answers.get(one.strategy), one.depth) for one in asked}
 
     async def _list(self, service: str) -> None:
         stub = self._stubs[service]
@@ -126,7 +126,8 @@ class Retrievers:
         self.strategies = tuple(known[name] for name in sorted(known))
 
 
-def _outcome(message: pb.StrategyCandidates | None, depth: int) -> Outcome:
+def outcome_of(message: pb.StrategyCandidates | None, depth: int) -> Outcome:
+    """How a strategy fared that was asked for `depth` candidates and sent this; None = nothing."""
     if message is None:
         return Outcome(Status.FAILED, NO_CANDIDATES, 0.0, "was asked but did not answer")
     elapsed_s = message.elapsed.ToNanoseconds() / 1e9
@@ -137,15 +138,7 @@ def _outcome(message: pb.StrategyCandidates | None, depth: int) -> Outcome:
         candidates = candidates_from_proto(message)
     except ValueError as error:
         return Outcome(Status.FAILED, NO_CANDIDATES, elapsed_s, str(error)[:500])
-    if len(candidates) > depth:
-        candidates = Candidates(
-            candidates.document_ids[:depth],
-            candidates.scores[:depth],
-            candidates.types[:depth],
-            {name: column[:depth] for name, column in candidates.features.items()},
-            candidates.total_matched,
-        )
-    return Outcome(Status.OK, candidates, elapsed_s)
+    return Outcome(Status.OK, candidates.first(depth), elapsed_s)
 
 
 def _strategy(message: pb.Strategy) -> Strategy:

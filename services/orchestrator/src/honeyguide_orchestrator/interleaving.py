@@ -80,14 +80,4 @@ class _Captain:
 
 def own_candidates(answers: Mapping[str, Candidates], depths: Mapping[str, int]) -> dict[str, Candidates]:
     """What an allocation of these depths would have returned, of answers that were asked for at least as much."""
-    return {
-        name: Candidates(
-            candidates.document_ids[: depths[name]],
-            candidates.scores[: depths[name]],
-            candidates.types[: depths[name]],
-            {feature: column[: depths[name]] for feature, column in candidates.features.items()},
-            candidates.total_matched,
-        )
-        for name, candidates in answers.items()
-        if depths.get(name)
-    }
+    return {name: candidates.first(depths[name]) for name, candidates in answers.items() if depths.get(name)}

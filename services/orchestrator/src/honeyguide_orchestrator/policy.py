@@ -19,12 +19,20 @@ class Situation:
 
     x: context features, [F] float32. allowed: [S] bool, strategies whose needs the search meets.
     dependable: [S] bool, strategies of which at least one must be asked. exploring: [S] bool, exploration strategies.
+    answered: [S], the rung at which a strategy has answered already, so that asking it costs nothing; 0 = it has not.
     """
 
     x: Floats
     allowed: npt.NDArray[np.bool_]
     dependable: npt.NDArray[np.bool_]
     exploring: npt.NDArray[np.bool_]
+    answered: Depths
+
+    @property
+    def undecided(self) -> npt.NDArray[np.bool_]:
+        """[S]: strategies that may be asked or not; one that has answered is always made use of."""
+        undecided: npt.NDArray[np.bool_] = self.allowed & (self.answered == 0)
+        return undecided
 
     @property
     def must_ask(self) -> npt.NDArray[np.bool_]:
@@ -109,10 +117,15 @@ def certain(rungs: Depths) -> Draw:
     return Draw(rungs, np.ones(len(rungs)), 1.0, distribution=Distribution.certain(rungs))
 
 
+def middle_rung(rungs: int) -> int:
+    """The rung in the middle of a ladder of so many above 0."""
+    return (rungs + 1) // 2
+
+
 def safe_rungs(situation: Situation, model: AllocationModel) -> Depths:
     """The safe allocation, which takes no learning: the middle of the ladder of every strategy that exploits."""
     asked = situation.allowed & (~situation.exploring | situation.must_ask)
-    return np.where(asked, (len(model.depths) + 1) // 2, 0)
+    return np.where(asked, middle_rung(len(model.depths)), 0)
 
 
 def with_dependable(

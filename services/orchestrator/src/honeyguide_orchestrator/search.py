@@ -15,7 +15,7 @@ import structlog
 
 from honeyguide.api.memory.v1 import memory_pb2
 from honeyguide.candidates import NO_CANDIDATES, Candidates
-from honeyguide.documents import context_to_proto
+from honeyguide.documents import context_to_proto, filter_to_proto
 from honeyguide.errors import HoneyguideError, InvalidArgument, Unavailable
 from honeyguide.query import RetrievalQuery, Understanding, taste_from_proto
 from honeyguide.retriever import Kind, Need, Strategy
@@ -30,12 +30,12 @@ from honeyguide_orchestrator.decision_log import (
     LoggedStrategy,
 )
 from honeyguide_orchestrator.experiment import Experiment, Trial, Variant
-from honeyguide_orchestrator.fanout import Outcome, Retrievers, Status
+from honeyguide_orchestrator.fanout import Outcome, Retrievers, Status, outcome_of
 from honeyguide_orchestrator.interleaving import own_candidates, team_draft
 from honeyguide_orchestrator.learned import Learned, LearnedModels
 from honeyguide_orchestrator.merge import Merged, merge
 from honeyguide_orchestrator.page_token import scope_of
-from honeyguide_orchestrator.policy import Draw, Policy, Situation, both
+from honeyguide_orchestrator.policy import Draw, Policy, Situation, both, middle_rung
 from honeyguide_orchestrator.query_evidence import remembered_from_proto
 from honeyguide_orchestrator.ranker import Ranker, check_available, order_of
 from honeyguide_orchestrator.related import RELATED, RelatedEntities
@@ -155,7 +155,7 @@ class Searcher:
         timer.lap("decide")
 
         asked = RetrievalQuery(query.text, understanding, query.context, query.filter, recollection.taste)
-        outcomes = await self._retrieve(asked, decided.draw.rungs, learned)
+        outcomes = await self._retrieve(asked, decided.draw.rungs, recollection.answers, learned)
         timer.lap("retrieve")
 
         merged = merge(_answers(outcomes), recollection.remembered)
@@ -202,19 +202,26 @@ class Searcher:
     async def _understand(self, query: SearchQuery, learned: Learned) -> tuple[Understanding, Recollection]:
         understanding, recollection = await asyncio.gather(
             self._understander.understand(query.text, learned.likelihoods, query.context.locale, query.context.time_s),
-            self._recall(query),
+            self._recall(query, learned),
         )
         return understanding, recollection
 
-    async def _recall(self, query: SearchQuery) -> Recollection:
+    async def _recall(self, query: SearchQuery, learned: Learned) -> Recollection:
+        depth = _recalled_depth(learned)
         request = memory_pb2.RecallRequest(
-            normalized_query=normalize(query.text), context=context_to_proto(query.context)
+            normalized_query=normalize(query.text),
+            context=context_to_proto(query.context),
+            filter=filter_to_proto(query.filter),
+            depth=depth,
         )
         try:
             known = await self._memory.Recall(request, timeout=self._limits.understand_s)
         except HoneyguideError as error:
             log.warning("memory does not answer", error=error.message)
             return Recollection()
+        answers = {}
+        if known.HasField("answer") and (answer := outcome_of(known.answer, depth)).status is Status.OK:
+            answers[known.answer.strategy] = answer
         return Recollection(
             known.actions,
             known.entropy,
@@ -223,6 +230,7 @@ class Searcher:
             known.user_actions,
             taste_from_proto(known.taste),
             remembered_from_proto(known),
+            answers,
         )
 
     def _decide(
@@ -245,6 +253,11 @@ class Searcher:
             allowed=np.array([all(met[need] for need in strategy.needs) for strategy in strategies], bool),
             dependable=np.array([_dependable(strategy, recollection) for strategy in strategies], bool),
             exploring=np.array([strategy.kind is Kind.EXPLORE for strategy in strategies], bool),
+            answered=np.where(
+                [strategy.name in recollection.answers for strategy in strategies],
+                middle_rung(len(learned.allocation.depths)),
+                0,
+            ),
         )
         policy = arms.own.policy
         draw = policy.draw(situation, learned.allocation, self._rng)
@@ -267,13 +280,21 @@ class Searcher:
             propensity=known.probability(draw.rungs) if known else 0.0,
         )
 
-    async def _retrieve(self, query: RetrievalQuery, rungs: Depths, learned: Learned) -> dict[str, Outcome]:
+    async def _retrieve(
+        self, query: RetrievalQuery, rungs: Depths, answers: Mapping[str, Outcome], learned: Learned
+    ) -> dict[str, Outcome]:
         depths = _depths(rungs, learned)
         related_depth = depths.pop(RELATED.name, 0)
         if not depths and not related_depth:
             return {}
         begin = time.perf_counter()
-        outcomes = await self._retrievers.retrieve(query, depths, self._limits.retrieve_s)
+        ready = {
+            name: replace(outcome, candidates=outcome.candidates.first(depths[name]))
+            for name, outcome in answers.items()
+            if 0 < depths.get(name, 0) <= _recalled_depth(learned)
+        }
+        to_ask = {name: depth for name, depth in depths.items() if name not in ready}
+        outcomes = ready | await self._retrievers.retrieve(query, to_ask, self._limits.retrieve_s)
         if related_depth:
             found = merge(_answers(outcomes))
             left_s = max(self._limits.retrieve_s - (time.perf_counter() - begin), 0.01)
@@ -326,6 +347,7 @@ class Searcher:
             trial=trial,
             allowed=_names(decided.situation.allowed, learned),
             dependable=_names(decided.situation.dependable, learned),
+            answered_before=_names(decided.situation.answered > 0, learned),
             distribution=decided.draw.distribution,
         )
 
@@ -382,6 +404,12 @@ def _features(merged: Merged, asked: RetrievalQuery, decided: _Decided, learned:
 def _dependable(strategy: Strategy, recollection: Recollection) -> bool:
     """Whether the strategy may be the only one asked: memory may, of a query that people acted on before."""
     return strategy.dependable or (strategy.name == OF_THE_QUERY and recollection.actions >= KNOWN_ACTIONS)
+
+
+def _recalled_depth(learned: Learned) -> int:
+    """Candidates that memory tells of a known query without being asked for them."""
+    ladder = learned.allocation.depths
+    return ladder[middle_rung(len(ladder)) - 1]
 
 
 def _depths(rungs: Depths, learned: Learned) -> dict[str, int]:

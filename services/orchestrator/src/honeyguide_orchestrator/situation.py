@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from honeyguide.documents import Context
 from honeyguide.query import Taste, Understanding
+from honeyguide_orchestrator.fanout import Outcome
 from honeyguide_orchestrator.language import LATIN, shape
 from honeyguide_orchestrator.query_evidence import NOTHING_REMEMBERED, Remembered
 
@@ -66,7 +68,10 @@ _YEAR_S = 365.2425 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Recollection:
-    """What memory knows of the query and the user; see `honeyguide.memory.v1.RecallResponse`."""
+    """What memory knows of the query and the user; see `honeyguide.memory.v1.RecallResponse`.
+
+    answers: by name, what strategies answered already.
+    """
 
     actions: float = 0.0
     entropy: float = 0.0
@@ -75,6 +80,7 @@ class Recollection:
     user_actions: float = 0.0
     taste: Taste = Taste()
     remembered: Remembered = NOTHING_REMEMBERED
+    answers: Mapping[str, Outcome] = field(default_factory=dict)
 
 
 def describe(

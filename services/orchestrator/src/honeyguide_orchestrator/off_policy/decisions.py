@@ -38,7 +38,7 @@ from honeyguide_orchestrator.off_policy.replay import (
 )
 from honeyguide_orchestrator.off_policy.rounds import Doubles, Rounds
 from honeyguide_orchestrator.off_policy.support import Support
-from honeyguide_orchestrator.policy import Policy, Situation
+from honeyguide_orchestrator.policy import Policy, Situation, middle_rung
 from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.ranker import Ranker
 from honeyguide_orchestrator.ranker_learner import looked_at
@@ -197,6 +197,9 @@ class DecisionSample:
             allowed=np.array([name in record.allowed for name in names], bool),
             dependable=np.array([name in record.dependable for name in names], bool),
             exploring=np.array([strategy.kind is Kind.EXPLORE for strategy in strategies], bool),
+            answered=np.where(
+                [name in record.answered_before for name in names], middle_rung(len(self._ladder) - 1), 0
+            ),
         )
         depths = np.array([strategy.depth for strategy in record.strategies], np.int64)
         rungs = np.searchsorted(self._ladder, depths).astype(np.int8)
@@ -208,7 +211,7 @@ class DecisionSample:
             record.distribution.probabilities,
             record.distribution.estimated,
         )
-        _, order = self._chain.allocate(record.x, situation.allowed, self._free)
+        _, order = self._chain.allocate(record.x, situation.allowed, situation.answered, self._free)
         net = max(rewards.values(), default=0.0) - self._prices.of(record.calls, record.candidates_fetched)
         returned = np.array([strategy.returned for strategy in record.strategies], np.float64)
         return _Case(

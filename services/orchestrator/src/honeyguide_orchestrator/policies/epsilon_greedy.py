@@ -31,9 +31,9 @@ class EpsilonGreedy:
         return self._around_the_best(situation, model).distribution()
 
     def _around_the_best(self, situation: Situation, model: AllocationModel) -> OneAtATime:
-        rungs, order = model.allocate(situation.x, situation.allowed, self._costs)
+        rungs, order = model.allocate(situation.x, situation.allowed, situation.answered, self._costs)
         greedy = with_dependable(rungs, order, situation, model, self._costs)
         net = model.alternatives(situation.x, greedy, order, self._costs)
         may = rungs_that_may_be_drawn(greedy, situation, len(model.depths))
         probabilities = may / may.sum(axis=1, keepdims=True)
-        return OneAtATime(greedy, probabilities, net, situation.allowed, self._epsilon)
+        return OneAtATime(greedy, probabilities, net, situation.undecided, self._epsilon)

@@ -26,5 +26,5 @@ class Greedy:
         return Distribution.certain(self._best(situation, model))
 
     def _best(self, situation: Situation, model: AllocationModel) -> Depths:
-        rungs, order = model.allocate(situation.x, situation.allowed, self._costs)
+        rungs, order = model.allocate(situation.x, situation.allowed, situation.answered, self._costs)
         return with_dependable(rungs, order, situation, model, self._costs)

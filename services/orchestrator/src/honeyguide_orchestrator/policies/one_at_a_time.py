@@ -1,6 +1,6 @@
 """Exploring one randomly chosen strategy a search, which keeps propensities exact and exploration cheap.
 
-With probability `share` a strategy j is chosen uniformly among the n allowed ones and its rung is drawn from p(j, .);
+With probability `share` a strategy j is chosen uniformly among the n undecided ones and its rung is drawn from p(j, .);
 otherwise, and for all other strategies, the greedy rung g stands. So, exactly,
 
     P(rung of j = r)   = share / n * p(j, r)                          for r != g(j)
@@ -26,10 +26,11 @@ Probabilities = npt.NDArray[np.float64]
 def rungs_that_may_be_drawn(greedy: Depths, situation: Situation, rungs: int) -> npt.NDArray[np.bool_]:
     """[S, rungs + 1]: True where a strategy's rung may be drawn without leaving no dependable strategy asked.
 
-    A strategy that is not allowed may only stay at 0.
+    A strategy that is not allowed may only stay at 0, and one that has answered already at its rung.
     """
     may = np.ones((len(greedy), rungs + 1), bool)
-    may[~situation.allowed, 1:] = False
+    may[~situation.undecided] = False
+    may[np.arange(len(greedy)), greedy] = True
     asked = situation.must_ask & (greedy > 0)
     if asked.sum() == 1:
         may[asked, 0] = False
@@ -41,18 +42,18 @@ class OneAtATime:
     """The distribution of this module's text.
 
     greedy: g, [S]. probabilities: p, [S, rungs + 1], rows adding up to 1. net: predicted net reward of each
-    alternative, of the same shape. allowed: [S] bool. share: in [0, 1].
+    alternative, of the same shape. undecided: [S] bool, strategies whose rung may be redrawn. share: in [0, 1].
     """
 
     greedy: Depths
     probabilities: Probabilities
     net: Floats
-    allowed: npt.NDArray[np.bool_]
+    undecided: npt.NDArray[np.bool_]
     share: float
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """Draws as this module's text says."""
-        strategies = np.flatnonzero(self.allowed)
+        strategies = np.flatnonzero(self.undecided)
         each = self.share / max(len(strategies), 1)
         stays = self.probabilities[np.arange(len(self.greedy)), self.greedy]
         propensities = np.ones(len(self.greedy))
@@ -75,9 +76,9 @@ class OneAtATime:
 
     def distribution(self) -> Distribution:
         """All that may be drawn, the greedy allocation first."""
-        count = max(int(self.allowed.sum()), 1)
+        count = max(int(self.undecided.sum()), 1)
         redrawn = self.share / count * self.probabilities
-        redrawn[~self.allowed] = 0.0
+        redrawn[~self.undecided] = 0.0
         redrawn[np.arange(len(self.greedy)), self.greedy] = 0.0
         strategies, rungs = np.nonzero(redrawn)
         allocations = self.greedy.astype(np.int8)[None, :].repeat(len(strategies) + 1, axis=0)

@@ -38,7 +38,7 @@ class SquareCB:
         return self._around_the_best(situation, model).distribution()
 
     def _around_the_best(self, situation: Situation, model: AllocationModel) -> OneAtATime:
-        rungs, order = model.allocate(situation.x, situation.allowed, self._costs)
+        rungs, order = model.allocate(situation.x, situation.allowed, situation.answered, self._costs)
         greedy = with_dependable(rungs, order, situation, model, self._costs)
         net = model.alternatives(situation.x, greedy, order, self._costs).astype(float)
         may = rungs_that_may_be_drawn(greedy, situation, len(model.depths))
@@ -50,4 +50,4 @@ class SquareCB:
         each = np.arange(len(greedy))
         probabilities[each, best] = 0.0
         probabilities[each, best] = 1.0 - probabilities.sum(axis=1)
-        return OneAtATime(greedy, probabilities, net, situation.allowed, self._share)
+        return OneAtATime(greedy, probabilities, net, situation.undecided, self._share)

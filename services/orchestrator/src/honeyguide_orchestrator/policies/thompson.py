@@ -55,7 +55,7 @@ class Thompson:
         self, situation: Situation, model: AllocationModel, count: int, rng: np.random.Generator
     ) -> tuple[Depths, Depths, Floats]:
         """Draws [count, S], the greedy allocation, and predicted net rewards: of the draws, the safe, the greedy."""
-        best, order = model.allocate(situation.x, situation.allowed, self._costs)
+        best, order = model.allocate(situation.x, situation.allowed, situation.answered, self._costs)
         greedy = with_dependable(best, order, situation, model, self._costs)
         draws = np.stack([self._allocate(situation, model, rng) for _ in range(count)])
         options = np.concatenate([draws, [safe_rungs(situation, model), greedy]])
@@ -68,5 +68,5 @@ class Thompson:
     def _allocate(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Depths:
         noise = rng.standard_normal(model.weights.shape, np.float32)
         drawn = replace(model, weights=model.weights + noise * model.deviations)
-        rungs, order = drawn.allocate(situation.x, situation.allowed, self._costs)
+        rungs, order = drawn.allocate(situation.x, situation.allowed, situation.answered, self._costs)
         return with_dependable(rungs, order, situation, drawn, self._costs)

@@ -29,21 +29,31 @@ class RecallRequest(_message.Message):
 
     NORMALIZED_QUERY_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    DEPTH_FIELD_NUMBER: _builtins.int
     normalized_query: _builtins.str
     """The query, normalised."""
+    depth: _builtins.int
+    """Candidates to answer with at most, of a query that people acted on; 0 = none. At most 100."""
     @_builtins.property
     def context(self) -> _document_pb2.Context:
         """Who searches, and when."""
+
+    @_builtins.property
+    def filter(self) -> _document_pb2.Filter:
+        """What the candidates may be; it does not narrow what else is told."""
 
     def __init__(
         self,
         *,
         normalized_query: _builtins.str = ...,
         context: _document_pb2.Context | None = ...,
+        filter: _document_pb2.Filter | None = ...,
+        depth: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "normalized_query", b"normalized_query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "depth", b"depth", "filter", b"filter", "normalized_query", b"normalized_query"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -64,6 +74,7 @@ class RecallResponse(_message.Message):
     DOCUMENT_IDS_FIELD_NUMBER: _builtins.int
     FEATURE_NAMES_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
     actions: _builtins.float
     """Decayed number of positive actions on this query."""
     entropy: _builtins.float
@@ -94,6 +105,12 @@ class RecallResponse(_message.Message):
         half-life), "recency" (of the newest of them, halved every short half-life).
         """
 
+    @_builtins.property
+    def answer(self) -> _retriever_pb2.StrategyCandidates:
+        """The answer of the strategy that knows this very query (`strategy` names it), as if it had been asked for `depth`:
+        no call need be spent on it. Unset where nobody acted on this query.
+        """
+
     def __init__(
         self,
         *,
@@ -106,10 +123,11 @@ class RecallResponse(_message.Message):
         document_ids: _abc.Iterable[_builtins.str] | None = ...,
         feature_names: _abc.Iterable[_builtins.str] | None = ...,
         features: _builtins.bytes = ...,
+        answer: _retriever_pb2.StrategyCandidates | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["taste", b"taste"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "taste", b"taste"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "document_ids", b"document_ids", "entropy", b"entropy", "feature_names", b"feature_names", "features", b"features", "near_similarity", b"near_similarity", "taste", b"taste", "top_share", b"top_share", "user_actions", b"user_actions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "answer", b"answer", "document_ids", b"document_ids", "entropy", b"entropy", "feature_names", b"feature_names", "features", b"features", "near_similarity", b"near_similarity", "taste", b"taste", "top_share", b"top_share", "user_actions", b"user_actions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
