@@ -50,7 +50,9 @@ class Altered:
 
 def _squarecb(costs: Costs) -> Policy:
     settings = OrchestratorSettings()
-    options = PolicyOptions(costs, settings.exploration_share, settings.exploration_gamma, settings.epsilon)
+    options = PolicyOptions(
+        costs, settings.exploration_share, settings.exploration_gamma, settings.exploration_warm_up, settings.epsilon
+    )
     return POLICIES["squarecb"](options)
 
 
@@ -66,10 +68,11 @@ def ablations() -> dict[str, System]:
         "honeyguide": System("honeyguide"),
         "without the bandit (full depth)": System("full_depth", "full_depth"),
         "without the bandit (safe)": System("safe", "safe"),
-        "without memory": System("no memory", hidden=MEMORY),
+        "without memory": System("no memory", hidden=MEMORY, memory=False),
         "without query understanding": System("no understanding", understanding=False),
         "without the online ranker (prior)": System("prior", ranker="prior"),
         "without exploration (greedy)": System("greedy", "greedy"),
+        "without warm-up": System("no warm-up", options={"exploration_warm_up": 0.0}),
         "without overlap learning": System("no overlap", lambda costs: Altered(_squarecb(costs), _without_overlap)),
         "policy epsilon_greedy": System("epsilon_greedy", "epsilon_greedy"),
         "policy thompson": System("thompson", "thompson"),

@@ -1,10 +1,11 @@
 """Cold start: how well a fresh system ranks judged collections before any feedback.
 
-Each strategy alone at depth 100; static reciprocal-rank and distribution-based score fusion of all strategies that
-answer; the latter of full text and embedding only; the prior ranker, and the same without what memory predicts of
-queries. nDCG@10 and MRR@10 by ir-measures, over queries with something judged good, with 95% bootstrap intervals. Runs
-the real services in one process, with a Valkey of their own; writes benchmarks/results/cold_start.json and
-cold_start.md.
+Judged queries of the collections, and simulated wishes (see `needs`) of the film catalogue, whose documents are what
+people call by name. Each strategy alone at depth 100; static reciprocal-rank and distribution-based score fusion of
+all strategies that answer; the latter of full text and embedding only; the prior ranker, and the same without what
+memory predicts of queries. nDCG@10 and MRR@10 by ir-measures, over queries with something judged good, with 95%
+bootstrap intervals. Runs the real services in one process, with a Valkey of their own; writes
+benchmarks/results/cold_start.json and cold_start.md.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import structlog
 from ir_measures import RR, nDCG
 
 from benchmarks.quality.collection import ROOT, Collection, read_collection
+from benchmarks.quality.needs import scene
 from benchmarks.quality.recording import searchable
 from honeyguide.api.lexical.v1 import lexical_pb2_grpc
 from honeyguide.api.retrieval.v1 import document_pb2
@@ -65,6 +67,8 @@ class Scenario:
     types: tuple[str, ...] = ()
 
 
+FILMS = "films"
+
 SCENARIOS = (
     Scenario("scifact", "qrels.tsv"),
     Scenario("cpcd-music", "qrels.search.tsv", "cold start, searches"),
@@ -72,6 +76,7 @@ SCENARIOS = (
     Scenario("cpcd-music", "qrels.tsv", "cold start, wishes"),
     Scenario("cpcd-music", "qrels.tsv", "cold start, wishes among tracks", ("track",)),
     Scenario("chorus-icecat", "qrels.tsv"),
+    Scenario(FILMS, "", "cold start, simulated wishes"),
 )
 
 
@@ -152,6 +157,17 @@ def _ordered(merged: Merged, fusion: Callable[[Merged], npt.NDArray[np.float64]]
     return [merged.document_ids[i] for i in np.argsort(-fusion(merged), kind="stable")[:SHOWN]]
 
 
+def read(scenario: Scenario) -> Collection | None:
+    """The queries of a scenario and its documents; None where the collection's folder is absent."""
+    if scenario.collection != FILMS:
+        return read_collection(scenario.collection, scenario.qrels)
+    films = scene(FILMS)
+    if films is None:
+        return None
+    queries = {need.id: need.query for need in films.held_out}
+    return Collection(FILMS, list(films.documents), queries, {need.id: dict(need.grades) for need in films.held_out})
+
+
 async def ask(documents: Sequence[document_pb2.Document], scenarios: Mapping[Scenario, Collection]) -> list[Row]:
     """The rows of all scenarios over one catalogue."""
     rows: list[Row] = []
@@ -223,8 +239,7 @@ def main() -> None:
     rows: list[Row] = []
     wanted = SCENARIOS[:1] if os.environ.get("QUICK") else SCENARIOS
     for name in dict.fromkeys(scenario.collection for scenario in wanted):
-        read = {scenario: read_collection(name, scenario.qrels) for scenario in wanted if scenario.collection == name}
-        found = {scenario: collection for scenario, collection in read.items() if collection is not None}
+        found = {one: collection for one in wanted if one.collection == name and (collection := read(one))}
         if not found:
             print(f"{name}: skipped, there is no {ROOT / name}")
             continue

@@ -301,6 +301,7 @@ def _policies(learned: Learned) -> dict[str, Policy]:
         Costs.of(learned.allocation.depths, CALL_COST, CANDIDATE_COST),
         settings.exploration_share,
         settings.exploration_gamma,
+        settings.exploration_warm_up,
         settings.epsilon,
     )
     return {name: POLICIES[name](replace(options, **changed)) for name, changed in TARGETS.items()}

@@ -27,7 +27,7 @@ from benchmarks.quality.needs import Need, Scene
 from benchmarks.quality.recording import RecordedCandidates, RecordedLexical, Recording
 from benchmarks.quality.streams import Search
 from benchmarks.quality.users import PEOPLE, ClickModel
-from honeyguide.api.memory.v1 import memory_pb2_grpc
+from honeyguide.api.memory.v1 import memory_pb2, memory_pb2_grpc
 from honeyguide.client import LocalConnection
 from honeyguide.documents import Context, Filter
 from honeyguide.query import RetrievalQuery
@@ -89,6 +89,9 @@ class System:
     """Names of the context's features that this system does not see."""
 
     understanding: bool = True
+    memory: bool = True
+    """Whether searches recall what people did; without, its strategies are hidden too."""
+
     learns: bool = True
     """Whether its policy goes by the learned allocation; where not, learning it is left out to save time."""
 
@@ -144,6 +147,14 @@ class PlaybackRetrievers(Retrievers):
             if name not in live:
                 outcomes[name] = Outcome(Status.OK, self._recorded.of(query.query, name, depth), 0.0)
         return outcomes
+
+
+class NoMemory:
+    """A memory that knows nothing of any query."""
+
+    async def Recall(self, request: memory_pb2.RecallRequest, timeout: float) -> memory_pb2.RecallResponse:
+        """See `honeyguide.memory.v1.MemoryService`."""
+        return memory_pb2.RecallResponse()
 
 
 class Masked:
@@ -294,6 +305,7 @@ async def stage(system: System, scene: Scene, recording: Recording, seed: int) -
         costs=Costs.of(system.depths, CALL_COST, CANDIDATE_COST),
         exploration_share=settings.exploration_share,
         gamma=settings.exploration_gamma,
+        warm_up=settings.exploration_warm_up,
         epsilon=settings.epsilon,
     )
     policy = POLICIES[system.policy](options) if isinstance(system.policy, str) else system.policy(options.costs)
@@ -311,6 +323,7 @@ async def stage(system: System, scene: Scene, recording: Recording, seed: int) -
                 memory = connection.stub(memory_pb2_grpc.MemoryServiceStub)
                 retrievers = PlaybackRetrievers(RecordedCandidates(recording), system.hidden)
                 await retrievers.open(connection)
+                recalled = memory if system.memory else NoMemory()
                 lexical = RecordedLexical(recording, scene.documents, system.understanding)
                 models = LearnedModels(system.depths)
                 policies = {policy.name: policy}
@@ -321,7 +334,7 @@ async def stage(system: System, scene: Scene, recording: Recording, seed: int) -
                     ),
                     retrievers=retrievers,
                     lexical=lexical,
-                    memory=memory,
+                    memory=recalled,
                     models=models,
                     policies=policies,
                     live_policy=policy.name,

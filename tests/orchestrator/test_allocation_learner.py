@@ -30,7 +30,7 @@ def learner() -> AllocationLearner:
 
 def test_learns_to_drop_a_redundant_strategy_and_one_that_never_finds() -> None:
     made = learner()
-    for i in range(1_000):
+    for i in range(2_000):
         ranks = {"a": 2, "b": 1} if i % 10 else {}
         made.learn(context(), {"a": 20, "b": 20, "c": 20}, ranks, 0.9, i)
     rungs, _ = made.model(NAMES).allocate(context(), ALL, NONE, COSTS)

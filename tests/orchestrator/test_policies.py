@@ -11,12 +11,12 @@ from honeyguide_orchestrator.allocation_learner import AllocationLearner, Strate
 from honeyguide_orchestrator.allocation_model import AllocationModel, Costs
 from honeyguide_orchestrator.distribution import Distribution
 from honeyguide_orchestrator.policies import POLICIES
-from honeyguide_orchestrator.policy import Policy, PolicyOptions, Situation
+from honeyguide_orchestrator.policy import Policy, PolicyOptions, Situation, safe_rungs
 from honeyguide_orchestrator.situation import FEATURES
 
 DEPTHS = (5, 10, 20)
 NAMES = ("lexical.bm25", "memory.query", "memory.fresh", "vector.dense")
-OPTIONS = PolicyOptions(Costs.of(DEPTHS, 0.0125, 0.00025), exploration_share=0.5, gamma=20.0, epsilon=0.3)
+OPTIONS = PolicyOptions(Costs.of(DEPTHS, 0.0125, 0.00025), exploration_share=0.5, gamma=20.0, warm_up=30.0, epsilon=0.3)
 
 
 def model_after(searches: int = 60) -> AllocationModel:
@@ -76,7 +76,7 @@ def test_every_policy_keeps_to_what_is_allowed_and_asks_something_dependable(
 @pytest.mark.parametrize("name", ["squarecb", "epsilon_greedy", "greedy", "thompson"])
 def test_learned_policies_make_use_of_what_has_answered_and_leave_it_as_it_is(name: str) -> None:
     at, rng = situation(answered=(0, 2, 0, 0)), np.random.default_rng(1)
-    chosen = POLICIES[name](PolicyOptions(OPTIONS.costs, 1.0, gamma=1.0, epsilon=1.0))
+    chosen = POLICIES[name](PolicyOptions(OPTIONS.costs, 1.0, gamma=1.0, warm_up=5.0, epsilon=1.0))
     draws = [chosen.draw(at, MODEL, rng) for _ in range(200)]
     assert {int(draw.rungs[1]) for draw in draws} == {2}
     if name != "thompson":  # whose chances are estimated
@@ -111,8 +111,8 @@ def test_propensities_are_the_frequencies(name: str) -> None:
 
 def test_squarecb_shuns_what_is_worse() -> None:
     model, at, rng = model_after(300), situation(), np.random.default_rng(1)
-    gentle = POLICIES["squarecb"](PolicyOptions(OPTIONS.costs, 1.0, gamma=1.0, epsilon=0))
-    sharp = POLICIES["squarecb"](PolicyOptions(OPTIONS.costs, 1.0, gamma=1e4, epsilon=0))
+    gentle = POLICIES["squarecb"](PolicyOptions(OPTIONS.costs, 1.0, gamma=1.0, warm_up=0.0, epsilon=0))
+    sharp = POLICIES["squarecb"](PolicyOptions(OPTIONS.costs, 1.0, gamma=1e4, warm_up=0.0, epsilon=0))
 
     def fresh_share(policy: Policy) -> float:
         return float(np.mean([policy.draw(at, model, rng).rungs[2] > 0 for _ in range(1_000)]))
@@ -120,9 +120,18 @@ def test_squarecb_shuns_what_is_worse() -> None:
     assert fresh_share(sharp) < 0.02 < fresh_share(gentle)
 
 
+def test_warming_up_ends_as_decisions_are_learned_from() -> None:
+    at, safe = situation(), safe_rungs(situation(), MODEL)
+    policy = POLICIES["squarecb"](replace(OPTIONS, exploration_share=0.0, warm_up=20.0))
+    for updates, share in ((0, 1.0), (20, 0.5), (980, 0.02)):
+        drawn = policy.distribution(at, replace(MODEL, updates=updates), np.random.default_rng(1))
+        assert drawn.probability(safe) == pytest.approx(share)
+        assert drawn.probabilities.sum() == pytest.approx(1.0)
+
+
 def test_squarecb_explores_less_the_more_was_learned() -> None:
     model, at, rng = model_after(300), situation(), np.random.default_rng(1)
-    policy = POLICIES["squarecb"](replace(OPTIONS, exploration_share=1.0))
+    policy = POLICIES["squarecb"](replace(OPTIONS, exploration_share=1.0, warm_up=0.0))
     best = [
         policy.draw(at, replace(model, updates=n), rng).exploration.best_propensity for n in (1, 100, 1_000, 10_000)
     ]

@@ -20,7 +20,7 @@ from river import linear_model, optim, utils
 from honeyguide_orchestrator.allocation_model import AllocationModel, Floats
 from honeyguide_orchestrator.situation import FEATURES
 
-STEP = 0.5
+STEP = 0.25
 """AdaGrad's step size."""
 
 ACCUMULATOR = 1.0

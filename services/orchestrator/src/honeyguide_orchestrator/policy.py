@@ -99,6 +99,7 @@ class PolicyOptions:
     costs: Costs
     exploration_share: float
     gamma: float
+    warm_up: float
     epsilon: float
 
 

@@ -248,13 +248,15 @@ def _policies(settings: OrchestratorSettings) -> dict[str, Policy]:
         costs=Costs.of(settings.depths, settings.call_cost, settings.candidate_cost),
         exploration_share=settings.exploration_share,
         gamma=settings.exploration_gamma,
+        warm_up=settings.exploration_warm_up,
         epsilon=settings.epsilon,
     )
     return {name: factory(options) for name, factory in POLICIES.items()}
 
 
 def _log_head(settings: OrchestratorSettings, strategies: tuple[Strategy, ...], snapshot: Snapshot) -> LogHead:
-    options = {name: float(getattr(settings, name)) for name in ("exploration_share", "exploration_gamma", "epsilon")}
+    names = ("exploration_share", "exploration_gamma", "exploration_warm_up", "epsilon")
+    options = {name: float(getattr(settings, name)) for name in names}
     prices = Prices(settings.call_cost, settings.candidate_cost)
     return LogHead(settings.depths, prices, options, settings.policy, settings.ranker, strategies, snapshot)
 

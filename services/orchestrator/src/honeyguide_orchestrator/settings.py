@@ -62,6 +62,12 @@ class OrchestratorSettings(ServerSettings):
         gt=0,
         description="how sharply exploration shuns worse depths (SquareCB); grows with the root of decisions",
     )
+    exploration_warm_up: float = Field(
+        20.0,
+        ge=0,
+        le=1e6,
+        description="decisions learned from, after which half of the searches still get the safe allocation; 0 = none",
+    )
     epsilon: Rate = Field(0.1, description="exploration of the epsilon-greedy policy")
     swap_share: Rate = Field(0.05, description="share of first pages on which one adjacent pair is swapped, and logged")
     seed: int = Field(0, ge=0, description="of all random draws; 0 = different in every process")

@@ -14,11 +14,14 @@ from honeyguide_orchestrator.policy import Policy, PolicyOptions
 RANGES: Mapping[str, tuple[float, float]] = {
     "exploration_share": (0.0, 1.0),
     "exploration_gamma": (1e-9, 1e9),
+    "exploration_warm_up": (0.0, 1e6),
     "epsilon": (0.0, 1.0),
     "call_cost": (0.0, 1.0),
     "candidate_cost": (0.0, 1.0),
 }
 """Options and what is allowed. A policy decides by its own costs, if given; it is judged by those of the log."""
+
+NOT_IN_EARLIER_LOGS = {"exploration_warm_up": 0.0}
 
 
 def target_policy(text: str, head: LogHead) -> Policy:
@@ -30,13 +33,15 @@ def target_policy(text: str, head: LogHead) -> Policy:
     name, _, rest = text.partition(":")
     if name not in POLICIES:
         raise InvalidArgument("policy", f"{name[:80]!r} is not one of {', '.join(POLICIES)}")
-    values = {**head.options, "call_cost": head.prices.call, "candidate_cost": head.prices.candidate}
+    values = {**NOT_IN_EARLIER_LOGS, **head.options}
+    values |= {"call_cost": head.prices.call, "candidate_cost": head.prices.candidate}
     values |= options_of(rest, RANGES)
     return POLICIES[name](
         PolicyOptions(
             costs=Costs.of(head.depths, values["call_cost"], values["candidate_cost"]),
             exploration_share=values["exploration_share"],
             gamma=values["exploration_gamma"],
+            warm_up=values["exploration_warm_up"],
             epsilon=values["epsilon"],
         )
     )

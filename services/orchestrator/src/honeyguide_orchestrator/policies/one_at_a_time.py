@@ -55,9 +55,6 @@ class OneAtATime:
         """Draws as this module's text says."""
         strategies = np.flatnonzero(self.undecided)
         each = self.share / max(len(strategies), 1)
-        stays = self.probabilities[np.arange(len(self.greedy)), self.greedy]
-        propensities = np.ones(len(self.greedy))
-        propensities[strategies] = 1.0 - each * (1.0 - stays[strategies])
         distribution = self.distribution()
         best_propensity = float(distribution.probabilities[0])
         if len(strategies) and rng.random() < self.share:
@@ -67,12 +64,22 @@ class OneAtATime:
                 rungs = self.greedy.copy()
                 rungs[chosen] = rung
                 propensity = each * float(self.probabilities[chosen, rung])
-                propensities[chosen] = propensity
                 forgone = float(self.net[chosen, self.greedy[chosen]] - self.net[chosen, rung])
                 exploration = Exploration(True, best_propensity, forgone)
-                return Draw(rungs, propensities, propensity, exploration=exploration, distribution=distribution)
+                return Draw(
+                    rungs, self.propensities(rungs), propensity, exploration=exploration, distribution=distribution
+                )
         exploration = Exploration(False, best_propensity, 0.0)
+        propensities = self.propensities(self.greedy)
         return Draw(self.greedy, propensities, best_propensity, exploration=exploration, distribution=distribution)
+
+    def propensities(self, rungs: Depths) -> Probabilities:
+        """[S]: the marginal probability of each strategy's rung; 0 for one that is never drawn."""
+        each = self.share / max(int(self.undecided.sum()), 1)
+        columns = np.arange(len(rungs))
+        redrawn = np.where(self.undecided, each * self.probabilities[columns, rungs], 0.0)
+        stays = np.where(self.undecided, 1.0 - each * (1.0 - self.probabilities[columns, self.greedy]), 1.0)
+        return np.where(rungs == self.greedy, stays, redrawn)
 
     def distribution(self) -> Distribution:
         """All that may be drawn, the greedy allocation first."""
