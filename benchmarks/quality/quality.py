@@ -148,7 +148,7 @@ def rows_of(scenario: Scenario) -> list[dict[str, object]]:
             outcomes[kind] = outcomes[max(names, key=lambda name: _mean(outcomes[name], quarter))]
     rows = []
     for system, by_seed in outcomes.items():
-        if system.startswith("fusion "):
+        if system.startswith(("fusion ", "static ")):
             continue
         windows = {scenario.name: quarter}
         whole = all(len(outcome.trace.position) == scenario.searches for outcome in by_seed.values())
