@@ -44,24 +44,29 @@ class WarmUp:
     def draw(self, rng: np.random.Generator) -> Draw:
         """Draws as this module's text says."""
         draw = self.otherwise.draw(rng)
+        distribution = self._mixed(draw.distribution or self.otherwise.distribution())
         best = self.otherwise.greedy
-        rungs, exploration = draw.rungs, draw.exploration
+        best_propensity = distribution.probability(best)
         if rng.random() < self.share:
             rungs = self.safe
             differs = bool((rungs != best).any())
-            exploration = Exploration(differs, 1.0, self.forgone() if differs else 0.0)
-        distribution = self.distribution()
+            exploration = Exploration(differs, best_propensity, self.forgone() if differs else 0.0)
+        else:
+            rungs = draw.rungs
+            exploration = replace(draw.exploration, best_propensity=best_propensity)
         return Draw(
             rungs,
             (1.0 - self.share) * self.otherwise.propensities(rungs) + self.share * (rungs == self.safe),
             distribution.probability(rungs),
-            exploration=replace(exploration, best_propensity=distribution.probability(best)),
+            exploration=exploration,
             distribution=distribution,
         )
 
     def distribution(self) -> Distribution:
         """All that may be drawn."""
-        known = self.otherwise.distribution()
+        return self._mixed(self.otherwise.distribution())
+
+    def _mixed(self, known: Distribution) -> Distribution:
         allocations, chances = known.allocations, (1.0 - self.share) * known.probabilities
         same = (allocations == self.safe).all(axis=1)
         if same.any():
