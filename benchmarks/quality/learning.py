@@ -85,14 +85,8 @@ class Hindsight:
     """What was learned of static allocations on one stream: reward by allocation and sampled search."""
 
     numbers: list[int] = field(default_factory=list)
-    collections: list[str] = field(default_factory=list)
     rewards: dict[str, list[float]] = field(default_factory=dict)
     gains: dict[str, list[float]] = field(default_factory=dict)
-
-    def best(self, collection: str | None = None) -> str:
-        """The static allocation of highest mean reward."""
-        rows = [i for i, one in enumerate(self.collections) if collection in (None, one)]
-        return max(STATICS, key=lambda name: float(np.mean([self.rewards[name][i] for i in rows])))
 
     def promising(self) -> list[str]:
         """The static allocations of highest mean reward for each number of calls.
@@ -173,8 +167,7 @@ class Job:
         if name.startswith("static "):
             return System(name, lambda costs: Static(STATICS[name.removeprefix("static ")], name), learns=False)
         if name == "best_static_per_collection":
-            hindsight = self.hindsight()
-            chosen = {one: STATICS[hindsight.best(one)] for one in sorted(set(hindsight.collections))}
+            chosen = self._best_by_collection()
             return System(name, lambda costs: StaticPerCollection(chosen), learns=False)
         raise SystemExit(f"{name!r} is no system of this benchmark")
 
@@ -210,6 +203,21 @@ class Job:
         outcome = Outcome(outcomes[best].trace, outcomes[best].held_out, notes=best)
         self.keep("best_static", outcome)
         return outcome
+
+    def _best_by_collection(self) -> dict[str, Allocation]:
+        """By collection, the static allocation whose own run earned most on the last quarter's searches of it."""
+        last = self.searches[-(len(self.searches) // 4) :]
+        rewards: dict[str, np.ndarray] = {}
+        for name in self.hindsight().promising():
+            kept = self.kept(f"static {name}")
+            if kept is None:
+                raise SystemExit("best_static_per_collection is made of the runs of best_static: run that first")
+            rewards[name] = kept.trace.reward()[-len(last) :]
+        collections = np.array([search.need.collection for search in last])
+        return {
+            one: STATICS[max(rewards, key=lambda name: float(rewards[name][collections == one].mean()))]
+            for one in sorted(set(collections.tolist()))
+        }
 
     async def _full_depth(self) -> Outcome:
         """Full depth; and in its last quarter all fusions of its candidates, and a sample of all static allocations."""
@@ -272,7 +280,6 @@ async def _ask_all(on: Stage, search: Search, hindsight: Hindsight) -> None:
         if depth <= one.depth_max
     }
     hindsight.numbers.append(search.number)
-    hindsight.collections.append(search.need.collection)
     for name, allocation in (STATICS | alone).items():
         shown = await on.ask(Static(allocation), search.need.query, search.time_s)
         place = shown.document_ids.index(search.wanted) + 1 if search.wanted in shown.document_ids[:PAGE] else 0
