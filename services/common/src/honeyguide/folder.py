@@ -1,4 +1,4 @@
-"""Data folders: one process at a time."""
+"""Data folders: one process at a time, and their size."""
 
 from __future__ import annotations
 
@@ -23,3 +23,16 @@ def lock_folder(folder: Path) -> IO[str]:
         file.close()
         raise FailedPrecondition(f"{folder} is in use by another running Honeyguide") from None
     return file
+
+
+def size_bytes(folder: Path) -> int:
+    """Bytes of all files in a folder and below; a file that is removed meanwhile, by a merge of segments for instance,
+    counts 0."""
+    return sum(_size_bytes(path) for path in folder.rglob("*"))
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except FileNotFoundError:
+        return 0

@@ -12,7 +12,7 @@ import structlog
 
 from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2
 from honeyguide.documents import Document, document_from_proto
-from honeyguide.folder import lock_folder
+from honeyguide.folder import lock_folder, size_bytes
 from honeyguide.journal import Change, Journal
 from honeyguide_lexical.fulltext import FullText
 from honeyguide_lexical.layout import layout_from
@@ -96,7 +96,7 @@ class Store:
 
     def size_bytes(self) -> int:
         """Bytes on disk."""
-        return sum(path.stat().st_size for path in self._data_dir.rglob("*") if path.is_file())
+        return size_bytes(self._data_dir)
 
     def close(self) -> None:
         """Closes everything and lets the folder go."""

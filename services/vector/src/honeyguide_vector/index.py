@@ -14,7 +14,7 @@ import structlog
 
 from honeyguide.api.retrieval.v1 import indexing_pb2
 from honeyguide.documents import Document
-from honeyguide.folder import lock_folder
+from honeyguide.folder import lock_folder, size_bytes
 from honeyguide.journal import Change, Journal
 from honeyguide.retriever import DocumentError, IndexStats
 from honeyguide_vector.collection import Collection
@@ -288,10 +288,9 @@ class VectorIndex:
         return len(there)
 
     def _stats(self) -> IndexStats:
-        paths = [path for path in self._folder.rglob("*") if path.is_file()]
         return IndexStats(
             documents_by_type=self.collection.documents_by_type(),
-            size_bytes=sum(path.stat().st_size for path in paths if path.exists()),
+            size_bytes=size_bytes(self._folder),
             figures={
                 "memory_bytes": float(self.collection.memory_bytes),
                 "dimension": float(self._encoder.dimension),

@@ -1,0 +1,26 @@
+"""The size of a folder, while its files come and go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from honeyguide.folder import size_bytes
+
+
+def test_a_file_removed_meanwhile_counts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "kept").write_bytes(b"12345")
+    (tmp_path / "gone").write_bytes(b"123")
+    assert size_bytes(tmp_path) == 8
+    is_file = Path.is_file
+
+    def then_removed(path: Path) -> bool:
+        found = is_file(path)
+        if path.name == "gone":
+            path.unlink()
+        return found
+
+    monkeypatch.setattr(Path, "is_file", then_removed)
+    assert size_bytes(tmp_path) == 5
