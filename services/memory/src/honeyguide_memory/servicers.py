@@ -62,10 +62,8 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     async def Recall(self, request: pb.RecallRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.RecallResponse:
         check_text("normalized_query", request.normalized_query, QUERY_CHARS_MAX)
         asker = context_from_proto(request.context, self._clock())
-        if request.depth > CANDIDATES_MAX:
-            raise InvalidArgument("depth", f"is {request.depth:,}; at most {CANDIDATES_MAX} are allowed")
         filter = filter_from_proto(request.filter)
-        found = await self._recall.recall(request.normalized_query, asker, filter, request.depth)
+        found = await self._recall.recall(request.normalized_query, asker, filter, min(request.depth, CANDIDATES_MAX))
         return pb.RecallResponse(
             actions=found.actions,
             entropy=found.entropy,

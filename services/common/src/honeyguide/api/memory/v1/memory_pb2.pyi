@@ -34,7 +34,7 @@ class RecallRequest(_message.Message):
     normalized_query: _builtins.str
     """The query, normalised."""
     depth: _builtins.int
-    """Candidates to answer with at most, of a query that people acted on; 0 = none. At most 100."""
+    """Candidates to answer with at most, of a query that people acted on; 0 = none; 100 if more are asked."""
     @_builtins.property
     def context(self) -> _document_pb2.Context:
         """Who searches, and when."""
