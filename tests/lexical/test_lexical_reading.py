@@ -9,7 +9,7 @@ from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import Document
 from honeyguide.errors import InvalidArgument
 from honeyguide_lexical.analysis import Analysis
-from honeyguide_lexical.snippets import SNIPPET_CHARS, Snippets
+from honeyguide_lexical.snippets import SNIPPET_CHARS, Snippets, codes_of
 
 
 async def test_documents_come_in_the_order_asked_and_unknown_ones_are_left_out(client) -> None:
@@ -42,7 +42,7 @@ async def test_words_of_most_documents_are_marked_only_if_there_are_no_others(cl
 def test_the_snippet_is_where_most_words_are() -> None:
     snippets = Snippets(Analysis("en"))
     text = "apple " + "filler words here " * 60 + "an apple and a pear together " + "more filler " * 60 + "pear"
-    snippet = snippets.snippet(snippets.read(text), snippets.terms("apple pear"))
+    snippet = snippets.snippet(snippets.read(text), codes_of(snippets.terms("apple pear")))
     assert "an <b>apple</b> and a <b>pear</b> together" in snippet
     assert snippet.startswith("… ")
     assert snippet.endswith(" …")
@@ -54,7 +54,7 @@ def test_the_snippet_is_where_most_words_are() -> None:
 )
 def test_odd_texts_give_bounded_snippets(text: str) -> None:
     snippets = Snippets(Analysis("en"))
-    snippet = snippets.snippet(snippets.read(text), snippets.terms("pear"))
+    snippet = snippets.snippet(snippets.read(text), codes_of(snippets.terms("pear")))
     assert len(snippet.replace("<b>", "").replace("</b>", "")) <= max(SNIPPET_CHARS, 300) + 8
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from honeyguide_lexical.analysis import Analysis
-from honeyguide_lexical.snippets import SNIPPET_CHARS, TEXT_CHARS_READ_MAX, Snippets
+from honeyguide_lexical.snippets import SNIPPET_CHARS, TEXT_CHARS_READ_MAX, Snippets, codes_of
 
 WORD = re.compile(r"(?<![^\W_])[^\W_]+")
 WORDS = st.sampled_from(
@@ -55,10 +55,10 @@ def plain_snippet(text: str, terms: frozenset[str]) -> str:
 def test_a_snippet_is_as_defined(text: str, query: str) -> None:
     text = re.sub("[\x02\x03]", "", text)
     terms = SNIPPETS.terms(query)
-    assert SNIPPETS.snippet(SNIPPETS.read(text), terms) == plain_snippet(text, terms)
+    assert SNIPPETS.snippet(SNIPPETS.read(text), codes_of(terms)) == plain_snippet(text, terms)
 
 
 @pytest.mark.parametrize("text", ["pear " * 6_000, "apple " * 3_333 + "pear pear", "pear" + " " * 30_000 + "pear"])
 def test_only_the_beginning_of_a_long_text_is_read(text: str) -> None:
     terms = SNIPPETS.terms("pear")
-    assert SNIPPETS.snippet(SNIPPETS.read(text), terms) == plain_snippet(text, terms)
+    assert SNIPPETS.snippet(SNIPPETS.read(text), codes_of(terms)) == plain_snippet(text, terms)

@@ -18,7 +18,7 @@ from honeyguide_lexical.completion import complete
 from honeyguide_lexical.fulltext import BODY
 from honeyguide_lexical.recognition import Recognizer
 from honeyguide_lexical.shelf import Shelved
-from honeyguide_lexical.snippets import Snippets
+from honeyguide_lexical.snippets import Snippets, codes_of
 from honeyguide_lexical.store import Store
 
 FETCHED_MAX = 1_000
@@ -125,9 +125,10 @@ def _fetched(
     ids: Sequence[str], documents: Mapping[str, Shelved], snippets: Snippets, terms: frozenset[str]
 ) -> lexical_pb2.FetchDocumentsResponse:
     response = lexical_pb2.FetchDocumentsResponse()
+    codes = codes_of(terms)
     for id in ids:
         shelved = documents.get(id)
         if shelved is not None:
-            snippet = snippets.snippet(shelved.text(snippets), terms) if terms else ""
+            snippet = snippets.snippet(shelved.text(snippets), codes) if terms else ""
             response.documents.add(document=shelved.document, snippet=snippet)
     return response

@@ -12,8 +12,8 @@ from honeyguide_lexical.snippets import ReadText, Snippets
 
 MESSAGE_SHARE = 3
 """Memory that a message takes, by its bytes on the wire."""
-READ_BYTES_A_CHAR = 8
-"""Memory that a read text takes: the text, its copy with blanks, and its words' places and stems."""
+READ_BYTES_A_CHAR = 4
+"""Memory that a read text takes: the text, its copy with blanks, and for each word its place and stem, 8 bytes."""
 
 
 class Shelved:

@@ -150,9 +150,10 @@ class QueryMemories:
 
     def take(self, query: str, now_s: float) -> QueryMemory:
         """The one kept for this query as of this time, or a new one."""
-        memory = self.new(query, now_s)
-        kept_at_s, kept = self._kept.pop(memory.key, (-KEPT_S, memory))
-        return kept if time.monotonic() - kept_at_s < KEPT_S else memory
+        kept_at_s, kept = self._kept.pop((" ".join(words(query)), now_s), (-KEPT_S, None))
+        if kept is None or time.monotonic() - kept_at_s >= KEPT_S:
+            return self.new(query, now_s)
+        return kept
 
 
 def _predicted(reply: bytes | None) -> list[PredictedPair]:

@@ -8,6 +8,7 @@ language is unknown.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ _LANGUAGES = {
 }
 _NOT_LATIN = frozenset(language for languages in _LANGUAGES.values() for language in languages)
 _LETTERS_MAX = 200
+_ASCII_DIGIT, _ASCII_LETTER = re.compile("[0-9]"), re.compile("[A-Za-z]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +65,15 @@ def shape(query: str) -> QueryShape:
     """The shape of a query as typed."""
     return QueryShape(
         word_count=len(words(query)),
-        has_digits=any(character.isdigit() for character in query),
-        is_question=any(_is_question_mark(character) for character in query),
+        has_digits=has_digits(query),
+        is_question="?" in query or (not query.isascii() and any(map(_is_question_mark, query))),
         script=script(query),
     )
+
+
+def has_digits(text: str) -> bool:
+    """Whether there is a digit in a text, of any script."""
+    return _ASCII_DIGIT.search(text) is not None or (not text.isascii() and any(map(str.isdigit, text)))
 
 
 def script(text: str) -> str:
@@ -75,7 +82,7 @@ def script(text: str) -> str:
     Kana settle a text that also holds Chinese characters.
     """
     if text.isascii():
-        return LATIN if any(character.isalpha() for character in text) else ""
+        return LATIN if _ASCII_LETTER.search(text) else ""
     counts = Counter(_script_of(character) for character in text[:_LETTERS_MAX] if character.isalpha())
     counts.pop("", None)
     if not counts:

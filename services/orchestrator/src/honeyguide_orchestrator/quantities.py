@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from honeyguide.text import fold
+from honeyguide_orchestrator.language import has_digits
 
 _QUANTITIES_MAX = 8
 _NUMBER = r"(?:\d{1,3}(?:,\d{3}){1,4}|\d{1,15})(?:\.\d{1,9})?"
@@ -67,7 +68,7 @@ def find_quantities(query: str, now_s: float) -> tuple[Quantity, ...]:
     Word positions are those of `honeyguide.text.words`.
     """
     folded = fold(query)
-    if not any(character.isdigit() for character in folded):
+    if not has_digits(folded):
         return ()
     words = [match.span() for match in _WORD.finditer(folded)]
     found: list[Quantity] = []
