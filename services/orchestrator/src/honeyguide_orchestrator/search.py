@@ -164,7 +164,8 @@ class Searcher:
         record = self._rank(query, asked, arms, decided, outcomes, merged, learned)
         timer.lap("rank")
 
-        page, _ = await asyncio.gather(self._pages.page(query, record, 0, learned), self._log(record))
+        # The page is made while Redis takes the decision in.
+        _, page = await asyncio.gather(self._log(record), self._pages.page(query, record, 0, learned))
         timer.lap("fetch")
         return replace(page, timings_s=timer.laps)
 
