@@ -21,6 +21,9 @@ from honeyguide_standalone.engine import Engine
 
 T = TypeVar("T")
 
+CANDIDATE_CACHES = ("HONEYGUIDE_LEXICAL_CANDIDATE_CACHE_MAX", "HONEYGUIDE_VECTOR_CANDIDATE_CACHE_MAX")
+"""Variables that say how many lists of candidates are kept for queries that come again."""
+
 LEARN_INTERVAL_S = 0.2
 SETTLED_S = 2.0
 REPEATS = 4

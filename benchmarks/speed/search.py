@@ -8,8 +8,9 @@ snippets are fetched, and the decision is logged.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ import grpc
 
 from benchmarks.quality.needs import Scene
 from benchmarks.speed.bare import BareLoop
-from benchmarks.speed.bench import Bench, environment
+from benchmarks.speed.bench import CANDIDATE_CACHES, Bench, environment
 from benchmarks.speed.children import serving
 from benchmarks.speed.embeddings import of_documents, of_queries
 from benchmarks.speed.measure import Against, Measurement, Row, alternate, each_ms, rows_of, together
@@ -54,18 +55,21 @@ async def measure(bench: Bench, keep: Callable[[list[Row]], None]) -> None:
         ids, vectors = of_documents(scene)
         bare = BareLoop(bench.folder / f"{scene.name}.bare", scene.documents, ids, vectors, of_queries(queries))
         async with bench.prepared(scene) as folder, bench.prepared(scene) as copy:
-            keep(await _in_process(bench, scene, folder, bare, queries))
+            keep(await _in_process(bench, scene, folder, copy, bare, queries))
             keep(await _embedding(bench, scene, folder, copy, queries))
             keep(await _over_grpc(bench, scene, folder, copy, bare, queries))
 
 
-async def _in_process(bench: Bench, scene: Scene, folder: Path, bare: BareLoop, queries: Sequence[str]) -> list[Row]:
-    """Item 1."""
+async def _in_process(
+    bench: Bench, scene: Scene, folder: Path, copy: Path, bare: BareLoop, queries: Sequence[str]
+) -> list[Row]:
+    """Item 1; and the same where these very queries came before, and their candidates were kept."""
     asked: dict[str, list[tuple[int, int]]] = {}
     with with_two_strategies():
-        async with Engine(folder, learner=False) as engine:
+        async with Engine(folder, learner=False) as engine, _keeping_candidates(copy) as keeping:
             for policy in (TWO, LEARNED, "full_depth"):  # warms up, and shows what each policy asks
                 asked[policy] = [await _asked(engine.api, query, policy) for query in queries]
+                await each_ms(_searching(keeping.api, policy), queries)
             systems: dict[str, Measurement] = {
                 BARE: _middle(_directly(bare), queries),
                 FULL: _middle(_searching(engine.api, TWO), queries),
@@ -73,6 +77,8 @@ async def _in_process(bench: Bench, scene: Scene, folder: Path, bare: BareLoop, 
                 "in process, all strategies at full depth": _middle(_searching(engine.api, "full_depth"), queries),
                 f"{FULL}, with provenance": _middle(_searching(engine.api, TWO, explain=True), queries),
                 f"{LEARNT}, with provenance": _middle(_searching(engine.api, LEARNED, explain=True), queries),
+                f"{FULL}, candidates kept": _middle(_searching(keeping.api, TWO), queries),
+                f"{LEARNT}, candidates kept": _middle(_searching(keeping.api, LEARNED), queries),
                 "full text alone": _middle(_alone(bare.by_text), queries),
                 "nearest neighbours alone": _middle(_alone(bare.by_vector), queries),
             }
@@ -85,6 +91,15 @@ async def _in_process(bench: Bench, scene: Scene, folder: Path, bare: BareLoop, 
             mean = sum(one[which] for one in asked[policy]) / len(asked[policy])
             rows.append(Row(f"search: {scene.name}", name, metric, mean, ""))
     return rows
+
+
+@asynccontextmanager
+async def _keeping_candidates(folder: Path) -> AsyncIterator[Engine]:
+    with ExitStack() as variables:
+        for name in CANDIDATE_CACHES:
+            variables.enter_context(environment(name, "4096"))
+        async with Engine(folder, learner=False) as engine:
+            yield engine
 
 
 async def _embedding(bench: Bench, scene: Scene, folder: Path, copy: Path, queries: Sequence[str]) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections.abc import Iterator, Sequence
@@ -39,10 +40,13 @@ class Entry(NamedTuple):
 
 class Commit:
     """The index as one commit left it. Later ones change neither documents nor their addresses in it, so what was read
-    once holds. Safe to use from several threads."""
+    once holds. Safe to use from several threads. No two of a process have the same `number`."""
+
+    _numbers = itertools.count()
 
     def __init__(self, searcher: tantivy.Searcher) -> None:
         self.searcher = searcher
+        self.number = next(self._numbers)
         self._entries: dict[tuple[int, int], Entry] = {}
 
     def entries(self, hits: Hits) -> list[Entry]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 
+from honeyguide.candidate_cache import CandidateCache
 from honeyguide.candidates import Candidates
 from honeyguide.query import RetrievalQuery
 from honeyguide.retriever import Answer, Need, Strategy, ask_each
@@ -39,11 +40,13 @@ STRATEGIES = (
 
 
 class LexicalRetriever:
-    """Implements `honeyguide.retriever.Retriever` over the index that `index` returns at the time of a search."""
+    """Implements `honeyguide.retriever.Retriever` over the index that `index` returns at the time of a search; keeps
+    `cache_max` lists of candidates until the index changes."""
 
-    def __init__(self, index: Callable[[], FullText], searching: Executor) -> None:
+    def __init__(self, index: Callable[[], FullText], searching: Executor, cache_max: int) -> None:
         self._index = index
         self._searching = searching
+        self._cache = CandidateCache(cache_max, lambda: index().newest.number)
 
     @property
     def strategies(self) -> Sequence[Strategy]:
@@ -56,7 +59,11 @@ class LexicalRetriever:
         return await ask_each({name: partial(self._ask, index, name, query, depth) for name, depth in depths.items()})
 
     async def _ask(self, index: FullText, name: str, query: RetrievalQuery, depth: int) -> Candidates:
-        return await asyncio.get_running_loop().run_in_executor(self._searching, _search, index, name, query, depth)
+        def search() -> Awaitable[Candidates]:
+            return asyncio.get_running_loop().run_in_executor(self._searching, _search, index, name, query, depth)
+
+        looked_at = query.understanding.interpretations if name == STRUCTURED else query.query
+        return await self._cache.fetch((name, looked_at, query.filter), depth, search)
 
 
 def _search(index: FullText, name: str, query: RetrievalQuery, depth: int) -> Candidates:

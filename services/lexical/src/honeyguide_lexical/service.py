@@ -43,7 +43,7 @@ async def open_service(settings: LexicalSettings) -> AsyncIterator[Sequence[Regi
         catalogue.start()
         try:
             yield [
-                register_retriever(LexicalRetriever(lambda: store.index, searching)),
+                register_retriever(LexicalRetriever(lambda: store.index, searching, settings.candidate_cache_max)),
                 register_index(catalogue),
                 LexicalServicer(store, recognizer, searching).registration(),
             ]

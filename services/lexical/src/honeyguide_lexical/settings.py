@@ -32,6 +32,12 @@ class LexicalSettings(ServerSettings):
         le=2**40,
         description="memory for the documents handed out last, in bytes, about; 0 = none are kept",
     )
+    candidate_cache_max: int = Field(
+        4_096,
+        ge=0,
+        le=10_000_000,
+        description="lists of candidates kept until the index changes, some 4 KiB each; 0 = none",
+    )
     search_threads: int = Field(3, ge=1, le=64, description="searches that run at the same time")
     backlog_max: int = Field(
         5_000, ge=1, le=1_000_000, description="acknowledged documents waiting to be indexed before upserts wait too"

@@ -89,34 +89,63 @@ class AllocationModel:
 
         Strategies that the allocation does not ask come after those it asks, so all of them are predicted at once.
         """
-        strategies, choices = len(rungs), len(self.depths) + 1
-        base = self.weights[:, :, : len(x)] @ x
         asked = [s for s in order if rungs[s]]
-        options = rungs[None, :].repeat(len(asked) * choices + 1, axis=0)
-        rows = np.arange(len(asked) * choices)
-        options[rows, np.array(asked, np.int64).repeat(choices)] = rows % choices
-        net, survival = self._chain(base, options, asked, costs)
-        alternatives = np.empty((strategies, choices), np.float32)
-        alternatives[:, 0] = net[-1]
-        alternatives[:, 1:] = net[-1] + survival[-1] * self._gained_last(base, asked) - costs.by_rung
-        alternatives[asked] = net[:-1].reshape(len(asked), choices)
+        chain = self._along(x, asked, rungs, costs)
+        alternatives = np.empty((len(rungs), len(self.depths) + 1), np.float32)
+        alternatives[:, 0] = chain.net
+        alternatives[:, 1:] = chain.net + chain.survival * chain.gained_last - costs.by_rung
+        if asked:
+            alternatives[asked] = self._replaced(chain, asked, rungs, costs)
         return alternatives
 
     def additions(self, x: Floats, rungs: Depths, order: Sequence[int], costs: Costs) -> Floats:
         """Predicted net reward [S, B] of an allocation with one more strategy, asked last; -inf for those it asks."""
-        base = self.weights[:, :, : len(x)] @ x
         asked = [s for s in order if rungs[s]]
-        net, survival = self._chain(base, rungs[None, :], asked, costs)
-        additions: Floats = net + survival * self._gained_last(base, asked) - costs.by_rung
+        chain = self._along(x, asked, rungs, costs)
+        additions: Floats = chain.net + chain.survival * chain.gained_last - costs.by_rung
         additions[asked] = -np.inf
         return additions
 
-    def _gained_last(self, base: Floats, asked: Sequence[int]) -> Floats:
-        """Expected graded reward [S, B] of each strategy and rung, given that those asked missed."""
-        features = self.weights.shape[2] - len(self.strategies)
-        logits = base + self.weights[:, :, [features + s for s in asked]].sum(axis=2)
-        gained: Floats = (_found(logits)[0] * self.values).cumsum(axis=1)
-        return gained
+    def _along(self, x: Floats, asked: Sequence[int], rungs: Depths, costs: Costs) -> _Chain:
+        """What an allocation promises that asks those k strategies in that order, and what each of them could."""
+        base, misses = self.weights[:, :, : len(x)] @ x, self.weights[:, :, [len(x) + s for s in asked]]
+        after_all = base + misses.sum(axis=2)
+        # What each of those before adds to each one's logits, [k, B, k].
+        added = misses[asked] * np.tri(len(asked), k=-1, dtype=np.float32)[:, None, :]
+        logits = np.empty((len(asked) + 1, len(asked), len(self.depths)), np.float32)
+        logits[0] = base[asked] + added.sum(axis=2)
+        logits[1:] = logits[0] - added.transpose(2, 0, 1)
+        found, missed = _found(logits)
+        gained = (found * self.values[asked]).cumsum(axis=2)
+        last, each = rungs[asked] - 1, np.arange(len(asked))
+        gains, misses_of = gained[0, each, last].tolist(), missed[0, each, last].tolist()
+        survivals, earned = [1.0], [0.0]
+        for gain, miss in zip(gains, misses_of, strict=True):
+            earned.append(earned[-1] + survivals[-1] * gain)
+            survivals.append(survivals[-1] * miss)
+        gained_last = (_found(after_all)[0] * self.values).cumsum(axis=1)
+        cost = float(costs.by_rung[last].sum())
+        return _Chain(earned[-1] - cost, survivals[-1], gained_last, gained, missed, survivals, earned)
+
+    def _replaced(self, chain: _Chain, asked: Sequence[int], rungs: Depths, costs: Costs) -> Floats:
+        """Net reward [k, B + 1] with the rung of one of the strategies asked replaced by each other one."""
+        count, last, each = len(asked), rungs[asked] - 1, np.arange(len(asked))
+        gains, misses = chain.gained[:, each, last].tolist(), chain.missed[:, each, last].tolist()
+        # What those behind each one still earn, if it misses, and if it is not asked.
+        missing, left_out = np.zeros(count, np.float32), np.zeros(count, np.float32)
+        for i in range(count):
+            for tails, variant in ((missing, 0), (left_out, i + 1)):
+                tail = 0.0
+                for j in range(count - 1, i, -1):
+                    tail = gains[variant][j] + misses[variant][j] * tail
+                tails[i] = tail
+        earned, survival = np.array([chain.earned[:-1], chain.survivals[:-1]], np.float32)
+        of_others = costs.by_rung[last].sum() - costs.by_rung[last]
+        net = np.empty((count, len(self.depths) + 1), np.float32)
+        net[:, 0] = earned + survival * left_out - of_others
+        behind = chain.gained[0] + chain.missed[0] * missing[:, None]
+        net[:, 1:] = (earned - of_others)[:, None] + survival[:, None] * behind - costs.by_rung
+        return net
 
     def _chain(self, base: Floats, allocations: Depths, order: Sequence[int], costs: Costs) -> tuple[Floats, Floats]:
         """Net reward and survival [K] of allocations; `base` are the logits [S, B] before any miss."""
@@ -138,6 +167,25 @@ class AllocationModel:
             survival *= np.where(asked, misses[rows, last], 1.0)
             missed[:, s] = asked
         return net, survival
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """An allocation that asks k strategies one after the other.
+
+    net, survival: net reward of the whole, and the chance that all miss. gained_last: [S, B], expected graded reward of
+    each strategy and rung given that. gained, missed: [k + 1, k, B], of those asked, given that all before missed; in
+    row 0 with all of them, in row i with the i-th not asked. survivals, earned: [k + 1], the chance that the first i
+    miss, and what they earn.
+    """
+
+    net: float
+    survival: float
+    gained_last: Floats
+    gained: Floats
+    missed: Floats
+    survivals: Sequence[float]
+    earned: Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)

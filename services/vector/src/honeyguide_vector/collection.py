@@ -55,6 +55,8 @@ class Collection:
         self._held = np.zeros(1_024, np.bool_)
         self._postings = Postings()
         self._filters: OrderedDict[tuple[object, object], _Allowed] = OrderedDict()
+        self.changes = 0
+        """Changes begun so far; searches in between may find different documents."""
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -91,6 +93,7 @@ class Collection:
             rows: all that the graph holds; the others are removed from it.
         """
         with self._lock.writing():
+            self.changes += 1
             for row, document in documents:
                 while len(self._ids) <= row:
                     self._append_row()
@@ -109,6 +112,7 @@ class Collection:
     def remove(self, document_ids: Iterable[str]) -> int:
         """Removes documents; returns how many there were."""
         with self._lock.writing():
+            self.changes += 1
             rows = [self._rows.pop(id) for id in dict.fromkeys(document_ids) if id in self._rows]
             if rows:
                 self._graph.remove(np.array(rows, np.int64))
@@ -121,6 +125,7 @@ class Collection:
             return len(rows)
 
     def _put(self, documents: Sequence[Document]) -> None:
+        self.changes += 1
         moved: dict[int, Document] = {}
         for document in documents:
             row = self._rows.get(document.id)

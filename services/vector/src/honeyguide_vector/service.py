@@ -63,7 +63,7 @@ async def open_service(
         stack.callback(searching.close)
         retriever = VectorRetriever(
             [
-                Dense(encoding, searching),
+                Dense(encoding, searching, settings.candidate_cache_max),
                 Personal(encoding, searching, settings.personal_weight, settings.taste_decay),
                 Similar(searching, settings.similar_documents_max, settings.taste_decay),
             ]

@@ -47,6 +47,12 @@ class VectorSettings(ServerSettings):
     )
     encoder_batch: int = Field(32, ge=1, le=512, description="documents encoded at once")
 
+    candidate_cache_max: int = Field(
+        4_096,
+        ge=0,
+        le=10_000_000,
+        description="lists of candidates kept until a document changes, some 4 KiB each; 0 = none",
+    )
     query_cache_max: int = Field(20_000, ge=0, le=10_000_000, description="embeddings of queries kept in memory")
     query_batch_max: int = Field(
         8, ge=1, le=256, description="waiting queries encoded at once; 1 = an embedding never depends on other queries"

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from honeyguide.candidate_cache import CandidateCache
 from honeyguide.candidates import NO_CANDIDATES, Candidates
 from honeyguide.query import RetrievalQuery, Taste
 from honeyguide.retriever import Need, Strategy
@@ -36,10 +37,14 @@ class VectorStrategy(Protocol):
 
 
 class Searching:
-    """The collection's searches on threads of their own, so that the event loop stays free."""
+    """The collection's searches on threads of their own, so that the event loop stays free.
+
+    changes: tells how often the collection changed so far.
+    """
 
     def __init__(self, collection: Collection, threads: int) -> None:
         self._collection = collection
+        self.changes = lambda: collection.changes
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="search")
 
     async def run(self, search: Callable[[Collection], T]) -> T:
@@ -61,16 +66,21 @@ class Dense:
         dependable=True,
     )
 
-    def __init__(self, encoding: QueryEncoding, searching: Searching) -> None:
+    def __init__(self, encoding: QueryEncoding, searching: Searching, cache_max: int) -> None:
         self._encoding = encoding
         self._searching = searching
+        self._cache = CandidateCache(cache_max, searching.changes)
 
     async def candidates(self, query: RetrievalQuery, depth: int) -> Candidates:
         """The best `depth` documents, or all that there are."""
         if not query.query.strip():
             return NO_CANDIDATES
-        vector = await self._encoding.encode(query.query)
-        return await self._searching.run(lambda held: held.nearest(vector[None], depth, query.filter))
+
+        async def search() -> Candidates:
+            vector = await self._encoding.encode(query.query)
+            return await self._searching.run(lambda held: held.nearest(vector[None], depth, query.filter))
+
+        return await self._cache.fetch((query.query, query.filter), depth, search)
 
 
 class Personal:
