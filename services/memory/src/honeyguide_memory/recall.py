@@ -1,15 +1,18 @@
 """What memory knows of a query and a user: the context of a decision, evidence to rank by, and the documents that were
 acted on for this query.
 
-One round trip; a second one if near queries help, and one for the documents if there are any.
+One round trip; a second one if near queries help, or for the documents if there are any.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from honeyguide.candidates import Candidates
 from honeyguide.documents import Context, Filter
 from honeyguide.query import Taste
 from honeyguide.retriever import Answer
@@ -64,6 +67,7 @@ class Recall:
     ) -> Recollection:
         """What is known as of the context's time; `depth` candidates that the filter lets pass, if people acted on this
         very query."""
+        begin = time.perf_counter()
         batch = Batch(self._store, context.time_s, self._lives)
         query = None
         if normalized_query:
@@ -72,13 +76,13 @@ class Recall:
         user = self._ask(batch, Owner.USER, context.user_id)
         session = self._ask(batch, Owner.SESSION, context.session_id)
         await batch.run()
+        observed = query.observed if query else None
+        answer: Callable[[], Candidates] | None = None
+        if query and depth and query.observed.positive.any():
+            answer = self._retriever.of_query(query, context, filter, depth, batch)
         if query and query.gains_from_near(self._settings.prior_strength):
             query.ask_near(batch)
-            await batch.run()
-        observed = query.observed if query else None
-        answer = None
-        if query and depth and query.observed.positive.any():
-            answer = await self._retriever.of_query(query, context, filter, depth)
+        await batch.run()
         if query:
             self._memories.keep(query)
         entropy, top_share = spread(observed) if observed else (0.0, 0.0)
@@ -94,7 +98,7 @@ class Recall:
                 newest_first(of_user) if of_user else (),
             ),
             known=self._known(query, context.time_s) if query else Known(),
-            answer=answer,
+            answer=Answer(answer(), time.perf_counter() - begin) if answer else None,
         )
 
     def _known(self, query: QueryMemory, now_s: float) -> Known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from honeyguide_memory.posterior import from_near, posterior
 from honeyguide_memory.query_memory import QueryMemories, QueryMemory
 from honeyguide_memory.records import RecordFilter
 from honeyguide_memory.settings import MemorySettings
-from honeyguide_memory.shelf import Shelf, fetch_shelf
+from honeyguide_memory.shelf import AskedShelf, Shelf
 from honeyguide_memory.store import Store
 
 QUERY = "memory.query"
@@ -62,16 +62,6 @@ class MemoryRetriever:
         """Asks strategies for candidates. They share the round trips, so they share their fate and their time."""
         text = query.understanding.normalized_query or normalize(query.query)
         memory = self._memories.take(text, query.context.time_s) if text else None
-        return await self._answers(query, depths, memory)
-
-    async def of_query(self, memory: QueryMemory, context: Context, filter: Filter, depth: int) -> Answer:
-        """What `memory.query` answers of a query that was asked a moment ago: one round trip."""
-        query = RetrievalQuery("", Understanding(), context, filter, Taste())
-        return (await self._answers(query, {QUERY: depth}, memory))[QUERY]
-
-    async def _answers(
-        self, query: RetrievalQuery, depths: Mapping[str, int], memory: QueryMemory | None
-    ) -> Mapping[str, Answer]:
         begin = time.perf_counter()
         try:
             found = await _Retrieval(self, query, depths, memory).run()
@@ -80,6 +70,20 @@ class MemoryRetriever:
             return {name: Answer(None, elapsed_s, error.message) for name in depths}
         elapsed_s = time.perf_counter() - begin
         return {name: Answer(found[name], elapsed_s) for name in depths}
+
+    def of_query(
+        self, memory: QueryMemory, context: Context, filter: Filter, depth: int, batch: Batch
+    ) -> Callable[[], Candidates]:
+        """What `memory.query` answers of a query that was asked a moment ago, to be called once the batch has run.
+
+        The batch is given the documents to ask for; whoever runs it may ask for what is near in the same round trip.
+        """
+        retrieval = _Retrieval(
+            self, RetrievalQuery("", Understanding(), context, filter, Taste()), {QUERY: depth}, memory
+        )
+        retrieval.list_own(memory)
+        asked = retrieval.ask_documents(batch)
+        return lambda: retrieval.candidates(asked)[QUERY]
 
 
 class _Retrieval:
@@ -96,7 +100,6 @@ class _Retrieval:
         self._batch = Batch(retriever._store, self._now_s, self._lives)
         self._query = memory
         self._lists: dict[str, Entries] = {}
-        self._near: dict[bytes, float] = {}
 
     async def run(self) -> dict[str, Candidates]:
         """Candidates by strategy."""
@@ -106,17 +109,31 @@ class _Retrieval:
             if needed and not self._query.near_asked:
                 self._query.ask_near(self._batch)
                 await self._batch.run()
-            self._near = from_near(self._query.near, self._settings.prior_strength)
-            self._lists[NEAR] = self._ranked(self._near, NEAR)
-            own = dict.fromkeys((pair.document for pair in self._query.predicted), 1.0)
-            for document, net in zip(self._query.observed.targets, self._query.observed.net.tolist(), strict=True):
-                own[document] = own.get(document, 0.0) + net
-            self._lists[QUERY] = self._ranked(own, QUERY)
-        lists = {name: self._lists.get(name, []) for name in self._depths}
-        considered = {document for entries in lists.values() for document, _ in entries}
+            near = from_near(self._query.near, self._settings.prior_strength)
+            self._lists[NEAR] = self._ranked(near, NEAR)
+            self.list_own(self._query)
+        asked = self.ask_documents(self._batch)
+        await self._batch.run()
+        return self.candidates(asked)
+
+    def list_own(self, query: QueryMemory) -> None:
+        """Lists what was acted on or predicted for this very query."""
+        own = dict.fromkeys((pair.document for pair in query.predicted), 1.0)
+        for document, net in zip(query.observed.targets, query.observed.net.tolist(), strict=True):
+            own[document] = own.get(document, 0.0) + net
+        self._lists[QUERY] = self._ranked(own, QUERY)
+
+    def ask_documents(self, batch: Batch) -> AskedShelf:
+        """Asks for all that is listed, and what was predicted."""
+        considered = {document for name in self._depths for document, _ in self._lists.get(name, [])}
         if self._query:
             considered.update(pair.document for pair in self._query.predicted)
-        shelf = await fetch_shelf(self._batch, sorted(considered), self._layout, self._now_s, self._trend_lives)
+        return AskedShelf(batch, sorted(considered), self._layout)
+
+    def candidates(self, asked: AskedShelf) -> dict[str, Candidates]:
+        """Candidates by strategy, once the documents are there."""
+        shelf = asked.read(self._now_s, self._trend_lives)
+        lists = {name: self._lists.get(name, []) for name in self._depths}
         q2e = self._posterior(shelf)
         if QUERY in lists:
             ordered = [(document, q2e.get(document, 0.0)) for document, _ in lists[QUERY]]
@@ -182,7 +199,7 @@ class _Retrieval:
             for pair in self._query.predicted
             if pair.document in shelf.records and shelf.records[pair.document].stamp == pair.stamp
         }
-        near = self._near
+        near = from_near(self._query.near, settings.prior_strength)
         sources = self._query.sources(predicted, near, settings)
         known = {*self._query.observed.targets, *(document for _, scores in sources for document in scores)}
         popularity = {

@@ -45,27 +45,33 @@ class Shelf:
         return 0.0 if row is None else self._trends[row]
 
 
-async def fetch_shelf(
-    batch: Batch, documents: Iterable[bytes], layout: Layout, now_s: float, lives: HalfLives
-) -> Shelf:
-    """Fetches in one round trip."""
-    by_tag: dict[bytes, list[bytes]] = {}
-    for document in documents:
-        by_tag.setdefault(layout.document_tag(document), []).append(document)
-    asked = [
-        (
-            ids,
-            batch.ask(("HMGET", tag + b"r", *ids), as_is),
-            batch.ask(("HMGET", tag + b"p", *ids), as_is),
-        )
-        for tag, ids in by_tag.items()
-    ]
-    await batch.run()
-    records: dict[bytes, Record] = {}
-    popularity: list[bytes] = []
-    for ids, packed, mass in asked:
-        records.update((id, unpack_record(each)) for id, each in zip(ids, packed.value, strict=True) if each)
-        for id, each in zip(ids, mass.value, strict=True):
-            if each:
-                popularity += (id, each)
-    return Shelf(records, masses(popularity, now_s, lives), lives)
+class AskedShelf:
+    """Documents that a batch asks for; what is kept of them is there once it has run."""
+
+    def __init__(self, batch: Batch, documents: Iterable[bytes], layout: Layout) -> None:
+        by_tag: dict[bytes, list[bytes]] = {}
+        for document in documents:
+            by_tag.setdefault(layout.document_tag(document), []).append(document)
+        self._asked = [
+            (
+                ids,
+                batch.ask(("HMGET", tag + b"r", *ids), as_is),
+                batch.ask(("HMGET", tag + b"p", *ids), as_is),
+            )
+            for tag, ids in by_tag.items()
+        ]
+
+    def read(self, now_s: float, lives: HalfLives) -> Shelf:
+        """What is kept of them as of a time.
+
+        Raises:
+            RuntimeError: the batch has not run.
+        """
+        records: dict[bytes, Record] = {}
+        popularity: list[bytes] = []
+        for ids, packed, mass in self._asked:
+            records.update((id, unpack_record(each)) for id, each in zip(ids, packed.value, strict=True) if each)
+            for id, each in zip(ids, mass.value, strict=True):
+                if each:
+                    popularity += (id, each)
+        return Shelf(records, masses(popularity, now_s, lives), lives)
