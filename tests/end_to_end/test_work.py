@@ -100,6 +100,8 @@ async def test_memory_need_not_be_called_for_what_it_recalls_of_a_known_query(en
     assert depths["memory.query"] == 20
     to_call = {name.partition(".")[0] for name in depths if name != "memory.query"} & {"lexical", "vector", "memory"}
     assert counts["Retrieve"] == len(to_call)
+    # Recall; what is near and the documents acted on; the decision.
+    assert counts["redis"] <= 3 + ("memory" in to_call)
 
 
 async def test_a_page_is_small(api: Api) -> None:

@@ -78,9 +78,8 @@ class MemoryRetriever:
 
         The batch is given the documents to ask for; whoever runs it may ask for what is near in the same round trip.
         """
-        retrieval = _Retrieval(
-            self, RetrievalQuery("", Understanding(), context, filter, Taste()), {QUERY: depth}, memory
-        )
+        query = RetrievalQuery("", Understanding(), context, filter, Taste())
+        retrieval = _Retrieval(self, query, {QUERY: depth}, memory)
         retrieval.list_own(memory)
         asked = retrieval.ask_documents(batch)
         return lambda: retrieval.candidates(asked)[QUERY]
