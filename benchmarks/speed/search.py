@@ -77,6 +77,8 @@ async def _in_process(
                 "in process, all strategies at full depth": _middle(_searching(engine.api, "full_depth"), queries),
                 f"{FULL}, with provenance": _middle(_searching(engine.api, TWO, explain=True), queries),
                 f"{LEARNT}, with provenance": _middle(_searching(engine.api, LEARNED, explain=True), queries),
+                f"{FULL}, ids only": _middle(_searching(engine.api, TWO, ids_only=True), queries),
+                f"{LEARNT}, ids only": _middle(_searching(engine.api, LEARNED, ids_only=True), queries),
                 f"{FULL}, candidates kept": _middle(_searching(keeping.api, TWO), queries),
                 f"{LEARNT}, candidates kept": _middle(_searching(keeping.api, LEARNED), queries),
                 "full text alone": _middle(_alone(bare.by_text), queries),
@@ -184,8 +186,8 @@ def _alone(engine: Callable[[str, int], object]) -> Callable[[str], Awaitable[ob
     return search
 
 
-def _searching(api: Api, policy: str, explain: bool = False) -> Callable[[str], Awaitable[Any]]:
-    return lambda query: api.search(query, policy=policy, explain=explain, untracked=True)
+def _searching(api: Api, policy: str, **view: bool) -> Callable[[str], Awaitable[Any]]:
+    return lambda query: api.search(query, policy=policy, untracked=True, **view)
 
 
 async def _asked(api: Api, query: str, policy: str) -> tuple[int, int]:

@@ -82,6 +82,15 @@ async def test_a_search_that_asks_everything_calls_each_service_once(api: Api) -
     assert counts["redis"] <= 5
 
 
+async def test_documents_are_not_fetched_for_whoever_wants_ids_only(api: Api) -> None:
+    whole, _ = await search(api, "park 6", policy="full_depth", ranker="fusion")
+    bare, counts = await search(api, "park 6", policy="full_depth", ranker="fusion", ids_only=True)
+    assert [one.document.id for one in bare.results] == [one.document.id for one in whole.results]
+    assert all(one.document.type and not one.document.title and not one.snippet for one in bare.results)
+    assert not bare.failures
+    assert counts["FetchDocuments"] == 1  # for what is related to the best candidates
+
+
 async def test_only_services_that_are_asked_are_called(api: Api) -> None:
     found, counts = await search(api, "park 8", explain=True, policy="greedy")
     asked = {one.strategy.partition(".")[0] for one in found.explanation.strategies if one.depth}

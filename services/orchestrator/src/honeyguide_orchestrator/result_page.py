@@ -43,7 +43,7 @@ class Hit:
 class SearchPage:
     """One page of a decision's results; `timings_s` by stage, empty for a later page.
 
-    unfetched: why the documents hold nothing but id and type, empty if they are whole.
+    unfetched: why the documents hold nothing but id and type, empty if they are whole or no more was asked.
     """
 
     decision: DecisionRecord
@@ -83,22 +83,17 @@ class ResultPages:
     async def _fetch(
         self, query: SearchQuery, record: DecisionRecord, rows: range
     ) -> tuple[dict[str, lexical_pb2.FetchedDocument], str]:
-        """The documents of a page by id; without those deleted, or bare ones and why if they cannot be had."""
+        """The documents of a page by id, without those deleted; bare ones if no more is asked, or, with the reason, if
+        they cannot be had."""
         ids = [record.document_ids[row] for row in rows]
-        if not ids:
-            return {}, ""
+        if query.ids_only or not ids:
+            return _bare(record, rows), ""
         request = lexical_pb2.FetchDocumentsRequest(document_ids=ids, query=query.text)
         try:
             response = await self._lexical.FetchDocuments(request, timeout=self._fetch_s)
         except HoneyguideError as error:
             log.warning("documents not fetched", error=error.message)
-            bare = {
-                record.document_ids[row]: lexical_pb2.FetchedDocument(
-                    document=document_pb2.Document(id=record.document_ids[row], type=record.types[row])
-                )
-                for row in rows
-            }
-            return bare, f"documents not fetched: {error.message}"[:500]
+            return _bare(record, rows), f"documents not fetched: {error.message}"[:500]
         return {one.document.id: one for one in response.documents}, ""
 
     async def next_page(self, query: SearchQuery, learned: Learned) -> SearchPage:
@@ -120,6 +115,16 @@ class ResultPages:
         if offset >= len(record.document_ids):
             return ""
         return self._page_tokens.write(PageToken(record.id, offset, record.scope))
+
+
+def _bare(record: DecisionRecord, rows: range) -> dict[str, lexical_pb2.FetchedDocument]:
+    """A page's documents with nothing but id and type."""
+    return {
+        record.document_ids[row]: lexical_pb2.FetchedDocument(
+            document=document_pb2.Document(id=record.document_ids[row], type=record.types[row])
+        )
+        for row in rows
+    }
 
 
 def _contributions(record: DecisionRecord, row: int, learned: Learned) -> tuple[tuple[str, float, float], ...]:

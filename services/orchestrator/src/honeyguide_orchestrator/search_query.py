@@ -9,7 +9,8 @@ from honeyguide.documents import Context, Filter
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """One search, checked. `policy` and `ranker` are empty for the live ones."""
+    """One search, checked. `policy` and `ranker` are empty for the live ones. `full`: with provenance and the decision.
+    `ids_only`: without the documents, but for their ids and types."""
 
     text: str
     context: Context
@@ -17,6 +18,7 @@ class SearchQuery:
     page_size: int = 10
     page_token: str = ""
     full: bool = False
+    ids_only: bool = False
     policy: str = ""
     ranker: str = ""
     tracked: bool = True

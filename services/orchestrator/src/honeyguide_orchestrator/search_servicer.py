@@ -84,6 +84,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
             page_size=request.page_size or PAGE_SIZE_DEFAULT,
             page_token=request.page_token,
             full=request.view == pb.SEARCH_VIEW_FULL,
+            ids_only=request.view == pb.SEARCH_VIEW_IDS,
             policy=request.policy,
             ranker=request.ranker,
             tracked=not request.untracked,

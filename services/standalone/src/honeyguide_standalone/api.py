@@ -46,15 +46,19 @@ class Api:
         page_size: int = 10,
         page_token: str = "",
         explain: bool = False,
+        ids_only: bool = False,
         policy: str = "",
         ranker: str = "",
         untracked: bool = False,
     ) -> search_pb2.SearchResponse:
         """Searches; an empty query asks for recommendations.
 
-        `explain` asks for provenance and the decision; nothing is learned from an `untracked` search.
+        `explain` asks for provenance and the decision, `ids_only` (which goes without) for nothing of the documents but
+        id and type; nothing is learned from an `untracked` search.
         """
         view = search_pb2.SEARCH_VIEW_FULL if explain else search_pb2.SEARCH_VIEW_BASIC
+        if ids_only:
+            view = search_pb2.SEARCH_VIEW_IDS
         request = search_pb2.SearchRequest(
             query=query,
             context=context,

@@ -34,6 +34,10 @@ class _SearchViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchView
     """Results with titles, attributes and snippets."""
     SEARCH_VIEW_FULL: _SearchView.ValueType  # 2
     """Also provenance, ranker contributions, the decision and timings."""
+    SEARCH_VIEW_IDS: _SearchView.ValueType  # 3
+    """Results with nothing of their documents but id and type, and without snippets, for those who keep the documents
+    themselves: quicker, as no document is fetched. One that was deleted a moment ago may be among them.
+    """
 
 class SearchView(_SearchView, metaclass=_SearchViewEnumTypeWrapper):
     """How much a response tells."""
@@ -44,6 +48,10 @@ SEARCH_VIEW_BASIC: SearchView.ValueType  # 1
 """Results with titles, attributes and snippets."""
 SEARCH_VIEW_FULL: SearchView.ValueType  # 2
 """Also provenance, ranker contributions, the decision and timings."""
+SEARCH_VIEW_IDS: SearchView.ValueType  # 3
+"""Results with nothing of their documents but id and type, and without snippets, for those who keep the documents
+themselves: quicker, as no document is fetched. One that was deleted a moment ago may be among them.
+"""
 Global___SearchView: _TypeAlias = SearchView  # noqa: Y015
 
 @_typing.final
