@@ -83,8 +83,9 @@ async def test_a_search_that_asks_everything_calls_each_service_once(api: Api) -
 
 
 async def test_documents_are_not_fetched_for_whoever_wants_ids_only(api: Api) -> None:
-    whole, _ = await search(api, "park 6", policy="full_depth", ranker="fusion")
-    bare, counts = await search(api, "park 6", policy="full_depth", ranker="fusion", ids_only=True)
+    # Untracked, so that no neighbours are swapped.
+    whole, _ = await search(api, "park 6", policy="full_depth", untracked=True)
+    bare, counts = await search(api, "park 6", policy="full_depth", untracked=True, ids_only=True)
     assert [one.document.id for one in bare.results] == [one.document.id for one in whole.results]
     assert all(one.document.type and not one.document.title and not one.snippet for one in bare.results)
     assert not bare.failures
