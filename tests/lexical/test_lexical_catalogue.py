@@ -44,8 +44,7 @@ async def test_replacing_removes_what_was(client) -> None:
     assert await client.ids("lexical.bm25", "delicatessen butcher") == ["f2"]
     assert not (await client.recognize("amelie")).spans
     assert (await client.recognize("horror")).spans[0].readings[0].document_count == 1
-    comedy = (await client.recognize("comedy")).spans[0].readings[0]
-    assert (comedy.document_count, list(comedy.document_ids)) == (1, ["f5"])
+    assert (await client.recognize("comedy")).spans[0].readings[0].document_count == 1
     assert (await client.stats()).document_count == 12
 
 

@@ -27,9 +27,19 @@ async def test_titles_values_and_types_are_recognized(client) -> None:
 
 
 async def test_documents_come_most_popular_first_with_the_highest_popularity(client) -> None:
+    await client.put(*(Document(f"r{i}", "film", "Remake", "", {}, popularity) for i, popularity in enumerate((2, 7, 5))))
+    [span] = (await client.recognize("remake")).spans
+    assert list(span.readings[0].document_ids) == ["r1", "r2", "r0"]
+    assert span.readings[0].popularity == 7
+    await client.put(Document("r1", "film", "Remade", "", {}, 9))
+    assert await client.delete("r0") == 1
+    [span] = (await client.recognize("remake")).spans
+    assert (list(span.readings[0].document_ids), span.readings[0].popularity) == (["r2"], 5)
+
+
+async def test_a_value_names_no_documents(client) -> None:
     [span] = (await client.recognize("comedy")).spans
-    assert list(span.readings[0].document_ids) == ["f5", "f2"]
-    assert span.readings[0].popularity == 70
+    assert (span.readings[0].document_count, list(span.readings[0].document_ids)) == (2, [])
 
 
 async def test_a_type_name_names_no_documents(client) -> None:

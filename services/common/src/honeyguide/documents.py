@@ -24,6 +24,7 @@ ID_BYTES_MAX = 512
 TITLE_CHARS_MAX = 2_000
 TEXT_CHARS_MAX = 1_000_000
 TYPE_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_LINE_ENDS_AND_TABS = re.compile(r"[\t\r\n]")
 ATTRIBUTES_MAX = 10_000
 ATTRIBUTE_NAME_CHARS_MAX = 128
 ATTRIBUTE_VALUES_MAX = 1_000
@@ -185,7 +186,9 @@ def document_to_proto(document: Document) -> pb.Document:
         related=document.related,
     )
     for name, values in document.attributes.items():
-        message.attributes[name].values.extend(value_to_proto(value) for value in values)
+        add = message.attributes[name].values.add
+        for value in values:
+            _write_value(value, add())
     if document.created_at_s is not None:
         message.created_at.CopyFrom(time_to_proto(document.created_at_s))
     if document.embedding is not None:
@@ -378,10 +381,13 @@ def value_from_proto(path: str, message: pb.Value) -> Value:
     Raises:
         InvalidArgument: naming the path.
     """
+    text = message.text  # of most values; asking for the kind costs as much as all the rest
+    if text:
+        check_text(path, text, ATTRIBUTE_VALUE_CHARS_MAX)
+        return text
     kind = message.WhichOneof("kind")
     if kind == "text":
-        check_text(path, message.text, ATTRIBUTE_VALUE_CHARS_MAX)
-        return message.text
+        return text
     if kind == "number":
         return _finite(path, message.number)
     if kind == "flag":
@@ -393,13 +399,20 @@ def value_from_proto(path: str, message: pb.Value) -> Value:
 
 def value_to_proto(value: Value) -> pb.Value:
     """Writes one value."""
+    message = pb.Value()
+    _write_value(value, message)
+    return message
+
+
+def _write_value(value: Value, message: pb.Value) -> None:
     if isinstance(value, str):
-        return pb.Value(text=value)
-    if isinstance(value, bool):
-        return pb.Value(flag=value)
-    if isinstance(value, datetime):
-        return pb.Value(time=time_to_proto(value.timestamp()))
-    return pb.Value(number=value)
+        message.text = value
+    elif isinstance(value, bool):
+        message.flag = value
+    elif isinstance(value, datetime):
+        message.time.CopyFrom(time_to_proto(value.timestamp()))
+    else:
+        message.number = value
 
 
 TIME_MIN_S = datetime(1, 1, 1, tzinfo=UTC).timestamp()
@@ -444,7 +457,7 @@ def check_id(path: str, id: str) -> None:
     """Raises InvalidArgument unless this can be a document's id."""
     if not 1 <= len(id.encode(errors="surrogatepass")) <= ID_BYTES_MAX:
         raise InvalidArgument(path, f"is {len(id.encode(errors='surrogatepass'))} bytes long; 1 to 512 are allowed")
-    if has_forbidden_characters(id) or any(c in "\t\r\n" for c in id):
+    if not id.isprintable() and (has_forbidden_characters(id) or _LINE_ENDS_AND_TABS.search(id)):
         raise InvalidArgument(path, "holds control characters")
 
 
@@ -452,7 +465,7 @@ def check_text(path: str, text: str, chars_max: int) -> None:
     """Raises InvalidArgument if a text is too long or holds characters that no text may hold."""
     if len(text) > chars_max:
         raise InvalidArgument(path, f"is {len(text):,} characters long; at most {chars_max:,} are allowed")
-    if has_forbidden_characters(text):
+    if not text.isprintable() and has_forbidden_characters(text):  # the first is quick, and says yes of most
         raise InvalidArgument(path, "holds control characters or lone surrogates")
 
 
@@ -462,9 +475,10 @@ def _values_from_proto(name: str, message: pb.Values) -> tuple[Value, ...]:
             "attributes", f"{name[:80]!r} is not a name of 1 to {ATTRIBUTE_NAME_CHARS_MAX} characters"
         )
     check_text("attributes", name, ATTRIBUTE_NAME_CHARS_MAX)
-    if len(message.values) > ATTRIBUTE_VALUES_MAX:
-        raise InvalidArgument(f"attributes.{name}", f"has {len(message.values):,} values; at most 1,000 are allowed")
-    return tuple(value_from_proto(f"attributes.{name}", value) for value in message.values)
+    path, values = f"attributes.{name}", message.values
+    if len(values) > ATTRIBUTE_VALUES_MAX:
+        raise InvalidArgument(path, f"has {len(values):,} values; at most 1,000 are allowed")
+    return tuple([value_from_proto(path, value) for value in values])
 
 
 def _value_from_json(path: str, raw: Any) -> pb.Value:

@@ -11,7 +11,11 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+
+ROWS_A_STATEMENT = 250
+"""A statement a row would hand Python's lock over at every single one, to threads that keep it for milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,13 @@ class Journal:
             if numbered:
                 self._database.execute("BEGIN IMMEDIATE")
                 try:
-                    self._database.executemany(
-                        "INSERT INTO documents VALUES (?, ?, ?)"
-                        " ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, payload = excluded.payload",
-                        numbered,
-                    )
+                    for begin in range(0, len(numbered), ROWS_A_STATEMENT):
+                        rows = numbered[begin : begin + ROWS_A_STATEMENT]
+                        self._database.execute(
+                            f"INSERT INTO documents VALUES {','.join(['(?,?,?)'] * len(rows))}"
+                            " ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, payload = excluded.payload",
+                            list(chain.from_iterable(rows)),
+                        )
                     self._database.execute("COMMIT")
                 except BaseException:
                     if self._database.in_transaction:  # a full disk makes SQLite roll back by itself

@@ -14,7 +14,7 @@ from honeyguide.documents import ATTRIBUTE_NAME_CHARS_MAX, ATTRIBUTES_MAX, Docum
 from honeyguide.errors import InvalidArgument
 from honeyguide.text import normalize
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 """Raised whenever fields, analysers or the lexicon change: what is on disk is then rebuilt from the journal."""
 
 TITLE_BOOST_DEFAULT = 2.0
@@ -68,19 +68,19 @@ class Layout:
                 if isinstance(value, str) and value:
                     yield value
 
-    def labels(self, document: Document) -> Iterator[tuple[str, str, str]]:
+    def labels(self, document: Document) -> list[tuple[str, str, str]]:
         """Attribute values that queries may name: attribute, value, and the value's name (see `name_of`)."""
-        count = 0
+        found: list[tuple[str, str, str]] = []
         recognized = self.recognized
         for attribute, values in document.attributes.items():
             if attribute in self.aliases or (recognized is not None and not recognized.get(attribute, True)):
                 continue
-            for value in values:
-                if isinstance(value, str) and len(value) <= NAME_CHARS_MAX and (name := name_of(value)):
-                    if count == VALUES_RECOGNIZED_MAX:
-                        return
-                    count += 1
-                    yield attribute, value, name
+            found += [
+                (attribute, value, name)
+                for value in values
+                if isinstance(value, str) and len(value) <= NAME_CHARS_MAX and (name := name_of(value))
+            ]
+        return found[:VALUES_RECOGNIZED_MAX]
 
 
 @lru_cache(maxsize=NAMES_REMEMBERED)

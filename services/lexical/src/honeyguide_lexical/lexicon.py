@@ -4,8 +4,10 @@ Kept in SQLite beside the journal. A batch of changes is one transaction that al
 lexicon holds exactly what the journal held at that number, whatever happens. Every name counts the documents that
 carry it and goes with the last of them.
 
-Tables: `readings` (a name as a title of a type, or as a value of an attribute), `mentions` (which documents carry it,
-most popular first), `words` (the words of names, by how many readings have them) and `deletions` (see `spelling`).
+Tables: `documents` (with the numbers of their readings, those of titles negative), `readings` (a name as a title of a
+type, or as a value of an attribute), `mentions` (which documents have a title, most popular first; those that have a
+value are what a filter finds), `words` (the words of names, by how many readings have them) and `deletions` (see
+`spelling`).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +44,12 @@ CREATE TABLE IF NOT EXISTS deletions (key INTEGER NOT NULL, word TEXT NOT NULL, 
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
 _CHUNK = 500
-# Many rows go in as one JSON array: a statement a row would hand Python's lock over to other threads at each.
+_CHUNK_OR = 250
+# Many rows go into one statement each: a statement a row would hand Python's lock over at every single one, and the
+# threads that take documents in keep it for milliseconds.
 TYPE_NAME, TYPE_STEM = "type", "type stem"
 """In a reading's attribute, together with a type: the name is the type's own, or the stem of it, so that "companies"
-names the type company. Such readings have a count but no mentions: all documents of the type would be there."""
+names the type company."""
 
 Key = tuple[str, str, str]
 """Name, type, attribute: what tells readings apart."""
@@ -124,77 +129,73 @@ class Lexicon:
         written = [document for document in changes.values() if document is not None]
         if written:
             self._learn(written, layout, deltas)
-        moved = [(delta, number) for number, delta in deltas.items() if delta]
-        self._database.executemany("UPDATE readings SET document_count = document_count + ? WHERE number = ?", moved)
-        self._drop_unused([number for delta, number in moved if delta < 0])
+        moved = {number: delta for number, delta in deltas.items() if delta}
+        self._database.execute(
+            "UPDATE readings SET document_count = document_count + moved.value FROM json_each(?) AS moved"
+            " WHERE number = moved.key",
+            (json.dumps(moved),),
+        )
+        self._drop_unused([number for number, delta in moved.items() if delta < 0])
 
     def _forget(self, ids: Iterable[str], deltas: Counter[int]) -> None:
         known = self._rows("SELECT number, unpopularity, readings FROM documents WHERE id IN ({})", list(ids))
         mentions: list[tuple[int, float, int]] = []
         for number, unpopularity, packed in known:
             readings = array("q", packed)
-            deltas.subtract(readings)
-            mentions.extend((reading, unpopularity, number) for reading in readings)
-        self._database.executemany(
-            "DELETE FROM mentions WHERE reading = ? AND unpopularity = ? AND document = ?", sorted(mentions)
-        )
+            deltas.subtract(map(abs, readings))
+            mentions.extend((-reading, unpopularity, number) for reading in readings if reading < 0)
+        for begin in range(0, len(mentions), _CHUNK_OR):
+            some = mentions[begin : begin + _CHUNK_OR]
+            where = " OR ".join(["(reading = ? AND unpopularity = ? AND document = ?)"] * len(some))
+            self._database.execute(f"DELETE FROM mentions WHERE {where}", list(chain.from_iterable(some)))
         self._rows("DELETE FROM documents WHERE number IN ({})", [number for number, _, _ in known])
 
     def _learn(self, documents: Sequence[Document], layout: Layout, deltas: Counter[int]) -> None:
         first = (self._database.execute("SELECT max(number) FROM documents").fetchone()[0] or 0) + 1
         keys = [_keys(document, layout) for document in documents]
         values: dict[Key, str] = {}
-        for found in keys:
-            for key, value in found.items():
-                values.setdefault(key, value)
-        numbers = self._numbers(values)
+        for found in reversed(keys):  # so that the first to write a name is who says how it is written
+            values.update(found)
+        numbers = self._numbers(values, Counter(chain.from_iterable(keys)), deltas)
+        for key, number in numbers.items():
+            if _is_title(key):
+                numbers[key] = -number
         rows: list[tuple[int, str, str, float, bytes]] = []
         mentions: list[tuple[int, float, int]] = []
         for number, (document, found) in enumerate(zip(documents, keys, strict=True), first):
-            readings = array("q", [numbers[key] for key in found])
+            readings = array("q", map(numbers.__getitem__, found))
             rows.append((number, document.id, document.type, -document.popularity, readings.tobytes()))
-            deltas.update(readings)
-            mentions.extend(
-                (reading, -document.popularity, number)
-                for (_, type, attribute), reading in zip(found, readings, strict=True)
-                if not (type and attribute)
-            )
-        mentions.sort()
-        self._database.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", rows)
-        # The popularity is taken from the document: the way through JSON may cost its last bit.
-        self._database.execute(
-            "INSERT INTO mentions SELECT json_extract(value, '$[0]'), unpopularity, number"
-            " FROM json_each(?) JOIN documents ON number = json_extract(value, '$[1]')",
-            (json.dumps([(reading, number) for reading, _, number in mentions]),),
-        )
+            mentions.extend((-reading, -document.popularity, number) for reading in readings if reading < 0)
+        self._insert("documents", rows)
+        self._insert("mentions", sorted(mentions))
 
-    def _numbers(self, values: Mapping[Key, str]) -> dict[Key, int]:
-        """The readings' numbers, of those that are new as well."""
+    def _numbers(self, values: Mapping[Key, str], counts: Mapping[Key, int], deltas: Counter[int]) -> dict[Key, int]:
+        """The readings' numbers. New ones begin with their counts; by how much the others' grow is put into `deltas`."""
         names = list(dict.fromkeys(name for name, _, _ in values))
         rows = self._rows("SELECT name, type, attribute, number FROM readings WHERE name IN ({})", names)
-        numbers = {(name, type, attribute): number for name, type, attribute, number in rows}
-        new = sorted(key for key in values if key not in numbers)
+        known = {(name, type, attribute): number for name, type, attribute, number in rows}
+        numbers = {key: known[key] for key in values if key in known}
+        for key, number in numbers.items():
+            deltas[number] += counts[key]
+        new = sorted(values.keys() - numbers.keys())
         if new:
             first = (self._database.execute("SELECT max(number) FROM readings").fetchone()[0] or 0) + 1
-            self._database.executemany(
-                "INSERT INTO readings VALUES (?, ?, ?, ?, ?, 0)",
-                [(first + i, *key, values[key]) for i, key in enumerate(new)],
-            )
+            self._insert("readings", [(first + i, *key, values[key], counts[key]) for i, key in enumerate(new)])
             numbers.update((key, first + i) for i, key in enumerate(new))
             self._count_words(_words(new))
         return numbers
 
     def _count_words(self, gained: Counter[str]) -> None:
         known = {row[0] for row in self._rows("SELECT word FROM words WHERE word IN ({})", list(gained))}
-        self._database.executemany(
-            "INSERT INTO words VALUES (?, ?) ON CONFLICT (word) DO UPDATE SET"
-            " reading_count = reading_count + excluded.reading_count",
-            gained.items(),
-        )
-        keys = sorted((key, word) for word in gained if word not in known for key in deletion_keys(word))
         self._database.execute(
-            "INSERT OR IGNORE INTO deletions SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]')"
-            " FROM json_each(?)",
+            "INSERT INTO words SELECT key, value FROM json_each(?) WHERE true ON CONFLICT (word) DO UPDATE SET"
+            " reading_count = reading_count + excluded.reading_count",
+            (json.dumps(gained),),
+        )
+        keys = {word: list(deletion_keys(word)) for word in gained if word not in known}
+        self._database.execute(
+            "INSERT OR IGNORE INTO deletions SELECT keys.value, words.key"
+            " FROM json_each(?) AS words, json_each(words.value) AS keys ORDER BY 1, 2",
             (json.dumps(keys),),
         )
 
@@ -206,17 +207,27 @@ class Lexicon:
             return
         self._rows("DELETE FROM readings WHERE number IN ({})", [number for number, *_ in gone])
         lost = _words((name, type, attribute) for _, name, type, attribute in gone)
-        self._database.executemany(
-            "UPDATE words SET reading_count = reading_count - ? WHERE word = ?",
-            [(count, word) for word, count in lost.items()],
+        self._database.execute(
+            "UPDATE words SET reading_count = reading_count - lost.value FROM json_each(?) AS lost"
+            " WHERE word = lost.key",
+            (json.dumps(lost),),
         )
         unused = self._rows("SELECT word FROM words WHERE reading_count = 0 AND word IN ({})", list(lost))
         words = [row[0] for row in unused]
         self._rows("DELETE FROM words WHERE word IN ({})", words)
-        self._database.executemany(
-            "DELETE FROM deletions WHERE key = ? AND word = ?",
-            [(key, word) for word in words for key in deletion_keys(word)],
+        self._database.execute(
+            "DELETE FROM deletions WHERE (key, word) IN"
+            " (SELECT keys.value, words.key FROM json_each(?) AS words, json_each(words.value) AS keys)",
+            (json.dumps({word: list(deletion_keys(word)) for word in words}),),
         )
+
+    def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        for begin in range(0, len(rows), _CHUNK):
+            some = rows[begin : begin + _CHUNK]
+            row = f"({','.join('?' * len(some[0]))})"
+            self._database.execute(
+                f"INSERT INTO {table} VALUES {','.join([row] * len(some))}", list(chain.from_iterable(some))
+            )
 
     def _rows(self, statement: str, values: Sequence[str | int]) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = []
@@ -224,6 +235,11 @@ class Lexicon:
             chunk = values[begin : begin + _CHUNK]
             rows.extend(self._database.execute(statement.format(",".join("?" * len(chunk))), chunk))
         return rows
+
+
+def _is_title(key: Key) -> bool:
+    _, type, attribute = key
+    return type != "" and attribute == ""
 
 
 def _words(keys: Iterable[Key]) -> Counter[str]:

@@ -143,8 +143,8 @@ class Recognizer:
         rows.sort(key=lambda row: -row[4])
         readings = []
         for number, type, attribute, value, count in rows[:READINGS_A_SPAN_MAX]:
-            if type and attribute:
-                readings.append(SpanReading(value, type, edits=edits, document_count=count))
+            if attribute:  # with a type, it only tells how the name is the type's
+                readings.append(SpanReading(value, type, "" if type else attribute, edits, count))
                 continue
             top = database.execute(
                 "SELECT id, mentions.unpopularity FROM mentions JOIN documents ON documents.number = mentions.document"
@@ -153,7 +153,7 @@ class Recognizer:
             ).fetchall()
             if top:
                 ids = tuple(id for id, _ in top)
-                readings.append(SpanReading(value, type, attribute, edits, count, -top[0][1], ids))
+                readings.append(SpanReading(value, type, "", edits, count, -top[0][1], ids))
         return tuple(readings)
 
 

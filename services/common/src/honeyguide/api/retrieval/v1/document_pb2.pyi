@@ -366,10 +366,12 @@ class SpanReading(_message.Message):
     document_count: _builtins.int
     """How many documents carry the title or the value."""
     popularity: _builtins.float
-    """Highest popularity among them."""
+    """Of a title, the highest popularity among them; 0 of a value or a type name."""
     @_builtins.property
     def document_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """A few of them, most popular first, at most 5."""
+        """Of a title, a few of them, most popular first, at most 5; none of a value or a type name, by which documents can be
+        filtered.
+        """
 
     def __init__(
         self,
