@@ -50,7 +50,7 @@ def folded(text: str) -> str:
 
     Latin letters are left to the analysers, which fold them themselves, and faster.
     """
-    return fold(text) if _BEYOND_LATIN.search(text) else text
+    return fold(text) if not text.isascii() and _BEYOND_LATIN.search(text) else text
 
 
 class Analysis:
