@@ -90,4 +90,4 @@ def test_restored_from_its_state_it_learns_on_identically() -> None:
 def test_another_ladder_begins_anew() -> None:
     made = learner()
     made.learn(context(), {"a": 5}, {"a": 1}, 1.0, 1)
-    assert AllocationLearner.from_state(made.to_state(), (3, 6)).bins == {}
+    assert AllocationLearner.from_state(made.to_state(), (3, 6)).strategies == {}

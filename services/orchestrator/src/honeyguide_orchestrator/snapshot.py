@@ -16,7 +16,7 @@ from honeyguide_orchestrator.redis_store import Keys
 
 log = structlog.get_logger("honeyguide.snapshot")
 
-FORMAT = 5
+FORMAT = 6
 """Format of a snapshot's content; raise it when that changes. Of another one nothing is read: what it had learned is
 learned again from the streams, as far as they reach back."""
 
