@@ -40,11 +40,16 @@ def example(i: int) -> Example:
     return Example(f"d{i}", f"query {i % 150}", NAMES, features, 12, wanted + 1, 1.0)
 
 
+def learn(learner: RankerLearner, i: int) -> None:
+    (trees_earn,) = learner.trees_earn([example(i)])
+    learner.learn(example(i), i, trees_earn)
+
+
 @pytest.fixture(scope="module")
 def learner() -> RankerLearner:
     made = RankerLearner()
     for i in range(400):
-        made.learn(example(i), i)
+        learn(made, i)
     made.refit()
     return made
 
@@ -66,7 +71,7 @@ def test_serves_once_evidence_is_for_it(learner: RankerLearner) -> None:
     made = RankerLearner.from_state(json.loads(json.dumps(learner.to_state())))
     assert made.model().serving(known=False) != "lambdamart"
     for i in range(400, 600):
-        made.learn(example(i), i)
+        learn(made, i)
     model = made.model()
     assert model.serving(known=False) == "lambdamart"
     assert worth("gated", model) == worth("lambdamart", model)
@@ -77,7 +82,7 @@ def test_serves_once_evidence_is_for_it(learner: RankerLearner) -> None:
 def test_the_same_actions_give_the_same_trees(learner: RankerLearner) -> None:
     again = RankerLearner()
     for i in range(400):
-        again.learn(example(i), i)
+        learn(again, i)
     again.refit()
     assert again.trees is not None
     assert learner.trees is not None
@@ -136,13 +141,23 @@ def test_what_stands_far_down_keeps_the_linear_order_below_the_rest(learner: Ran
 
 
 @needs_lightgbm
+def test_several_searches_at_once_score_as_one_by_one(learner: RankerLearner) -> None:
+    trees = learner.trees
+    assert trees is not None
+    fewer = feature_names(STRATEGIES[:1])
+    searches = [(middling(1, 7)[0], NAMES), (middling(2, 3)[0][:, : len(fewer)], fewer), (middling(3)[0], NAMES)]
+    for (features, names), scores in zip(searches, trees.scores_of_each(searches), strict=True):
+        assert np.array_equal(scores, trees.scores(features, names))
+
+
+@needs_lightgbm
 def test_nothing_to_gain_no_trees() -> None:
     made = RankerLearner()
     for i in range(200):
         features, wanted = middling(i)
         features[wanted, NAMES.index("lexical.bm25:score")] = 1.0
         features[:, NEWNESS] = 0.0
-        made.learn(Example(f"d{i}", f"query {i}", NAMES, features, 12, wanted + 1, 1.0), i)
+        made.learn(Example(f"d{i}", f"query {i}", NAMES, features, 12, wanted + 1, 1.0), i, None)
     made.refit()
     assert made.trees is None
     assert worth("lambdamart", made.model()) == worth("linear", made.model())
@@ -223,6 +238,6 @@ def test_without_lightgbm_the_best_of_the_others_serves(learner: RankerLearner) 
             RANKERS[ranker].scores(rows, STRATEGIES, model), RANKERS["linear"].scores(rows, STRATEGIES, model)
         )
     learning = RankerLearner(trees=model.trees, actions=10_000)
-    learning.learn(example(0), 0)
+    learn(learning, 0)
     assert not learning.refit_due
     assert learning.evidence.new.trees_over_prior.events == 0

@@ -27,7 +27,7 @@ def test_learns_what_tells_the_wanted_document_and_is_let_to_serve_for_it() -> N
         rows = rng.random((10, 3)).astype(np.float32)
         rows[:, 2] = 0
         wanted = int(rows[:, 1].argmax())
-        learner.learn(example(rows.tolist(), wanted, id=str(i)), 2 * i)
+        learner.learn(example(rows.tolist(), wanted, id=str(i)), 2 * i, None)
     model = learner.model()
     assert model.weights["vector.dense:top"] > model.weights["lexical.bm25:top"]
     assert model.advantage > 0
@@ -38,12 +38,12 @@ def test_learns_what_tells_the_wanted_document_and_is_let_to_serve_for_it() -> N
 def test_does_not_serve_without_evidence_nor_when_it_is_worse() -> None:
     learner = RankerLearner()
     for i in range(EVIDENCE_MIN - 1):
-        learner.learn(example([[1, 0, 0], [0, 1, 0]], 0), 2 * i)
+        learner.learn(example([[1, 0, 0], [0, 1, 0]], 0), 2 * i, None)
     assert not learner.model().serves
     worse = RankerLearner()
     for i in range(EVIDENCE_MIN + 5):
         worse.linear.learned["lexical.bm25:top"] = -5.0
-        worse.learn(example([[1, 0, 0], [0, 0, 0]], 0), 2 * i)
+        worse.learn(example([[1, 0, 0], [0, 0, 0]], 0), 2 * i, None)
     assert worse.model().advantage < 0
     assert worse.model().serving(known=False) == "prior"
 
@@ -109,7 +109,7 @@ def test_known_and_new_queries_are_judged_apart() -> None:
         learner.linear.learned["lexical.bm25:top"] = -5.0
         for actions, wanted in ((0.0, 0), (1.0, 1)):
             rows = np.array([[1, actions], [0, actions]], np.float32)
-            learner.learn(Example("d", "q", names, rows, 2, wanted + 1, 1.0), 2 * i)
+            learner.learn(Example("d", "q", names, rows, 2, wanted + 1, 1.0), 2 * i, None)
     model = learner.model()
     assert (model.serving(known=False), model.serving(known=True)) == ("prior", "linear")
     assert model.serves

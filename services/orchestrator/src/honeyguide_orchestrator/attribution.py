@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from honeyguide_orchestrator.decision_log import DecisionRecord
@@ -39,7 +40,7 @@ class Rewards:
         return self.by_action.get(event.action, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Credit:
     """An attributed event: the document stood at `position` (from 1) and earned the graded `reward` in [0, 1].
 
@@ -58,12 +59,12 @@ class Credit:
         """What the action would have earned at the first position."""
         return self.reward * math.log2(1 + self.position)
 
-    @property
+    @cached_property
     def asked(self) -> dict[str, int]:
         """Depth by strategy, of those that answered: a failed or late one says nothing of its worth."""
         return asked_depths(self.record)
 
-    @property
+    @cached_property
     def ranks(self) -> dict[str, int]:
         """Rank by strategy, of those that found the document."""
         row = self.record.ranks[self.position - 1].tolist()

@@ -25,7 +25,7 @@ from honeyguide_orchestrator.attribution import Attribution, Credit, Rewards, Ve
 from honeyguide_orchestrator.comparisons import Comparisons
 from honeyguide_orchestrator.decision_log import DecisionLog, DecisionRecord
 from honeyguide_orchestrator.event_stream import Event, EventStream
-from honeyguide_orchestrator.example import example_of
+from honeyguide_orchestrator.example import Example, example_of
 from honeyguide_orchestrator.learned import (
     allocation_learner,
     document_actions,
@@ -44,8 +44,14 @@ from honeyguide_orchestrator.snapshot import SnapshotStore
 BATCH = 100
 """Decisions, and events of each partition, taken at a time: few enough that none of them holds searches up for long."""
 
+PREDICTED_AT_ONCE = 20
+"""Actions for which the trees are asked at once: about a millisecond of work."""
+
 CALL_TIMEOUT_S = 10.0
 RETRY_S = 1.0
+
+Lesson = tuple[Example, float | None]
+"""An action, and what the trees earn by it."""
 
 log = structlog.get_logger("honeyguide.learner")
 
@@ -156,13 +162,14 @@ class Learner:
         credits = [credit for _, _, credit in judged if credit is not None]
         documents = await self._documents(credits)
         await self._remember([(event, records.get(event.decision_id)) for event, _, _ in judged])
+        lessons = await self._lessons(credits)
         for event, verdict, credit in judged:
             await self._make_way()
             self._progress.counted(verdict.value)
             self._actions.learn(event.document_id, self._options.rewards.of(event), event.time_s)
             if credit is not None:
                 try:
-                    self._learn_from(event, credit, documents.get(credit.document_id))
+                    self._learn_from(event, credit, lessons.get(_key(credit)), documents.get(credit.document_id))
                 except Exception:  # one event must not keep all that come after it from being learned from
                     log.exception("nothing learned from an event", event=event.id, decision=event.decision_id)
         settled = {credit.record.id: self._attribution.rewards(credit.record.id) for credit in credits}
@@ -217,15 +224,26 @@ class Learner:
         weight = self._options.rewards.of(event)
         return self._attribution.attribute(event, weight, records.get(event.decision_id))
 
-    def _learn_from(self, event: Event, credit: Credit, document: Document | None) -> None:
+    async def _lessons(self, credits: Sequence[Credit]) -> dict[tuple[str, str], Lesson]:
+        """What rankers learn from credited actions, where the document's features are kept."""
+        found: dict[tuple[str, str], Lesson] = {}
+        for begin in range(0, len(credits), PREDICTED_AT_ONCE):
+            await self._make_way()
+            some = {_key(credit): example_of(credit) for credit in credits[begin : begin + PREDICTED_AT_ONCE]}
+            examples = {key: example for key, example in some.items() if example is not None}
+            earned = self.ranker.trees_earn(list(examples.values()))
+            found.update(zip(examples, zip(examples.values(), earned, strict=True), strict=True))
+        return found
+
+    def _learn_from(self, event: Event, credit: Credit, lesson: Lesson | None, document: Document | None) -> None:
         record = credit.record
         seed = seed_of(event.id)
         self._allocation.learn(record.x, credit.asked, credit.ranks, credit.reward, seed)
-        example = example_of(credit)
-        if example is not None:
+        if lesson is not None:
+            example, trees_earn = lesson
             weight = example.grade / self.ranker.looked_at(example.position)
             self._affinity.learn(example, record.types, record.x, self.ranker.linear.learned, weight)
-            self.ranker.learn(example, seed)
+            self.ranker.learn(example, seed, trees_earn)
         if document is not None:
             flags = [
                 satisfied(interpretation, document.id, document.type, document.attributes, document.title)
@@ -356,6 +374,10 @@ class Learner:
         if version < 0:
             log.warning("another learner holds the lease; what was learned since its snapshot is left to it")
         return version >= 0
+
+
+def _key(credit: Credit) -> tuple[str, str]:
+    return credit.record.id, credit.document_id
 
 
 def _not_after(position: str, last: str) -> bool:

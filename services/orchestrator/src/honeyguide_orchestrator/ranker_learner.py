@@ -10,7 +10,7 @@ are noisy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
@@ -26,7 +26,7 @@ from honeyguide_orchestrator.example import ROWS_MAX, Example, without_query_mem
 from honeyguide_orchestrator.lambdamart import Groups, fit
 from honeyguide_orchestrator.ranker import RankerModel
 from honeyguide_orchestrator.ranker_evidence import GateEvidence, earned
-from honeyguide_orchestrator.ranker_prior import weight_of, weights_of
+from honeyguide_orchestrator.ranker_prior import prior_weight, weights_of
 from honeyguide_orchestrator.trees import Trees, why_unavailable
 
 Floats = npt.NDArray[np.float32]
@@ -87,9 +87,10 @@ class LinearLearner:
                 total = self.sums.get(name, ACCUMULATOR) + slope**2
                 self.sums[name] = total
                 self.steps[name] = old - STEP * slope / total**0.5
+        learned = self.learned
         for name, last in self.steps.items():
-            mean = weight_of(name, self.learned)
-            self.learned[name] = mean + rate * (last - mean)
+            mean = learned[name] if name in learned else prior_weight(name)
+            learned[name] = mean + rate * (last - mean)
 
     def to_state(self) -> dict[str, Any]:
         """Everything learned, as plain values."""
@@ -117,10 +118,21 @@ class RankerLearner:
     examination: Examination = field(default_factory=Examination)
     groups: Groups = field(default_factory=Groups)
 
-    def learn(self, example: Example, seed: int) -> None:
-        """Takes in one action: weighs the evidence first, then learns from it."""
+    def trees_earn(self, examples: Sequence[Example]) -> list[float | None]:
+        """What the trees earn by each of these actions, asked at once; None while there are none."""
+        if not examples or self.trees is None or why_unavailable():
+            return [None] * len(examples)
+        shown = [(example.features[: example.shown], example.names) for example in examples]
+        scores = self.trees.scores_of_each(shown)
+        return [earned(each, example.row) for each, example in zip(scores, examples, strict=True)]
+
+    def learn(self, example: Example, seed: int, trees_earn: float | None) -> None:
+        """Takes in one action: weighs the evidence first, then learns from it.
+
+        trees_earn: by this action.
+        """
         weight = 1.0 / self.looked_at(example.position)
-        self._weigh_evidence(example, weight)
+        self._weigh_evidence(example, weight, trees_earn)
         self.actions += 1
         self.groups.add(example)
         self.linear.learn(example, weight * example.grade, seed)
@@ -136,14 +148,11 @@ class RankerLearner:
         """How likely a position is looked at, as far as swaps tell by now."""
         return partial(looked_at, power=self.examination.power)
 
-    def _weigh_evidence(self, example: Example, weight: float) -> None:
+    def _weigh_evidence(self, example: Example, weight: float, trees: float | None) -> None:
         shown = example.features[: example.shown]
         prior, linear = (
             earned(shown @ weights_of(example.names, weights), example.row) for weights in ({}, self.linear.learned)
         )
-        trees = None
-        if self.trees is not None and not why_unavailable():
-            trees = earned(self.trees.scores(shown, example.names), example.row)
         self.evidence.of(is_known(shown, example.names)).weigh(prior, linear, trees, weight)
 
     @property

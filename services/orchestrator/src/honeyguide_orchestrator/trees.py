@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any
@@ -91,6 +91,17 @@ class Trees:
         scores[head] = corrected
         return scores
 
+    def scores_of_each(self, searches: Sequence[tuple[Floats, tuple[str, ...]]]) -> list[Floats]:
+        """Scores of the candidates of several searches, each given by its features and their names, of at most `HEAD`
+        rows; at least one search. One call of the trees costs more than the rows of many searches do."""
+        layouts = [self._layout(names) for _, names in searches]
+        rows = [self._rows(features, layout) for (features, _), layout in zip(searches, layouts, strict=True)]
+        corrections = np.split(self._predicted(np.concatenate(rows)), np.cumsum([len(one) for one in rows])[:-1])
+        return [
+            features @ layout.base + correction
+            for (features, _), layout, correction in zip(searches, layouts, corrections, strict=True)
+        ]
+
     def contributions(self, features: Floats, names: tuple[str, ...]) -> Floats:
         """What every feature adds to the scores [N, len(names)]: its linear part and its SHAP value in the trees
         (Lundberg et al. 2020), which is against the mean over what was learned from."""
@@ -109,10 +120,12 @@ class Trees:
         return shares
 
     def _corrections(self, features: Floats, layout: _Layout) -> Floats:
-        if not len(features):
+        return self._predicted(self._rows(features, layout))
+
+    def _predicted(self, rows: Floats) -> Floats:
+        if not len(rows):
             return np.zeros(0, np.float32)
-        corrections = _booster(self.packed).predict(self._rows(features, layout), num_threads=1)
-        return np.asarray(corrections, np.float32)
+        return np.asarray(_booster(self.packed).predict(rows, num_threads=1), np.float32)
 
     def _rows(self, features: Floats, layout: _Layout) -> Floats:
         rows = np.zeros((len(features), len(self.names)), np.float32)

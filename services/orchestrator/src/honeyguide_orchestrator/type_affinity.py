@@ -70,8 +70,9 @@ class TypeAffinity:
         scores = rows[kept] @ ranker + [affinity.get(type, 0.0) for type in offered]
         chances = np.exp(scores - scores.max())
         chances /= chances.sum()
-        for type in distinct:
-            share = sum(chance for chance, one in zip(chances.tolist(), offered, strict=True) if one == type)
+        places = {type: place for place, type in enumerate(distinct)}
+        shares = np.bincount([places[type] for type in offered], chances).tolist()
+        for type, share in zip(distinct, shares, strict=True):
             weights = self.weights.setdefault(type, np.zeros(len(FEATURES), np.float32))
             sums = self.sums.setdefault(type, np.ones(len(FEATURES), np.float32))
             slope = weight * (share - float(type == wanted)) * x + PULL * weights
