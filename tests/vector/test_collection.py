@@ -53,7 +53,7 @@ def collection(films: list[Document]) -> Collection:
 
 def recall(collection: Collection, documents: list[Document], queries: Vectors, depth: int) -> float:
     """Share of the nearest by a full scan that the graph itself proposes."""
-    ids = {row: id for id, row in collection.rows.items()}
+    ids = collection.held().ids
     found = [{ids[int(row)] for row in collection._graph.nearest(query, depth)} for query in queries]
     wanted = [set(exact(documents, query, depth)) for query in queries]
     return float(np.mean([len(f & w) / depth for f, w in zip(found, wanted, strict=True)]))

@@ -46,3 +46,28 @@ def test_nothing_is_kept_of_rows_that_are_gone() -> None:
         postings.remove(row)
     assert not postings._types
     assert not any(postings._values.values())
+
+
+def test_restored_from_its_lists_it_tells_the_same_and_goes_on() -> None:
+    postings = Postings()
+    attributes: dict[str, tuple[Value, ...]] = {"genre": ("Drama", "War"), "year": (1999.0,), "seen": (True,)}
+    postings.add(0, "film", attributes)
+    postings.add(3, "film", {"genre": ("War",)})
+    postings.add(1, "person", {})
+    again = Postings.of_lists(postings.lists(), 5)
+    filters = (
+        Filter(),
+        Filter(frozenset({"film"})),
+        Filter(conditions=(Condition("genre", frozenset({"war"})),)),
+        Filter(conditions=(Condition("year", None, 1990.0, 2000.0),)),
+        Filter(conditions=(Condition("seen", frozenset({True})),)),
+    )
+    for one in (postings, again):
+        assert [one.matching(filter) for filter in filters] == [{0, 1, 3}, {0, 3}, {0, 3}, {0}, {0}]
+        one.remove(0)
+        one.remove(0)
+        one.add(4, "film", {"genre": ("War",)})
+        assert one.matching(filters[2]) == {3, 4}
+        assert 0 not in one
+        assert 4 in one
+        assert one.matching(filters[3]) == set()

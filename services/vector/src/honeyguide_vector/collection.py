@@ -15,10 +15,14 @@ from honeyguide_vector.encoder import Vectors
 from honeyguide_vector.graph import Graph, Rows
 from honeyguide_vector.lock import ReadWriteLock
 from honeyguide_vector.postings import Postings
+from honeyguide_vector.saved_graph import BLOCK_ROWS, Held
 
 # Documents entered under one hold of the lock: about 5 ms, which is how long a search may have to wait.
 ENTERED_AT_ONCE = 16
 FILTERS_REMEMBERED_MAX = 64
+ROWS_MIN = 1_024
+# By which share the arrays grow when they are full: they are most of what a document takes in memory.
+GROWTH = 0.25
 # Vectors that stay in the processor's cache, and few enough for the product to stay on this thread: larger ones wake
 # the linear algebra library's own threads, which on busy cores cost ten times what they save.
 SCORED_AT_ONCE = 1_024
@@ -49,14 +53,16 @@ class Collection:
         self._free: list[int] = []
         self._ids: list[str] = []
         self._types: list[str] = []
-        self._vectors = np.zeros((1_024, dimension), np.float32)
-        self._popularity = np.zeros(1_024, np.float32)
-        self._created_day = np.zeros(1_024, np.float32)
-        self._held = np.zeros(1_024, np.bool_)
+        self._vectors = np.zeros((ROWS_MIN, dimension), np.float32)
+        self._popularity = np.zeros(ROWS_MIN, np.float32)
+        self._created_day = np.zeros(ROWS_MIN, np.float32)
+        self._held = np.zeros(ROWS_MIN, np.bool_)
         self._postings = Postings()
         self._filters: OrderedDict[tuple[object, object], _Allowed] = OrderedDict()
         self.changes = 0
         """Changes begun so far; searches in between may find different documents."""
+        self.changed_blocks: set[int] = set()
+        """Blocks of vectors that changed since whoever saves them cleared this."""
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -69,11 +75,6 @@ class Collection:
         """Memory of the vectors and the graph."""
         return self._vectors.nbytes + self._graph.memory_bytes
 
-    @property
-    def rows(self) -> dict[str, int]:
-        """The row of every document; only for the one thread that changes the collection."""
-        return self._rows
-
     def documents_by_type(self) -> dict[str, int]:
         """How many documents of each type are held."""
         with self._lock.reading():
@@ -85,23 +86,22 @@ class Collection:
 
     # ------------------------------------------------------------------------------------------------------- changing
 
-    def restore(self, documents: Iterable[tuple[int, Document]], rows: Iterable[int]) -> None:
-        """Fills an empty collection over a graph that was loaded.
-
-        Args:
-            documents: those that are still as the graph has them, by their rows.
-            rows: all that the graph holds; the others are removed from it.
-        """
+    def restore(self, held: Held) -> None:
+        """Fills an empty collection over a graph that was loaded."""
         with self._lock.writing():
             self.changes += 1
-            for row, document in documents:
-                while len(self._ids) <= row:
-                    self._append_row()
-                self._set(row, document)
-            self._free = [row for row in range(len(self._ids)) if not self._held[row]]
-            gone = [row for row in rows if row >= len(self._ids) or not self._held[row]]
-            if gone:
-                self._graph.remove(np.array(gone, np.int64))
+            self._ids, self._types, self._vectors = held.ids, held.types, held.vectors
+            self._popularity, self._created_day = held.popularity, held.created_day
+            self._rows = {id: row for row, id in enumerate(held.ids) if id}
+            self._held = np.fromiter(map(bool, held.ids), np.bool_, len(held.ids))
+            self._free = np.flatnonzero(~self._held).tolist()
+            self._postings = Postings.of_lists(held.postings, len(held.ids))
+
+    def held(self) -> Held:
+        """What is held, to be saved; only for the one thread that changes the collection."""
+        count = len(self._ids)
+        columns = self._popularity[:count], self._created_day[:count], self._vectors[:count]
+        return Held(self._ids, self._types, *columns, self._postings.lists())
 
     def put(self, documents: Sequence[Document]) -> None:
         """Inserts or replaces documents, which all have an embedding of unit length; visible on return."""
@@ -148,6 +148,7 @@ class Collection:
         self._ids[row] = document.id
         self._types[row] = document.type
         self._vectors[row] = _embedding(document)
+        self.changed_blocks.add(row // BLOCK_ROWS)
         self._popularity[row] = document.popularity
         self._created_day[row] = document.created_day
         self._held[row] = True
@@ -158,8 +159,8 @@ class Collection:
         self._types.append("")
         if row >= len(self._held):
             # New arrays, not resized ones: a reader may hold the old.
-            more = len(self._held)
-            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
+            more = max(ROWS_MIN, int(GROWTH * len(self._held)))
+            self._vectors = np.concatenate([self._vectors, np.zeros((more, self._vectors.shape[1]), np.float32)])
             self._popularity = np.concatenate([self._popularity, np.zeros(more, np.float32)])
             self._created_day = np.concatenate([self._created_day, np.zeros(more, np.float32)])
             self._held = np.concatenate([self._held, np.zeros(more, np.bool_)])

@@ -23,7 +23,7 @@ from honeyguide_vector.embedding_cache import KEY_BYTES, EmbeddingCache, key_of
 from honeyguide_vector.encoder import Encoder, Vectors, unit
 from honeyguide_vector.graph import Graph, GraphShape
 from honeyguide_vector.record import Record, Source, record_from_bytes, source_of
-from honeyguide_vector.saved_graph import SavedRows, load_graph, save_graph
+from honeyguide_vector.saved_graph import Saved, load_graph, save_graph
 
 log = structlog.get_logger("honeyguide.vector.index")
 
@@ -132,36 +132,18 @@ class VectorIndex:
             raise
 
     def _restore(self) -> None:
-        saved = load_graph(self._folder, self._graph, self._shape) or SavedRows(0, {})
-        changes = self._journal.since(0)
-        later: list[Change] = []
-        self.collection.restore(self._saved_documents(changes, saved, later), saved.rows.values())
-        self._saved_sequence = saved.sequence
-        for some in _batches(self._embedded_documents(later, changes)):
-            self.collection.put(some)
+        saved = load_graph(self._folder, self._graph, self._shape)
+        if saved is not None:
+            self.collection.restore(saved.held)
+            self._saved_sequence = saved.sequence
+        restored = len(self.collection)
+        for changes in _batches(self._journal.since(self._saved_sequence)):
+            documents = {change.document_id: self._embedded_document(change) for change in changes}
+            self.collection.remove(id for id, document in documents.items() if document is None)
+            self.collection.put([document for document in documents.values() if document is not None])
         configuration = indexing_pb2.CatalogConfiguration.FromString(self._journal.setting(_CONFIGURATION) or b"")
         self._rules = rules_from_proto(configuration)
-        log.info("opened", documents=len(self.collection), restored=len(saved.rows), sequence=self._journal.sequence)
-
-    def _saved_documents(
-        self, changes: Iterator[Change], saved: SavedRows, later: list[Change]
-    ) -> Iterator[tuple[int, Document]]:
-        """Documents as the saved graph has them; puts the first change made after it was saved into `later`."""
-        for change in changes:
-            if change.sequence > saved.sequence:
-                later.append(change)
-                return
-            row = saved.rows.get(change.document_id)
-            document = self._embedded_document(change)
-            if document is not None and row is not None:
-                yield row, document
-
-    def _embedded_documents(self, *changes: Sequence[Change] | Iterator[Change]) -> Iterator[Document]:
-        for some in changes:
-            for change in some:
-                document = self._embedded_document(change)
-                if document is not None:
-                    yield document
+        log.info("opened", documents=len(self.collection), restored=restored, sequence=self._journal.sequence)
 
     def _embedded_document(self, change: Change) -> Document | None:
         if change.payload is None or source_of(change.payload) is Source.NONE:
@@ -184,7 +166,11 @@ class VectorIndex:
         sequence = self._journal.sequence
         if sequence == self._saved_sequence:
             return
-        save_graph(self._folder, self._graph, self._shape, SavedRows(sequence, self.collection.rows))
+        collection = self.collection
+        save_graph(
+            self._folder, self._graph, self._shape, Saved(sequence, collection.held()), collection.changed_blocks
+        )
+        collection.changed_blocks.clear()
         self._saved_sequence = sequence
 
     def _configure(self, configuration: indexing_pb2.CatalogConfiguration) -> None:

@@ -1,42 +1,89 @@
-"""The graph on disk: saved whole, with the rows it holds and the journal's number it was saved at."""
+"""The graph and the collection over it on disk: saved whole, with the journal's number that they were saved at.
+
+What a search needs of a document is saved beside the graph, in arrays: to read a million documents from the journal
+again would take minutes. Vectors lie in files of `BLOCK_ROWS` rows; a file of which no row has changed since the last
+save is linked, not written again.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection as Container
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import structlog
 
+from honeyguide_vector.encoder import Vectors
 from honeyguide_vector.graph import Graph, GraphShape
+from honeyguide_vector.postings import PostingLists, Term
 
 log = structlog.get_logger("honeyguide.vector.saved_graph")
+
+BLOCK_ROWS = 65_536
 
 _PREFIX = "graph-"
 _MAKING = "making-"
 
 
 @dataclass(frozen=True, slots=True)
-class SavedRows:
-    """The journal's number at which a graph was saved, and the row of every document then."""
+class Held:
+    """What a collection holds of n rows: id ("" = a free row), type, popularity, days since 1970-01-01 and vector."""
+
+    ids: list[str]
+    types: list[str]
+    popularity: npt.NDArray[np.float32]
+    created_day: npt.NDArray[np.float32]
+    vectors: Vectors
+    postings: PostingLists
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The journal's number at which a collection was saved, and what it held then."""
 
     sequence: int
-    rows: Mapping[str, int]
+    held: Held
 
 
-def save_graph(folder: Path, graph: Graph, shape: GraphShape, saved: SavedRows) -> None:
-    """Saves a graph beside the one before, then takes its place: a crash leaves one of the two whole."""
+def save_graph(folder: Path, graph: Graph, shape: GraphShape, saved: Saved, changed: Container[int]) -> None:
+    """Saves beside the one before, then takes its place: a crash leaves one of the two whole.
+
+    changed: blocks of vectors that are not as they were saved last.
+    """
+    before = next(reversed(_saved(folder)), None)
     making = folder / f"{_MAKING}{saved.sequence:020d}"
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     graph.save(making / "graph.usearch")
-    (making / "rows.json").write_text(
-        json.dumps({"shape": asdict(shape), "sequence": saved.sequence, "rows": dict(saved.rows)})
+    held = saved.held
+    for block, begin in enumerate(range(0, len(held.ids), BLOCK_ROWS)):
+        path = making / _block_name(block)
+        if block in changed or before is None or not _linked(before / path.name, path):
+            np.save(path, held.vectors[begin : begin + BLOCK_ROWS])
+    codes = {name: code for code, name in enumerate(dict.fromkeys(held.types))}
+    np.savez(
+        making / "columns.npz",
+        types=np.fromiter(map(codes.__getitem__, held.types), np.int32, len(held.types)),
+        popularity=held.popularity,
+        created_day=held.created_day,
+        counts=held.postings.counts,
+        rows=held.postings.rows,
     )
-    for path in (making / "graph.usearch", making / "rows.json", making):
+    content = {
+        "shape": asdict(shape),
+        "sequence": saved.sequence,
+        "ids": held.ids,
+        "types": list(codes),
+        "terms": held.postings.terms,
+    }
+    (making / "rows.json").write_text(json.dumps(content))
+    for path in (*making.iterdir(), making):
         _sync(path)
     place = folder / f"{_PREFIX}{saved.sequence:020d}"
     shutil.rmtree(place, ignore_errors=True)
@@ -47,8 +94,8 @@ def save_graph(folder: Path, graph: Graph, shape: GraphShape, saved: SavedRows) 
             shutil.rmtree(other, ignore_errors=True)
 
 
-def load_graph(folder: Path, graph: Graph, shape: GraphShape) -> SavedRows | None:
-    """Loads the newest graph saved under this shape into `graph`; None if there is none that can be read."""
+def load_graph(folder: Path, graph: Graph, shape: GraphShape) -> Saved | None:
+    """Loads the newest that was saved under this shape, the graph into `graph`; None if there is none to be read."""
     for leftover in folder.glob(f"{_MAKING}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     for place in reversed(_saved(folder)):
@@ -57,15 +104,42 @@ def load_graph(folder: Path, graph: Graph, shape: GraphShape) -> SavedRows | Non
             if content["shape"] != asdict(shape):
                 log.info("saved graph has another shape and is built anew", saved=content["shape"])
                 continue
+            held = _held(place, content, shape.dimension)
             graph.load(place / "graph.usearch")
-            if len(graph) != len(content["rows"]):
-                raise ValueError(f"{len(graph)} vectors for {len(content['rows'])} rows")
+            rows = sum(map(bool, held.ids))
+            if len(graph) != rows:
+                raise ValueError(f"{len(graph)} vectors for {rows} rows")
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             graph.clear()
             log.warning("saved graph cannot be read and is built anew", place=place.name, error=str(error))
+            shutil.rmtree(place, ignore_errors=True)  # the next save must not link anything of it
             continue
-        return SavedRows(content["sequence"], content["rows"])
+        return Saved(content["sequence"], held)
     return None
+
+
+def _held(place: Path, content: dict[str, list[str]], dimension: int) -> Held:
+    ids = content["ids"]
+    vectors = np.empty((len(ids), dimension), np.float32)
+    for block, begin in enumerate(range(0, len(ids), BLOCK_ROWS)):
+        vectors[begin : begin + BLOCK_ROWS] = np.load(place / _block_name(block), mmap_mode="r")
+    with np.load(place / "columns.npz") as columns:
+        types = [content["types"][code] for code in columns["types"].tolist()]
+        terms = [Term(*term) for term in content["terms"]]
+        lists = PostingLists(terms, columns["counts"], columns["rows"])
+        return Held(ids, types, columns["popularity"], columns["created_day"], vectors, lists)
+
+
+def _block_name(block: int) -> str:
+    return f"vectors-{block:06d}.npy"
+
+
+def _linked(before: Path, path: Path) -> bool:
+    """Whether a file is now also at another place; not every file system can do that."""
+    with suppress(OSError):
+        os.link(before, path)
+        return True
+    return False
 
 
 def _saved(folder: Path) -> list[Path]:
