@@ -93,6 +93,21 @@ def test_what_serves_is_the_average_of_the_steps() -> None:
     )
 
 
+def test_a_ranker_too_sure_of_itself_learns_its_scale_and_keeps_its_weights() -> None:
+    learner = LinearLearner()
+    rng = np.random.default_rng(0)
+    for i in range(2_000):
+        # The prior's weights order well, but half of the actions are on any document: far less sure than it is.
+        rows = rng.random((10, 2)).astype(np.float32) * 30
+        wanted = int((rows @ [0.2, 0.2]).argmax()) if rng.random() < 0.5 else int(rng.integers(10))
+        learner.learn(example(rows.tolist(), wanted, NAMES[:2], str(i)), 1.0, 2 * i)
+    known, new = (scale.value for scale in learner.scales)
+    assert known == 1.0
+    assert new < 0.7
+    bm25, dense = (learner.learned[name] for name in NAMES[:2])
+    assert bm25 == pytest.approx(dense, abs=0.1)
+
+
 def test_restored_from_its_state_it_learns_on_identically() -> None:
     learner = RankerLearner()
     learner.learn(example([[1, 0, 0], [0, 1, 0]], 1), 2)

@@ -1,17 +1,23 @@
 """How rankers are learned: the linear one with every action, the trees from time to time, and who may serve.
 
 The linear ranker is a listwise softmax over what was shown, one step an action. The probability that document d of the
-list is the one wanted is softmax(w . f(d)); an action takes one AdaGrad step (Duchi et al. 2011) on its negative
+list is the one wanted is softmax(s w . f(d)); an action takes one AdaGrad step (Duchi et al. 2011) on its negative
 logarithm (ListNet's top-one loss, Cao et al. 2007), weighted by the inverse of the probability that its position is
 looked at (Joachims, Swaminathan and Schnabel 2017), cut at `PROPENSITY_MIN`. What serves is not the last step's weights
 but their running average, which forgets early steps (polynomial-decay averaging, Shamir and Zhang 2013): single actions
 are noisy.
+
+The scale s is learned beside the weights, once for rows that show what memory knows of the query and once for those
+that do not (a temperature, as in Guo et al. 2017). It changes no order. But a prior that orders well and is too sure of
+it, as one is whose features tell the same thing several times, would otherwise be made less sure by pulling every
+weight towards 0, which does.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from threading import Event
 from typing import Any
@@ -37,6 +43,12 @@ PROPENSITY_MIN = 0.15
 PULL = 1e-4
 """How strongly each step pulls weights back to the prior."""
 
+SCALE_STEP = 0.3
+"""AdaGrad's step on the logarithm of a scale."""
+
+SCALE_LOG_MAX = 2.0
+"""Scales stay within a factor of e^2."""
+
 AVERAGE_DECAY = 3.0
 AVERAGE_MEMORY = 1_000.0
 """The average's rate is (decay + 1) / (steps + decay), and never less than 1 / memory: tastes change."""
@@ -50,17 +62,37 @@ REFIT_ACTIONS_MAX = 5_000
 
 
 @dataclass(slots=True)
+class Scale:
+    """What scores are multiplied by before they become chances: e^log, learned with AdaGrad."""
+
+    log: float = 0.0
+    sum: float = ACCUMULATOR
+
+    @property
+    def value(self) -> float:
+        """The scale."""
+        return math.exp(self.log)
+
+    def learn(self, slope: float) -> None:
+        """Takes one step against the slope of the loss along the scale's logarithm."""
+        self.sum += slope**2
+        self.log = min(max(self.log - SCALE_STEP * slope / self.sum**0.5, -SCALE_LOG_MAX), SCALE_LOG_MAX)
+
+
+@dataclass(slots=True)
 class LinearLearner:
     """Learns the linear ranker. Deterministic.
 
     steps: the weights after the last step. learned: their running average, which serves. sums: AdaGrad's, of squared
-    slopes. All by feature name; a feature never seen has its prior's weight.
+    slopes. All by feature name; a feature never seen has its prior's weight. scales: of rows that know the query, and
+    of rows that do not.
     """
 
     steps: dict[str, float] = field(default_factory=dict)
     learned: dict[str, float] = field(default_factory=dict)
     sums: dict[str, float] = field(default_factory=dict)
     count: int = 0
+    scales: tuple[Scale, Scale] = field(default_factory=lambda: (Scale(), Scale()))
 
     def learn(self, example: Example, weight: float, seed: int) -> None:
         """Takes one step, scaled by `weight`.
@@ -76,10 +108,12 @@ class LinearLearner:
                 return
             wanted, rows = int(kept[:wanted].sum()), rows[kept]
         current, prior = weights_of(names, self.steps), weights_of(names, {})
+        scale = self.scales[0 if is_known(rows, names) else 1]
         scores = rows @ current
-        chances = np.exp(scores - scores.max())
+        chances = np.exp(scale.value * (scores - scores.max()))
         chances /= chances.sum()
-        gradient = weight * (chances @ rows - rows[wanted]) + PULL * (current - prior)
+        gradient = weight * scale.value * (chances @ rows - rows[wanted]) + PULL * (current - prior)
+        scale.learn(weight * scale.value * float(chances @ scores - scores[wanted]))
         self.count += 1
         rate = max((AVERAGE_DECAY + 1) / (self.count + AVERAGE_DECAY), 1.0 / AVERAGE_MEMORY)
         for name, old, slope in zip(names, current.tolist(), gradient.tolist(), strict=True):
@@ -94,12 +128,19 @@ class LinearLearner:
 
     def to_state(self) -> dict[str, Any]:
         """Everything learned, as plain values."""
-        return {"steps": self.steps, "learned": self.learned, "sums": self.sums, "count": self.count}
+        return {
+            "steps": self.steps,
+            "learned": self.learned,
+            "sums": self.sums,
+            "count": self.count,
+            "scales": [asdict(scale) for scale in self.scales],
+        }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> LinearLearner:
         """The learner that `to_state` was asked of."""
-        return cls(dict(state["steps"]), dict(state["learned"]), dict(state["sums"]), state["count"])
+        known, new = (Scale(**values) for values in state["scales"])
+        return cls(dict(state["steps"]), dict(state["learned"]), dict(state["sums"]), state["count"], (known, new))
 
 
 @dataclass(slots=True)
