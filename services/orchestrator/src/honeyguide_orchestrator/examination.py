@@ -6,6 +6,9 @@ it is worth (swap interventions: Joachims, Swaminathan and Schnabel 2017, sectio
 of the two gives a second estimate of the same ratio. Swaps are few, so one number is fitted to all pairs: the power
 with which looking falls, p(k) = k ** -power, by least squares over the log ratios, weighted by their precision
 (variance of a log rate by the delta method, 1 / clicks), with the assumption it began with as a prior.
+
+A swap of two that are far apart costs who searches, so pairs are drawn by how little the ranker prefers the upper one
+(`swap_chances`). Pages as ranked are then compared as if each of their pairs had been drawn with the same chances.
 """
 
 from __future__ import annotations
@@ -15,9 +18,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+
 PRIOR_POWER = 0.7
-PRIOR_PRECISION = 25.0
-"""As if the prior power were known to within .2."""
+PRIOR_PRECISION = 4.0
+"""As if the prior power were known to within .5."""
 
 POWER_MAX = 2.0
 CLICKS_MIN = 3
@@ -30,32 +38,32 @@ class Examination:
     """How likely a position is looked at, as far as swaps tell. Deterministic; counts only, so that they add up.
 
     pages, clicks: by how the page was shown ("as ranked" or "swapped"), for each pair k = 1 .. 9: pages, and clicks
-    on the document that the ranker put at k and on the one it put at k + 1. Pages as ranked count for every pair,
-    a swapped one only for the pair that was swapped.
+    on the document that the ranker put at k and on the one it put at k + 1. Pages as ranked count for every pair, by
+    its chance to be drawn; a swapped one only for the pair that was swapped.
     """
 
     as_ranked: list[list[float]] = field(default_factory=lambda: [[0.0, 0.0, 0.0] for _ in range(PAIRS)])
     swapped: list[list[float]] = field(default_factory=lambda: [[0.0, 0.0, 0.0] for _ in range(PAIRS)])
     power: float = PRIOR_POWER
 
-    def closed(self, shown: int, swapped_at: int, positions: Sequence[int]) -> None:
+    def closed(self, scores: Floats, swapped_at: int, positions: Sequence[int]) -> None:
         """Takes in a first page whose time for feedback is over.
 
         Args:
-            shown: documents on it.
+            scores: of the documents on it, in the order shown.
             swapped_at: position of the upper of the two neighbours that were swapped, 0 = none were.
             positions: where it was acted on, from 1.
         """
         clicked = set(positions)
-        pairs = [swapped_at] if swapped_at else range(1, PAIRS + 1)
-        for pair in pairs:
-            if not 1 <= pair <= PAIRS or pair + 1 > shown:
+        pairs = {swapped_at: 1.0} if swapped_at else dict(enumerate(swap_chances(scores).tolist(), 1))
+        for pair, chance in pairs.items():
+            if not 1 <= pair <= PAIRS or pair + 1 > len(scores):
                 continue
             counts = (self.swapped if swapped_at else self.as_ranked)[pair - 1]
             upper, lower = (pair + 1, pair) if swapped_at else (pair, pair + 1)
-            counts[0] += 1
-            counts[1] += upper in clicked
-            counts[2] += lower in clicked
+            counts[0] += chance
+            counts[1] += chance * (upper in clicked)
+            counts[2] += chance * (lower in clicked)
         if swapped_at:
             self.power = self._fit()
 
@@ -76,11 +84,24 @@ class Examination:
 
     def to_state(self) -> dict[str, Any]:
         """Everything learned, as plain values."""
-        return {"as_ranked": self.as_ranked, "swapped": self.swapped}
+        return {"as_ranked": self.as_ranked, "swapped": self.swapped, "power": self.power}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Examination:
         """What `to_state` was asked of."""
-        made = cls([list(row) for row in state["as_ranked"]], [list(row) for row in state["swapped"]])
-        made.power = made._fit()
-        return made
+        return cls([list(row) for row in state["as_ranked"]], [list(row) for row in state["swapped"]], state["power"])
+
+
+def swap_chances(scores: Floats) -> Floats:
+    """By pair of neighbours, the chance that it is the one swapped, [len(scores) - 1].
+
+    In proportion to the odds exp(-difference) that a softmax ranker gives the lower one against the upper, and to
+    1 / k, as what stands further down is looked at less and tells less.
+
+    Args:
+        scores: of the documents of a page, best first; at least two.
+    """
+    behind = np.maximum(scores[:-1] - scores[1:], 0.0)
+    chances = np.exp(behind.min(initial=np.inf) - behind) / np.arange(1, len(scores))
+    drawn: Floats = chances / chances.sum()
+    return drawn

@@ -182,7 +182,7 @@ class RankerLearner:
         """Takes in a decision whose time for feedback is over: what swaps tell of position bias."""
         page = record.document_ids[: record.page_size]
         positions = [position for position, document_id in enumerate(page, 1) if document_id in acted_on]
-        self.examination.closed(len(page), record.swapped_at, positions)
+        self.examination.closed(record.scores[: len(page)], record.swapped_at, positions)
 
     @property
     def looked_at(self) -> Callable[[int], float]:

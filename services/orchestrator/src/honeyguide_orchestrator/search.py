@@ -29,6 +29,7 @@ from honeyguide_orchestrator.decision_log import (
     LoggedShadow,
     LoggedStrategy,
 )
+from honeyguide_orchestrator.examination import swap_chances
 from honeyguide_orchestrator.experiment import Experiment, Trial, Variant
 from honeyguide_orchestrator.fanout import Outcome, Retrievers, Status, outcome_of
 from honeyguide_orchestrator.interleaving import own_candidates, team_draft
@@ -319,7 +320,7 @@ class Searcher:
             order, teams = self._interleave((arms.own, arms.rival), query, asked, decided, outcomes, merged, learned)
             trial = trial.with_teams(teams)
         else:
-            order, swapped_at = self._swap(order, query)
+            order, swapped_at = self._swap(order, scores, query)
         return DecisionRecord(
             id=uuid.uuid4().hex,
             query=query.text,
@@ -374,12 +375,12 @@ class Searcher:
         order, teams = team_draft(rankings[0], rankings[1], query.page_size, self._rng)
         return np.array(order[:RANKED_MAX], np.int64), teams
 
-    def _swap(self, order: Depths, query: SearchQuery) -> tuple[Depths, int]:
+    def _swap(self, order: Depths, scores: Floats, query: SearchQuery) -> tuple[Depths, int]:
         """Swaps one pair of neighbours on a small share of first pages (FairPairs, Radlinski and Joachims 2006)."""
         pairs = min(query.page_size, len(order)) - 1
         if pairs < 1 or not query.tracked or self._rng.random() >= self._limits.swap_share:
             return order, 0
-        upper = int(self._rng.integers(pairs))
+        upper = int(self._rng.choice(pairs, p=swap_chances(scores[order[: pairs + 1]].astype(np.float64))))
         swapped = order.copy()
         swapped[[upper, upper + 1]] = order[[upper + 1, upper]]
         return swapped, upper + 1
