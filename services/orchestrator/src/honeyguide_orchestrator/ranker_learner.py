@@ -37,7 +37,7 @@ from honeyguide_orchestrator.trees import Trees, why_unavailable
 
 Floats = npt.NDArray[np.float32]
 
-STEP = 0.03
+STEP = 0.1
 ACCUMULATOR = 1.0
 PROPENSITY_MIN = 0.15
 PULL = 1e-4
