@@ -48,15 +48,17 @@ class Altered:
         return self._policy.draw(situation, self._seen[1], rng)
 
 
-def _squarecb(costs: Costs) -> Policy:
-    settings = OrchestratorSettings()
-    options = PolicyOptions(
+def squarecb(costs: Costs, **options: float) -> Policy:
+    """Honeyguide's policy, with settings of its own if given."""
+    settings = OrchestratorSettings(**options)  # type: ignore[arg-type]
+    chosen = PolicyOptions(
         costs, settings.exploration_share, settings.exploration_gamma, settings.exploration_warm_up, settings.epsilon
     )
-    return POLICIES["squarecb"](options)
+    return POLICIES["squarecb"](chosen)
 
 
-def _without_overlap(model: AllocationModel) -> AllocationModel:
+def without_overlap(model: AllocationModel) -> AllocationModel:
+    """The model, blind for which strategies missed."""
     weights = model.weights.copy()
     weights[:, :, len(FEATURES) :] = 0
     return replace(model, weights=weights)
@@ -73,7 +75,7 @@ def ablations() -> dict[str, System]:
         "without the online ranker (prior)": System("prior", ranker="prior"),
         "without exploration (greedy)": System("greedy", "greedy"),
         "without warm-up": System("no warm-up", options={"exploration_warm_up": 0.0}),
-        "without overlap learning": System("no overlap", lambda costs: Altered(_squarecb(costs), _without_overlap)),
+        "without overlap learning": System("no overlap", lambda costs: Altered(squarecb(costs), without_overlap)),
         "policy epsilon_greedy": System("epsilon_greedy", "epsilon_greedy"),
         "policy thompson": System("thompson", "thompson"),
         "ranker fusion": System("fusion", ranker="fusion"),

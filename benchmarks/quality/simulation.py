@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -397,30 +397,50 @@ async def run(
         while due and due[0][0] <= search.time_s:
             on.events.add(heapq.heappop(due)[2])
         if search.number % STEP_EVERY == 0:
-            await on.learn(publish=search.number < PUBLISH_ALWAYS or search.number % PUBLISH_EVERY == 0)
+            await on.learn(publish=published(search.number))
         if isinstance(on.policy, Informed):
             on.policy.told(search)
         record = await on.search(search.need.query, search.time_s)
         note(trace, record, search.wanted)
         if observe:
             observe(search, record, on)
-        for position in people.clicks(record.document_ids[:PAGE], search.wanted, search.need.grades, random):
-            if random.random() < LOST_SHARE:
-                continue
-            mean_s = LATE_MEAN_S if random.random() < LATE_SHARE else DELAY_MEAN_S
-            acted_s = search.time_s + 5.0 + 3.0 * position
+        for click in clicks(search, record.document_ids[:PAGE], people, random):
             event = Event(
-                id=f"{search.number}-{position}",
+                id=f"{search.number}-{click.position}",
                 decision_id=record.id,
-                document_id=record.document_ids[position - 1],
+                document_id=record.document_ids[click.position - 1],
                 action="click",
-                time_s=acted_s,
+                time_s=click.time_s,
             )
-            heapq.heappush(due, (acted_s + random.expovariate(1 / mean_s), event.id, event))
+            heapq.heappush(due, (click.arrives_s, event.id, event))
         if isinstance(on.policy, Taught):
             on.policy.teach(record, search.wanted)
     trace.seconds = time.perf_counter() - begin
     return trace
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """A click on a page, at a position from 1, and when the learner's stream has it."""
+
+    position: int
+    time_s: float
+    arrives_s: float
+
+
+def clicks(search: Search, shown: Sequence[str], people: ClickModel, random: Random) -> Iterator[Click]:
+    """What a searcher does with a page of document ids, as far as it is not lost."""
+    for position in people.clicks(shown, search.wanted, search.need.grades, random):
+        if random.random() < LOST_SHARE:
+            continue
+        mean_s = LATE_MEAN_S if random.random() < LATE_SHARE else DELAY_MEAN_S
+        time_s = search.time_s + 5.0 + 3.0 * position
+        yield Click(position, time_s, time_s + random.expovariate(1 / mean_s))
+
+
+def published(number: int) -> bool:
+    """Whether what was learned is published before the search of that number."""
+    return number < PUBLISH_ALWAYS or number % PUBLISH_EVERY == 0
 
 
 class Informed:
