@@ -27,7 +27,8 @@ async def test_titles_values_and_types_are_recognized(client) -> None:
 
 
 async def test_documents_come_most_popular_first_with_the_highest_popularity(client) -> None:
-    await client.put(*(Document(f"r{i}", "film", "Remake", "", {}, popularity) for i, popularity in enumerate((2, 7, 5))))
+    remakes = (Document(f"r{i}", "film", "Remake", "", {}, popularity) for i, popularity in enumerate((2, 7, 5)))
+    await client.put(*remakes)
     [span] = (await client.recognize("remake")).spans
     assert list(span.readings[0].document_ids) == ["r1", "r2", "r0"]
     assert span.readings[0].popularity == 7

@@ -76,8 +76,8 @@ def test_a_step_without_memory_learns_nothing_from_a_document_that_only_memory_f
 def test_an_action_far_down_weighs_more() -> None:
     near, far = RankerLearner(), RankerLearner()
     rows = [[0.0, 0.0, 0.0]] * 9 + [[1.0, 0.0, 0.0]]
-    near.learn(example(rows[-1:] + rows[:-1], 0), 2)
-    far.learn(example(rows, 9), 2)
+    near.learn(example(rows[-1:] + rows[:-1], 0), 2, None)
+    far.learn(example(rows, 9), 2, None)
     assert far.linear.sums["lexical.bm25:top"] > near.linear.sums["lexical.bm25:top"]
 
 
@@ -110,10 +110,10 @@ def test_a_ranker_too_sure_of_itself_learns_its_scale_and_keeps_its_weights() ->
 
 def test_restored_from_its_state_it_learns_on_identically() -> None:
     learner = RankerLearner()
-    learner.learn(example([[1, 0, 0], [0, 1, 0]], 1), 2)
+    learner.learn(example([[1, 0, 0], [0, 1, 0]], 1), 2, None)
     again = RankerLearner.from_state(json.loads(json.dumps(learner.to_state())))
     for one in (learner, again):
-        one.learn(example([[1, 0, 0], [0, 1, 0]], 0, id="e"), 4)
+        one.learn(example([[1, 0, 0], [0, 1, 0]], 0, id="e"), 4, None)
     assert learner.to_state() == again.to_state()
 
 
