@@ -170,7 +170,7 @@ class Lexicon:
         self._insert("mentions", sorted(mentions))
 
     def _numbers(self, values: Mapping[Key, str], counts: Mapping[Key, int], deltas: Counter[int]) -> dict[Key, int]:
-        """The readings' numbers. New ones begin with their counts; what the others grow by is put into `deltas`."""
+        """The readings' numbers. New ones begin with their counts; by how much the others grow is put into `deltas`."""
         names = list(dict.fromkeys(name for name, _, _ in values))
         rows = self._rows("SELECT name, type, attribute, number FROM readings WHERE name IN ({})", names)
         known = {(name, type, attribute): number for name, type, attribute, number in rows}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -12,6 +13,7 @@ from honeyguide.api.search.v1 import feedback_pb2 as pb
 from honeyguide.api.search.v1 import feedback_pb2_grpc
 from honeyguide.server import Registration
 from honeyguide_orchestrator.feedback import FeedbackIntake
+from honeyguide_orchestrator.ordered_pipeline import ordered_pipeline
 
 
 def register_feedback(intake: FeedbackIntake, stream_max_s: float) -> Registration:
@@ -39,16 +41,30 @@ class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
         request_iterator: AsyncIterator[pb.StreamFeedbackRequest],
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> AsyncIterator[pb.StreamFeedbackResponse]:
+        # While Redis takes one request in, the next is read and checked.
+        responses = ordered_pipeline(self._in_time(request_iterator), self._take, _event_ids)
+        async with aclosing(responses):
+            async for response in responses:
+                yield response
+
+    async def _in_time(
+        self, requests: AsyncIterator[pb.StreamFeedbackRequest]
+    ) -> AsyncIterator[pb.StreamFeedbackRequest]:
         end = asyncio.get_running_loop().time() + self._stream_max_s
-        async for request in request_iterator:
-            acknowledgements = await self._intake.take(request.events)
-            yield pb.StreamFeedbackResponse(
-                acknowledgements=[
-                    pb.EventAcknowledgement(
-                        event_id=one.event_id, status=one.fate.value, field=one.field, description=one.description
-                    )
-                    for one in acknowledgements
-                ]
-            )
+        async for request in requests:
+            yield request
             if asyncio.get_running_loop().time() > end:
                 return
+
+    async def _take(self, request: pb.StreamFeedbackRequest) -> pb.StreamFeedbackResponse:
+        response = pb.StreamFeedbackResponse()
+        for one in await self._intake.take(request.events):
+            response.acknowledgements.add(
+                event_id=one.event_id, status=one.fate.value, field=one.field, description=one.description
+            )
+        return response
+
+
+def _event_ids(request: pb.StreamFeedbackRequest) -> Iterator[str]:
+    """An event that comes twice is taken in twice in its order: the second time it is a duplicate."""
+    return (event.event_id for event in request.events)
