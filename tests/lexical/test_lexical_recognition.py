@@ -27,8 +27,7 @@ async def test_titles_values_and_types_are_recognized(client) -> None:
 
 
 async def test_documents_come_most_popular_first_with_the_highest_popularity(client) -> None:
-    remakes = (Document(f"r{i}", "film", "Remake", "", {}, popularity) for i, popularity in enumerate((2, 7, 5)))
-    await client.put(*remakes)
+    await client.put(*(Document(f"r{i}", "film", "Remake", popularity=p) for i, p in enumerate((2, 7, 5))))
     [span] = (await client.recognize("remake")).spans
     assert list(span.readings[0].document_ids) == ["r1", "r2", "r0"]
     assert span.readings[0].popularity == 7
