@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from pathlib import Path
 from typing import IO
 
@@ -26,9 +27,9 @@ def lock_folder(folder: Path) -> IO[str]:
 
 
 def size_bytes(folder: Path) -> int:
-    """Bytes of all files in a folder and below; a file that is removed meanwhile, by a merge of segments for instance,
-    counts 0."""
-    return sum(_size_bytes(path) for path in folder.rglob("*"))
+    """Bytes of all files in a folder and below; a file or a folder that is removed meanwhile, by a merge of segments for
+    instance, counts 0."""
+    return sum(_size_bytes(Path(within) / name) for within, _, names in os.walk(folder) for name in names)
 
 
 def _size_bytes(path: Path) -> int:
