@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,21 @@ def test_a_file_removed_meanwhile_counts_nothing(tmp_path: Path, monkeypatch: py
         if path.name == "gone":
             path.unlink()
         return found
+
+    monkeypatch.setattr(Path, "is_file", then_removed)
+    assert size_bytes(tmp_path) == 5
+
+
+def test_a_folder_removed_meanwhile_counts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kept").write_bytes(b"12345")
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "gone" / "file").write_bytes(b"123")
+    is_file = Path.is_file
+
+    def then_removed(path: Path) -> bool:
+        if path.name == "kept":
+            shutil.rmtree(tmp_path / "gone")
+        return is_file(path)
 
     monkeypatch.setattr(Path, "is_file", then_removed)
     assert size_bytes(tmp_path) == 5

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import structlog
 
 from honeyguide.api.lexical.v1 import lexical_pb2
 from honeyguide.api.memory.v1 import memory_pb2
+from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import Document, context_to_proto, document_from_proto, time_to_proto
 from honeyguide.errors import HoneyguideError, InvalidArgument
 from honeyguide.retriever import Strategy
@@ -265,13 +267,16 @@ class Learner:
         return unrewarded
 
     async def _documents(self, credits: Sequence[Credit]) -> dict[str, Document]:
-        """The documents acted on, where it matters to query understanding what they are."""
-        ids = sorted({c.document_id for c in credits if c.record.understanding.interpretations})
+        """The documents acted on, where it matters to query understanding what they are, and what it asks of them."""
+        understood = [c for c in credits if c.record.understanding.interpretations]
+        ids = sorted({credit.document_id for credit in understood})
         if not ids:
             return {}
         request = lexical_pb2.FetchDocumentsRequest(document_ids=ids)
         response = await self._lexical.FetchDocuments(request, timeout=CALL_TIMEOUT_S)
-        return {one.document.id: document_from_proto(one.document) for one in response.documents}
+        interpretations = chain.from_iterable(credit.record.understanding.interpretations for credit in understood)
+        asked = {condition.attribute for interpretation in interpretations for condition in interpretation.conditions}
+        return {one.document.id: _only(one.document, asked) for one in response.documents}
 
     async def _remember(self, events: Sequence[tuple[Event, DecisionRecord | None]]) -> None:
         actions = [self._action(event, record) for event, record in events if self._options.rewards.of(event)]
@@ -374,6 +379,15 @@ class Learner:
         if version < 0:
             log.warning("another learner holds the lease; what was learned since its snapshot is left to it")
         return version >= 0
+
+
+def _only(message: document_pb2.Document, attributes: Set[str]) -> Document:
+    """A document by its type, its title and some attributes."""
+    kept = document_pb2.Document(id=message.id, type=message.type, title=message.title)
+    for name in attributes:
+        if name in message.attributes:
+            kept.attributes[name].CopyFrom(message.attributes[name])
+    return document_from_proto(kept)
 
 
 def _key(credit: Credit) -> tuple[str, str]:
