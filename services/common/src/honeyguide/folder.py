@@ -27,7 +27,7 @@ def lock_folder(folder: Path) -> IO[str]:
 
 
 def size_bytes(folder: Path) -> int:
-    """Bytes of all files in a folder and below; what is removed meanwhile, by a merge of segments for instance, counts 0."""
+    """Bytes of all files in a folder and below; what goes meanwhile, by a merge of segments for instance, counts 0."""
     return sum(_size_bytes(Path(within) / name) for within, _, names in os.walk(folder) for name in names)
 
 
