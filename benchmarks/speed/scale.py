@@ -57,6 +57,7 @@ ZIPF = 1.1
 MADE_AT_ONCE = 5_000
 ACTIONS_A_CALL = 1_000
 WARMING_SEARCHES = 50
+OPENED = 3
 FEW = 100
 """Documents of the small catalogue that what a process holds anyway is taken from."""
 
@@ -169,6 +170,11 @@ async def _indexed(folder: Path, made: MadeCatalogue) -> float:
 
 
 async def _opened(folder: Path, queries: Sequence[str]) -> Held:
+    """The quickest of some processes that serve the folder, one after the other: what else a machine does only adds."""
+    return min([await _opened_once(folder, queries) for _ in range(OPENED)], key=lambda held: held.seconds)
+
+
+async def _opened_once(folder: Path, queries: Sequence[str]) -> Held:
     """A process of its own that serves the folder, when it has answered the queries."""
     begin = time.perf_counter()
     async with serving("engine", folder) as server:
