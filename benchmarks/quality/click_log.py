@@ -26,7 +26,7 @@ from bisect import bisect
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -42,6 +42,9 @@ DAY_S = 86_400.0
 DAYS = 60
 NOISE = 0.08
 MISTYPED = 0.10
+TYPO_KINDS = 3
+"""A letter left out, two exchanged, one typed twice."""
+
 BURST = 12.0
 BURST_SHARE = 0.08
 NEW_SHARE = 0.06
@@ -118,16 +121,32 @@ def _shop(name, collection: Collection, type: str, seed: int, count: int, text_o
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _World:
+    """What a log is drawn from: wishes by time; by document its queries and how often each is typed; documents by
+    word; and the random numbers that go on where those for all this ended."""
+
+    wishes: _Wishes
+    queries: Mapping[str, tuple[list[str], list[float]]]
+    sharing: Mapping[str, list[str]]
+    chance: random.Random
+
+    @classmethod
+    def of(cls, shop: Shop, seed: int) -> _World:
+        chance = random.Random(f"log of {shop.name} {seed}")
+        ids = sorted(shop.titles)
+        wishes, queries = _Wishes(ids, chance), _queries(shop, chance)
+        sharing: dict[str, list[str]] = defaultdict(list)
+        for id in ids:
+            for word in set(words(f"{shop.titles[id]} {shop.texts[id]}")):
+                sharing[word].append(id)
+        return cls(wishes, queries, sharing, chance)
+
+
 def simulate(shop: Shop, searches: int, seed: int) -> list[Click]:
     """The log, in the order of time."""
-    chance = random.Random(f"log of {shop.name} {seed}")
-    ids = sorted(shop.titles)
-    wishes = _Wishes(ids, chance)
-    queries = _queries(shop, chance)
-    sharing: dict[str, list[str]] = defaultdict(list)
-    for id in ids:
-        for word in set(words(f"{shop.titles[id]} {shop.texts[id]}")):
-            sharing[word].append(id)
+    world = _World.of(shop, seed)
+    wishes, queries, sharing, chance = world.wishes, world.queries, world.sharing, world.chance
     log: list[Click] = []
     users = 0
     for time_s in sorted(BEGIN_S + chance.random() * DAYS * DAY_S for _ in range(searches)):
@@ -147,6 +166,40 @@ def simulate(shop: Shop, searches: int, seed: int) -> list[Click]:
             user = f"u{users}"
         log.append(Click(time_s, query, clicked, user, wanted))
     return log
+
+
+def oracle(shop: Shop, log: Sequence[Click], seed: int) -> list[int]:
+    """Position (from 1) of what was clicked if documents were ordered by the probability with which the simulation
+    itself draws them for the query at that time, and by id where that is equal; 0 = it does not draw them.
+
+    Nobody can do better, in the mean.
+    """
+    world = _World.of(shop, seed)
+    typed: dict[str, dict[str, float]] = defaultdict(dict)
+    for id, (texts, weights) in world.queries.items():
+        for text, weight in zip(texts, weights, strict=True):
+            typed[text][id] = weight / sum(weights)
+    meant: dict[str, dict[str, float]] = defaultdict(dict)
+    for text in typed:
+        meant[text][text] = 1 - MISTYPED
+        for at in range(len(text)):
+            for kind in range(TYPO_KINDS):
+                of_typo = meant[_typo(text, at, kind)]
+                of_typo[text] = of_typo.get(text, 0.0) + MISTYPED / len(text) / TYPO_KINDS
+    positions = []
+    for click in log:
+        wanted = world.wishes.weights(click.time_s)
+        chances: dict[str, float] = defaultdict(float)
+        for text, likely in meant[click.query].items():
+            drawn = {id: likely * share * wanted[id] for id, share in typed[text].items()}
+            alike = [id for word in words(text) for id in world.sharing.get(word, ())]
+            for id, chance in drawn.items():
+                chances[id] += (1 - NOISE) * chance
+            for id in alike:
+                chances[id] += NOISE * sum(drawn.values()) / len(alike)
+        own = (-chances.get(click.document_id, 0.0), click.document_id)
+        positions.append(1 + sum((-chance, id) < own for id, chance in chances.items()) if own[0] else 0)
+    return positions
 
 
 class _Wishes:
@@ -177,6 +230,11 @@ class _Wishes:
                 else:  # much wanted at first
                     weights[i] *= 1 + 5 * math.exp(-(day - begin) / 4)
             self._sums.append(list(accumulate(weights)))
+
+    def weights(self, time_s: float) -> dict[str, float]:
+        """By document, how much it is wanted at this time."""
+        sums = self._sums[int((time_s - BEGIN_S) / 3_600)]
+        return dict(zip(self._ids, (sum - before for before, sum in pairwise([0.0, *sums])), strict=True))
 
     def draw(self, time_s: float, chance: random.Random) -> str:
         """A document wanted at this time."""
@@ -221,8 +279,10 @@ def zipf(count: int, power: float, chance: random.Random) -> list[float]:
 
 
 def _mistyped(query: str, chance: random.Random) -> str:
-    at = chance.randrange(len(query))
-    kind = chance.randrange(3)
+    return _typo(query, chance.randrange(len(query)), chance.randrange(TYPO_KINDS))
+
+
+def _typo(query: str, at: int, kind: int) -> str:
     if kind == 0 and len(query) > 3:
         return query[:at] + query[at + 1 :]
     if kind == 1 and at + 1 < len(query):

@@ -7,7 +7,8 @@ and not waited for. Systems:
 * `fusion`: every strategy at full depth, reciprocal-rank fusion; memory learns, so its lists are among them;
 * `full_depth_prior`, `full_depth`: the same candidates, ranked by the ranker's prior, and by the learned ranker;
 * `honeyguide`: as it comes: learned allocation and learned ranker;
-* `honeyguide_waited`: the same, each action learned from before the next search.
+* `honeyguide_waited`: the same, each action learned from before the next search;
+* `oracle`: no system but a bound: who knew the simulation's own popularity at that time, and what is typed for what.
 
 MRR@5 and hit@5 over the whole log and over its quarters; 3 seeds, mean and 95% interval (Student's t). Writes
 benchmarks/results/replayed.json and replayed.md; QUICK=1 takes one seed and 500 searches.
@@ -25,7 +26,7 @@ from pathlib import Path
 
 import structlog
 
-from benchmarks.quality.click_log import SHOPS, Click, Shop, row_over_seeds, simulate
+from benchmarks.quality.click_log import SHOPS, Click, Shop, oracle, row_over_seeds, simulate
 from honeyguide.documents import Document
 from honeyguide_standalone.click_log import LoggedAction
 from honeyguide_standalone.engine import Engine
@@ -60,6 +61,14 @@ async def run(shop: Shop, log: Sequence[Click], options: ReplayOptions) -> Repla
             return await replay(engine.api, actions, len(actions), options)
 
 
+def bound(positions: Sequence[int]) -> Replayed:
+    """What came of showing the clicked documents at these positions, without asking anybody."""
+    replayed = Replayed(len(positions))
+    for position in positions:
+        replayed.add(position if position <= ReplayOptions().first else 0, 0, 0)
+    return replayed
+
+
 def figures(replayed: Replayed) -> dict[str, float]:
     """The metrics of one replay."""
     found = {"mrr@5": replayed.whole.mrr, "hit@5": replayed.whole.hit_rate}
@@ -83,6 +92,7 @@ def main() -> None:
                 print(f"{collection}: skipped, there is none here")
                 break
             log = simulate(shop, searches, seed)
+            runs["oracle"].append(figures(bound(oracle(shop, log, seed))))
             for system, options in SYSTEMS.items():
                 runs[system].append(figures(asyncio.run(run(shop, log, options))))
                 print(f"{collection} seed {seed} {system}: MRR@5 {runs[system][-1]['mrr@5']:.4f}", flush=True)

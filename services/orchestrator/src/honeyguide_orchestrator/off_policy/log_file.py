@@ -25,7 +25,7 @@ from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.snapshot import Snapshot
 
 MARK = "honeyguide_decisions"
-VERSION = 1
+VERSION = 2
 
 NOT_SETTLED = "not settled yet"
 OTHER_VERSION = "of another version"
