@@ -12,10 +12,12 @@ from honeyguide.candidates import CREATED_DAY, POPULARITY, Q2E, Q2E_ACTIONS, REC
 from honeyguide.documents import DAY_S
 from honeyguide.query import Taste, Understanding
 from honeyguide_orchestrator.document_actions import NO_ACTIONS, DocumentActions
+from honeyguide_orchestrator.document_language import NO_LANGUAGE, DocumentLanguage
 from honeyguide_orchestrator.merge import Merged
 from honeyguide_orchestrator.query_evidence import expected, on_log_scale, seen, silent
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
 RECIPROCAL_RANK_K = 60.0
 """The constant of reciprocal-rank fusion (Cormack, Clarke and Buettcher 2009)."""
@@ -40,6 +42,7 @@ GENERAL = (
     "actions_long",
     "q2e_latest",
     "q2e_silent",
+    "called",
 )
 """Features that do not belong to one strategy."""
 
@@ -51,6 +54,12 @@ CONTENT = ("lexical.", "vector.dense", "vector.sparse")
 
 NAMES_KEPT = 4_096
 """Sets of strategies whose features' names are kept."""
+
+UNWANTED_ACTIONS = 0.2
+"""Actions that a document nobody acted on counts as."""
+
+CALLED_UNIT, CALLED_MAX = 5.0, 4.0
+"""Nats that are told as 1, so that the feature is of order 1; and the most told."""
 
 OF_OTHERS = ("memory.near", "memory.user", "memory.popular", "memory.fresh", "vector.similar", "related.")
 """Prefixes of the strategies whose ranks say nothing of how well a document fits this very query."""
@@ -81,6 +90,7 @@ def candidate_features(
     type_affinity: Mapping[str, float],
     time_s: float,
     actions: DocumentActions = NO_ACTIONS,
+    language: DocumentLanguage = NO_LANGUAGE,
 ) -> Floats:
     """Features [N, len(feature_names(merged.strategies))], float32, of order 1.
 
@@ -89,8 +99,8 @@ def candidate_features(
     log popularity relative to the list's largest, less the mean of the candidates of its type (0 for types that have
     none: what sells well says nothing against an abstract), newness (halved every year), what memory knows, how far
     the document and its type are what the query was understood to mean; and, whichever strategy found the document,
-    what was expected of it and seen on this query (see `query_evidence`), and people's actions on it in a day and for
-    long.
+    what was expected of it and seen on this query (see `query_evidence`), people's actions on it in a day and for long,
+    and how likely it is called so and wanted at all, relative to the likeliest (see `called`).
     """
     count, strategies = merged.ranks.shape
     features = np.zeros((count, len(GENERAL) + strategies * len(PER_STRATEGY)), np.float32)
@@ -141,7 +151,22 @@ def candidate_features(
         general[:, 15:17] = np.log1p(acted) / 3
         general[:, 17] = remembered.latest(merged.document_ids)
         general[:, 18] = silent(known, remembered)
+        likelihoods = language.likelihoods(merged.document_ids, understanding.normalized_query)
+        if likelihoods is not None:
+            general[:, 19] = called(likelihoods, acted[:, 1])
     return features
+
+
+def called(likelihoods: Doubles, actions: Doubles) -> Floats:
+    """log P(q | d) P(d) relative to the largest, in fives, [N] in [-CALLED_MAX, 0].
+
+    Args:
+        likelihoods: [N], log P(q | d).
+        actions: [N], lasting actions on the document, whose share of all is P(d).
+    """
+    logs = likelihoods + np.log(actions + UNWANTED_ACTIONS)
+    relative: Floats = np.maximum((logs - logs.max()) / CALLED_UNIT, -CALLED_MAX).astype(np.float32)
+    return relative
 
 
 def best_rank(tops: Floats, strategies: Sequence[str]) -> Floats:

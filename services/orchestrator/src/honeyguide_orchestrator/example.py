@@ -17,7 +17,7 @@ ROWS_MAX = 30
 """Documents of a decision that are learned from: those shown, and below them some that would have come next. Those tell
 a ranker what the lower ranks look like; without them it learns only to order a first page, and misjudges the rest."""
 
-FED_BY_ANY_QUERY = ("trend", "actions_", "memory.popular:")
+FED_BY_ANY_QUERY = ("trend", "actions_", "called", "memory.popular:")
 """Prefixes of the features that count actions on a document whatever the query. Those on this very query are among
 them, and cannot be told apart afterwards; so they are hidden with what memory knows of the query."""
 

@@ -10,6 +10,7 @@ from honeyguide.retriever import Kind, Need, Strategy
 from honeyguide_orchestrator.allocation_learner import AllocationLearner, StrategyTraits
 from honeyguide_orchestrator.allocation_model import AllocationModel
 from honeyguide_orchestrator.document_actions import DocumentActions
+from honeyguide_orchestrator.document_language import DocumentLanguage
 from honeyguide_orchestrator.likelihood import Likelihoods
 from honeyguide_orchestrator.ranker import RankerModel
 from honeyguide_orchestrator.ranker_learner import RankerLearner
@@ -28,6 +29,7 @@ class Learned:
     likelihoods: Likelihoods
     affinity: TypeAffinity
     actions: DocumentActions
+    language: DocumentLanguage
 
 
 class LearnedModels:
@@ -63,6 +65,7 @@ class LearnedModels:
             likelihoods=likelihoods(content),
             affinity=type_affinity(content),
             actions=document_actions(content),
+            language=document_language(content),
         )
 
 
@@ -100,3 +103,9 @@ def document_actions(content: Mapping[str, Any]) -> DocumentActions:
     """Actions by document as a snapshot has them."""
     state = content.get("actions")
     return DocumentActions.from_state(state) if state else DocumentActions()
+
+
+def document_language(content: Mapping[str, Any]) -> DocumentLanguage:
+    """What documents are called, as a snapshot has it."""
+    state = content.get("language")
+    return DocumentLanguage.from_state(state) if state else DocumentLanguage()

@@ -31,6 +31,7 @@ from honeyguide_orchestrator.example import Example, example_of
 from honeyguide_orchestrator.learned import (
     allocation_learner,
     document_actions,
+    document_language,
     likelihoods,
     ranker_learner,
     traits_of,
@@ -157,18 +158,22 @@ class Learner:
     async def step(self) -> int:
         """Takes in what is new in the streams; returns how much that was."""
         self._know_strategies()
-        decisions = 0 if self._events_behind else await self._take_decisions()
+        taken = [] if self._events_behind else await self._take_decisions()
         events = await self._new_events()
         records = await self._records([event for _, _, event in events])
         judged = [(event, *self._attribute(event, records)) for _, _, event in events]
         credits = [credit for _, _, credit in judged if credit is not None]
+        shown = [id for record in taken if record for id in record.document_ids[: record.page_size]]
+        await self._meet([*shown, *(event.document_id for _, _, event in events)])
         documents = await self._documents(credits)
         await self._remember([(event, records.get(event.decision_id)) for event, _, _ in judged])
         lessons = await self._lessons(credits)
         for event, verdict, credit in judged:
             await self._make_way()
             self._progress.counted(verdict.value)
-            self._actions.learn(event.document_id, self._options.rewards.of(event), event.time_s)
+            reward, record = self._options.rewards.of(event), records.get(event.decision_id)
+            self._actions.learn(event.document_id, reward, event.time_s)
+            self._language.learn(event.document_id, _query_of(event, record), reward)
             if credit is not None:
                 try:
                     self._learn_from(event, credit, lessons.get(_key(credit)), documents.get(credit.document_id))
@@ -181,13 +186,14 @@ class Learner:
             self._events_at[partition] = position
         if self._options.trees:
             self._refits.turn()
-        return decisions + len(events)
+        return len(taken) + len(events)
 
     def _know_strategies(self) -> None:
         for strategy in self._strategies():
             self._allocation.ensure(traits_of(strategy))
 
-    async def _take_decisions(self) -> int:
+    async def _take_decisions(self) -> list[DecisionRecord | None]:
+        """The decisions that are new, None in the place of those that are gone from the log."""
         entries = await self._decision_log.read(self._decisions_at, BATCH)
         records = await self._decision_log.fetch([id for _, id in entries])
         for position, id in entries:
@@ -199,7 +205,7 @@ class Learner:
                 self._attribution.opened(record, position, ordinal)
             self._decisions_at = position
         self._decisions_left = len(entries) == BATCH
-        return len(entries)
+        return [records.get(id) for _, id in entries]
 
     async def _new_events(self) -> list[tuple[int, str, Event]]:
         """What is new in the event stream, in step with the decisions: both are taken in by their arrival.
@@ -266,17 +272,25 @@ class Learner:
                 unrewarded[record.id] = {}
         return unrewarded
 
+    async def _meet(self, document_ids: Sequence[str]) -> None:
+        """Learns what documents are called that were shown or acted on for the first time."""
+        for message in await self._fetched(self._language.unmet(document_ids)):
+            self._language.meet(document_from_proto(message))
+
     async def _documents(self, credits: Sequence[Credit]) -> dict[str, Document]:
         """The documents acted on, where it matters to query understanding what they are, and what it asks of them."""
         understood = [c for c in credits if c.record.understanding.interpretations]
-        ids = sorted({credit.document_id for credit in understood})
-        if not ids:
-            return {}
-        request = lexical_pb2.FetchDocumentsRequest(document_ids=ids)
-        response = await self._lexical.FetchDocuments(request, timeout=CALL_TIMEOUT_S)
         interpretations = chain.from_iterable(credit.record.understanding.interpretations for credit in understood)
         asked = {condition.attribute for interpretation in interpretations for condition in interpretation.conditions}
-        return {one.document.id: _only(one.document, asked) for one in response.documents}
+        messages = await self._fetched(sorted({credit.document_id for credit in understood}))
+        return {message.id: _only(message, asked) for message in messages}
+
+    async def _fetched(self, document_ids: Sequence[str]) -> list[document_pb2.Document]:
+        if not document_ids:
+            return []
+        request = lexical_pb2.FetchDocumentsRequest(document_ids=document_ids)
+        response = await self._lexical.FetchDocuments(request, timeout=CALL_TIMEOUT_S)
+        return [one.document for one in response.documents]
 
     async def _remember(self, events: Sequence[tuple[Event, DecisionRecord | None]]) -> None:
         actions = [self._action(event, record) for event, record in events if self._options.rewards.of(event)]
@@ -300,7 +314,7 @@ class Learner:
                 log.error("memory refuses an event", event=action.event_id, error=error.message)
 
     def _action(self, event: Event, record: DecisionRecord | None) -> memory_pb2.Action:
-        query = record.understanding.normalized_query if record else normalize(event.query)
+        query = _query_of(event, record)
         context = event.context or (record.context if record else None)
         position = 0
         if record is not None and event.document_id in record.document_ids:
@@ -331,6 +345,7 @@ class Learner:
         self._likelihoods = likelihoods(content)
         self._affinity = type_affinity(content)
         self._actions = document_actions(content)
+        self._language = document_language(content)
         self._progress = Progress.from_state(content["progress"]) if content else Progress()
         self._comparisons = Comparisons.from_state(content.get("comparisons", {}))
         positions: Mapping[str, Any] = content.get("positions", {"decisions": "0", "events": {}})
@@ -366,6 +381,7 @@ class Learner:
             "likelihoods": self._likelihoods.to_dict(),
             "affinity": self._affinity.to_state(),
             "actions": self._actions.to_state(),
+            "language": self._language.to_state(),
             "progress": self._progress.to_state(),
             "comparisons": self._comparisons.to_state(),
             "attribution": self._attribution.to_state(),
@@ -392,6 +408,10 @@ def _only(message: document_pb2.Document, attributes: Set[str]) -> Document:
 
 def _key(credit: Credit) -> tuple[str, str]:
     return credit.record.id, credit.document_id
+
+
+def _query_of(event: Event, record: DecisionRecord | None) -> str:
+    return record.understanding.normalized_query if record else normalize(event.query)
 
 
 def _not_after(position: str, last: str) -> bool:

@@ -399,8 +399,15 @@ def _answers(outcomes: Mapping[str, Outcome]) -> dict[str, Candidates]:
 
 def _features(merged: Merged, asked: RetrievalQuery, decided: _Decided, learned: Learned) -> Floats:
     affinity = learned.affinity.of(decided.situation.x)
-    time_s = asked.context.time_s
-    return candidate_features(merged, asked.understanding, asked.taste, affinity, time_s, learned.actions)
+    return candidate_features(
+        merged,
+        asked.understanding,
+        asked.taste,
+        affinity,
+        asked.context.time_s,
+        learned.actions,
+        learned.language,
+    )
 
 
 def _dependable(strategy: Strategy, recollection: Recollection) -> bool:
