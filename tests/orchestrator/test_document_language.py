@@ -5,7 +5,7 @@ import pytest
 
 from honeyguide.documents import Document
 from honeyguide_orchestrator.candidate_features import called
-from honeyguide_orchestrator.document_language import DOCUMENTS_MAX, DocumentLanguage, parts_of
+from honeyguide_orchestrator.document_language import DOCUMENTS_MAX, FETCHED_MAX, DocumentLanguage, parts_of
 
 IDS = ["halo", "gears", "fable"]
 
@@ -70,14 +70,22 @@ def test_the_likelihood_is_that_of_naive_bayes() -> None:
     assert likelihoods.tolist() == pytest.approx((0.35 * 3 * np.log(smoothed)).tolist())
 
 
-def test_it_is_bounded() -> None:
+def test_of_a_catalogue_that_is_too_large_everything_is_forgotten() -> None:
     made = DocumentLanguage()
     ids = [f"d{i}" for i in range(DOCUMENTS_MAX + 5)]
-    assert len(made.unmet(ids)) == DOCUMENTS_MAX
-    for id in ids:
+    assert made.unmet(ids) == ids[:FETCHED_MAX]
+    for id in ids[:DOCUMENTS_MAX]:
         made.meet(Document(id, "game", id))
-    assert len(made.bags) == DOCUMENTS_MAX
-    assert made.unmet(["new"]) == []
+    assert made.likelihoods(ids[:10], "d1") is not None
+    assert made.unmet(ids) == ids[DOCUMENTS_MAX:]
+    for id in ids[DOCUMENTS_MAX:]:
+        made.meet(Document(id, "game", id))
+    again = DocumentLanguage.from_state(json.loads(json.dumps(made.to_state())))
+    for one in (made, again):
+        assert one.closed
+        assert one.bags == {}
+        assert one.unmet(["new"]) == []
+        assert one.likelihoods(ids[:10], "d1") is None
 
 
 def test_restored_from_its_state_it_tells_the_same() -> None:

@@ -7,7 +7,8 @@ misspellings, beginnings and compounds that no list of whole words does; and wha
 typed. Parts overlap, so their evidence is not independent: `EVIDENCE_SHARE` of the sum counts.
 
 That tells something only where it is known of nearly all candidates, as in a small catalogue: a document never met may
-be called anything. `DOCUMENTS_MAX` are met, those shown and acted on first; then no more.
+be called anything. Documents are met when they are shown or acted on for the first time; of a catalogue of which more
+than `DOCUMENTS_MAX` were, everything is forgotten, and no more is learned.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ BUCKETS = 4_096
 """Words and trigrams are hashed into so many."""
 
 DOCUMENTS_MAX = 1_000
+FETCHED_MAX = 200
+"""Documents met at a time: looking them up must not hold up learning."""
+
 PARTS_MAX = 1_024
 """Of a document; queries that would bring more are left out."""
 
@@ -63,22 +67,28 @@ class _Table:
 
 @dataclass(slots=True)
 class DocumentLanguage:
-    """Bags of parts by document: which (ascending), and how often."""
+    """Bags of parts by document: which (ascending), and how often. `closed`: the catalogue is too large."""
 
     bags: dict[str, tuple[Parts, Floats]] = field(default_factory=dict)
+    closed: bool = False
     _table: _Table | None = field(default=None, repr=False, compare=False)
 
     def unmet(self, document_ids: Sequence[str]) -> list[str]:
-        """Those of these documents that there is still room for, and that were not met."""
-        room = DOCUMENTS_MAX - len(self.bags)
-        return [id for id in dict.fromkeys(document_ids) if id not in self.bags][: max(room, 0)]
+        """Those of these documents that were not met, at most `FETCHED_MAX`; none once closed."""
+        if self.closed:
+            return []
+        return [id for id in dict.fromkeys(document_ids) if id not in self.bags][:FETCHED_MAX]
 
     def meet(self, document: Document) -> None:
         """Takes in what a document is called by itself."""
-        if document.id not in self.bags and len(self.bags) < DOCUMENTS_MAX:
+        if document.id in self.bags or self.closed:
+            return
+        self._table = None
+        if len(self.bags) == DOCUMENTS_MAX:
+            self.bags, self.closed = {}, True
+        else:
             parts = parts_of(f"{document.title[:TEXT_CHARS_MAX]} {document.text[:TEXT_CHARS_MAX]}")
             self.bags[document.id] = parts, np.ones(len(parts), np.float32)
-            self._table = None
 
     def learn(self, document_id: str, query: str, weight: float) -> None:
         """Takes in one action worth `weight`; those worth nothing or less do not tell what a document is called."""
@@ -137,6 +147,7 @@ class DocumentLanguage:
     def to_state(self) -> dict[str, Any]:
         """Everything learned, as plain values."""
         return {
+            "closed": self.closed,
             "documents": list(self.bags),
             "sizes": [len(parts) for parts, _ in self.bags.values()],
             "parts": _packed([parts for parts, _ in self.bags.values()], "<u2"),
@@ -149,7 +160,7 @@ class DocumentLanguage:
         ends = np.cumsum(state["sizes"])[:-1]
         parts = np.split(np.frombuffer(base64.b64decode(state["parts"]), "<u2"), ends)
         counts = np.split(np.frombuffer(base64.b64decode(state["counts"]), "<f4"), ends)
-        return cls(dict(zip(state["documents"], zip(parts, counts, strict=True), strict=False)))
+        return cls(dict(zip(state["documents"], zip(parts, counts, strict=True), strict=False)), state["closed"])
 
 
 NO_LANGUAGE = DocumentLanguage()
