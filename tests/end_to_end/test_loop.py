@@ -177,6 +177,22 @@ async def test_the_export_can_be_cut(api: Api) -> None:
     assert await exported(api, since_s=4_000_000_000.0) == []
 
 
+async def test_what_documents_are_called_is_learned_from_titles_and_clicks(api: Api, until: Until) -> None:
+    await search_and_click(api, "park hill", "d11", times=1)
+
+    def called(response: search_pb2.SearchResponse) -> dict[str, float]:
+        return {
+            result.document.id: sum(one.value for one in result.contributions if one.feature == "called")
+            for result in response.results
+        }
+
+    found = await until(
+        lambda: api.search("prak hlil", explain=True, untracked=True, policy="full_depth", page_size=50),
+        lambda response: any(called(response).values()),
+    )
+    assert called(found)["d11"] == max(called(found).values())
+
+
 async def test_a_restart_keeps_documents_memory_and_what_was_learned(tmp_path: Path, until: Until) -> None:
     async with Engine(tmp_path) as engine:
         await indexed(engine.api, until)

@@ -164,7 +164,7 @@ class Learner:
         judged = [(event, *self._attribute(event, records)) for _, _, event in events]
         credits = [credit for _, _, credit in judged if credit is not None]
         shown = [id for record in taken if record for id in record.document_ids[: record.page_size]]
-        await self._meet([*shown, *(event.document_id for _, _, event in events)])
+        await self._meet([*(event.document_id for _, _, event in events), *shown])
         documents = await self._documents(credits)
         await self._remember([(event, records.get(event.decision_id)) for event, _, _ in judged])
         lessons = await self._lessons(credits)
