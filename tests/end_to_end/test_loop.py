@@ -190,7 +190,7 @@ async def test_what_documents_are_called_is_learned_from_titles_and_clicks(api: 
         lambda: api.search("prak hlil", explain=True, untracked=True, policy="full_depth", page_size=50),
         lambda response: any(called(response).values()),
     )
-    assert called(found)["d11"] == max(called(found).values())
+    assert called(found)["d11"] > called(found)["d10"], "the hill rather than the kiosk"
 
 
 async def test_a_restart_keeps_documents_memory_and_what_was_learned(tmp_path: Path, until: Until) -> None:
