@@ -2,8 +2,8 @@
 
 Everything that decides, ranks, remembers and learns is the product's own code, and memory is the real service on a
 Valkey of its own. Replaced are the lexical and vector services (by recordings of themselves) and the streams in Redis
-between searcher and learner (by lists). The learner steps at fixed points of the stream, so that a run told twice is
-the same run.
+between searcher and learner (by lists). The learner steps at fixed points of the stream, so that a run does not depend
+on how fast it goes; two runs of a seed still end some thousandths apart, for a reason not found yet.
 """
 
 from __future__ import annotations
