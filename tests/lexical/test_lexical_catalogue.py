@@ -201,3 +201,12 @@ async def test_a_german_catalogue_is_stemmed_in_german(empty) -> None:
     await empty.put(Document("h", "film", "Häuser", "Die Kinder spielten"))
     await empty.configure(language="de")
     assert await empty.ids("lexical.bm25", "haus spielen") == ["h"]
+
+
+async def test_another_title_boost_counts_at_once_for_queries_asked_before(empty) -> None:
+    await empty.put(Document("a", "film", "Harbour"), Document("b", "film", "Other", "A harbour at night."))
+    before = await empty.ask("lexical.bm25", "harbour")
+    await empty.configure(title_boost=9.0)
+    after = await empty.ask("lexical.bm25", "harbour")
+    assert list(after.document_ids) == list(before.document_ids) == ["a", "b"]
+    assert after.scores != before.scores

@@ -17,13 +17,13 @@ class CandidateCache:
 
     Args:
         entries_max: lists kept, 0 = none.
-        version: tells the index as it is now; compared by identity or equality. Lists of another version are forgotten.
+        version: tells apart the index as it is now and as it was. Lists of another version are forgotten.
     """
 
-    def __init__(self, entries_max: int, version: Callable[[], Hashable]) -> None:
+    def __init__(self, entries_max: int, version: Callable[[], object]) -> None:
         self._entries_max = entries_max
         self._version = version
-        self._of: Hashable = None
+        self._of: object = None
         self._kept: OrderedDict[Hashable, tuple[int, Candidates]] = OrderedDict()
         self.hits = 0
         self.misses = 0

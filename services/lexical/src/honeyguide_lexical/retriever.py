@@ -46,7 +46,8 @@ class LexicalRetriever:
     def __init__(self, index: Callable[[], FullText], searching: Executor, cache_max: int) -> None:
         self._index = index
         self._searching = searching
-        self._cache = CandidateCache(cache_max, lambda: index().newest.number)
+        # A layout that changes boosts alone takes effect without a commit.
+        self._cache = CandidateCache(cache_max, lambda: (index().newest.number, index().layout))
 
     @property
     def strategies(self) -> Sequence[Strategy]:
