@@ -30,7 +30,7 @@ import structlog
 from benchmarks.quality.ablations import CONTEXT_GROUPS, Altered, squarecb, without_overlap
 from benchmarks.quality.learning import Job, Scenario
 from benchmarks.quality.needs import CACHE, scene
-from benchmarks.quality.quality import RESULTS, interval
+from benchmarks.quality.quality import RESULTS, interval, row_of
 from benchmarks.quality.simulation import (
     CALL_COST,
     CANDIDATE_COST,
@@ -265,21 +265,10 @@ def main() -> None:
                 float(np.mean(runs[name][seed].reward[window]) - np.mean(runs["honeyguide"][seed].reward[window]))
                 for seed in seeds
             ]
-            mean, low, high = interval(values)
+            mean, _, high = interval(values)
             told.append(f"{mean:+.4f}" + ("" if high is None or name == "honeyguide" else f" ±{high - mean:.4f}"))
-            rows.append(
-                {
-                    "collection": "mixed",
-                    "scenario": f"policy alone, {label}",
-                    "system": name,
-                    "metric": "reward, more than honeyguide",
-                    "value": round(mean, 4),
-                    "low": None if low is None else round(low, 4),
-                    "high": None if high is None else round(high, 4),
-                    "seeds": len(seeds),
-                    "searches": SEARCHES,
-                }
-            )
+            metric = "reward, more than honeyguide"
+            rows.append(row_of("mixed", f"policy alone, {label}", name, metric, values, SEARCHES))
         told += [f"{_mean(runs[name], 'calls', later):.2f}", f"{_mean(runs[name], 'candidates', later):.1f}"]
         lines.append(f"| {name} | {' | '.join(told)} |")
     (RESULTS / "policy_alone.json").write_text(json.dumps({"rows": rows}, indent=1) + "\n")

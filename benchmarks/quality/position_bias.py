@@ -25,7 +25,7 @@ import structlog
 from ir_measures import nDCG
 
 from benchmarks.quality.needs import Scene, scene
-from benchmarks.quality.quality import interval
+from benchmarks.quality.quality import interval, row_of
 from benchmarks.quality.recording import Recording, record
 from benchmarks.quality.simulation import PAGE, Stage, System, held_out, run, stage
 from benchmarks.quality.streams import stream
@@ -137,20 +137,8 @@ def _told(collection: str, pages: str, system: str, each: Sequence[Learned]) -> 
         (f"position bias, pages {pages}", [one.alike for one in each]),
         (f"position bias, pages {pages}, own memory", [one.own for one in each]),
     ):
-        mean, low, high = interval(values)
-        rows.append(
-            {
-                "collection": collection,
-                "scenario": scenario,
-                "system": system,
-                "metric": "ndcg@10",
-                "value": round(mean, 4),
-                "low": None if low is None else round(low, 4),
-                "high": None if high is None else round(high, 4),
-                "seeds": len(each),
-                "searches": SEARCHES,
-            }
-        )
+        mean, _, high = interval(values)
+        rows.append(row_of(collection, scenario, system, "ndcg@10", values, SEARCHES))
         cells.append(f"{mean:.3f}" + ("" if high is None else f" ±{high - mean:.3f}"))
     clicks, power = (float(np.mean([getattr(one, field) for one in each])) for field in ("clicks", "power"))
     return rows, f"| {collection} | {pages} | {system} | {' | '.join(cells)} | {clicks:,.0f} | {power:.2f} |"

@@ -170,17 +170,24 @@ def _mean(by_seed: Mapping[int, Outcome], window: slice) -> float:
 def _row(
     scenario: Scenario, name: str, system: str, metric: str, values: Sequence[float], searches: int = 0
 ) -> dict[str, object]:
+    return row_of(scenario.scene, name, system, metric, values, searches or scenario.searches)
+
+
+def row_of(
+    collection: str, scenario: str, system: str, metric: str, values: Sequence[float], searches: int
+) -> dict[str, object]:
+    """A row of results: the mean over seeds, with its interval."""
     mean, low, high = interval(values)
     return {
-        "collection": scenario.scene,
-        "scenario": name,
+        "collection": collection,
+        "scenario": scenario,
         "system": system,
         "metric": metric,
         "value": round(mean, 4),
         "low": None if low is None else round(low, 4),
         "high": None if high is None else round(high, 4),
         "seeds": len(values),
-        "searches": searches or scenario.searches,
+        "searches": searches,
     }
 
 
