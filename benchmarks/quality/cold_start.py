@@ -2,10 +2,10 @@
 
 Judged queries of the collections, and simulated wishes (see `needs`) of the film catalogue, whose documents are what
 people call by name. Each strategy alone at depth 100; static reciprocal-rank and distribution-based score fusion of
-all strategies that answer; the latter of full text and embedding only; the prior ranker, and the same without what
-memory predicts of queries. nDCG@10 and MRR@10 by ir-measures, over queries with something judged good, with 95%
-bootstrap intervals. Runs the real services in one process, with a Valkey of their own; writes
-benchmarks/results/cold_start.json and cold_start.md.
+all strategies that answer; the latter of full text and embedding only; the prior ranker, and the same where memory
+predicts no queries, over a second index. nDCG@10 and MRR@10 by ir-measures, over queries with something judged good,
+with 95% bootstrap intervals; rows of `prior less prior:unpredicted` are differences by query. Runs the real services in
+one process, with a Valkey of their own; writes benchmarks/results/cold_start.json and cold_start.md.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import asyncio
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import ir_measures
 import numpy as np
@@ -30,14 +32,14 @@ from benchmarks.quality.needs import scene
 from benchmarks.quality.recording import searchable
 from honeyguide.api.lexical.v1 import lexical_pb2_grpc
 from honeyguide.api.retrieval.v1 import document_pb2
+from honeyguide.api.search.v1 import search_pb2
 from honeyguide.candidates import Candidates
 from honeyguide.documents import Context, filter_from_proto
-from honeyguide.query import RetrievalQuery, Taste, understanding_from_proto
+from honeyguide.query import RetrievalQuery, understanding_from_proto
 from honeyguide.retriever import Need
-from honeyguide_orchestrator.candidate_features import RECIPROCAL_RANK_K, candidate_features
+from honeyguide_orchestrator.candidate_features import RECIPROCAL_RANK_K
 from honeyguide_orchestrator.fanout import Retrievers
 from honeyguide_orchestrator.merge import Merged, merge
-from honeyguide_orchestrator.ranker import RANKERS, RankerModel, order_of
 from honeyguide_orchestrator.related import RELATED, RelatedEntities
 from honeyguide_standalone.catalog import infer_catalog
 from honeyguide_standalone.engine import Engine
@@ -49,10 +51,13 @@ TIME_S = 1_700_000_000.0
 RETRIEVE_S = 30.0
 ALONE = ("lexical.bm25", "lexical.popular", "lexical.structured", "lexical.fuzzy", "vector.dense", "memory.query")
 FEW = ("lexical.bm25", "vector.dense")
-PREDICTING = "memory."
+PRIOR, UNPREDICTED = "prior", "prior:unpredicted"
+NOTHING_PREDICTED = {"HONEYGUIDE_MEMORY_PREDICTED_PER_DOCUMENT_MAX": "0"}
 MEASURES = {"ndcg@10": nDCG @ 10, "mrr@10": RR @ 10}
 RESAMPLES = 1_000
+QUERY_CHARS_MAX = 2_000
 
+Floats = npt.NDArray[np.float64]
 Run = dict[str, dict[str, float]]
 Row = dict[str, Any]
 
@@ -92,26 +97,38 @@ class Asked:
         """Every system's run: query id -> document id -> score."""
         runs: dict[str, Run] = {}
         for query_id, text in collection.queries.items():
-            for system, ids in (await self._rankings(text[:2_000], types)).items():
-                runs.setdefault(system, {})[query_id] = {id: -float(place) for place, id in enumerate(ids)}
+            for system, ids in (await self._rankings(text[:QUERY_CHARS_MAX], types)).items():
+                runs.setdefault(system, {})[query_id] = _by_place(ids)
         return runs
 
-    async def _rankings(self, text: str, types: Sequence[str]) -> dict[str, list[str]]:
-        filter = document_pb2.Filter(types=types)
-        response = await self._engine.api.search(
-            text, policy="full_depth", ranker="prior", untracked=True, page_size=SHOWN, filter=filter
+    async def run(self, collection: Collection, types: Sequence[str]) -> Run:
+        """The prior's run."""
+        return {
+            query_id: _by_place(_shown(await self._search(text[:QUERY_CHARS_MAX], types)))
+            for query_id, text in collection.queries.items()
+        }
+
+    async def _search(self, text: str, types: Sequence[str]) -> search_pb2.SearchResponse:
+        return await self._engine.api.search(
+            text,
+            policy="full_depth",
+            ranker=PRIOR,
+            untracked=True,
+            page_size=SHOWN,
+            filter=document_pb2.Filter(types=types),
         )
+
+    async def _rankings(self, text: str, types: Sequence[str]) -> dict[str, list[str]]:
+        response = await self._search(text, types)
         understanding = understanding_from_proto(response.understanding)
-        query = RetrievalQuery(text, understanding, Context(time_s=TIME_S), filter_from_proto(filter))
-        answers = await self._answers(query)
-        unpredicted = {name: one for name, one in answers.items() if not name.startswith(PREDICTING)}
+        filter = filter_from_proto(document_pb2.Filter(types=types))
+        answers = await self._answers(RetrievalQuery(text, understanding, Context(time_s=TIME_S), filter))
         rankings = {f"only:{name}": list(answers[name].document_ids) for name in ALONE if name in answers}
         rankings["rrf"] = _ordered(merge(answers), reciprocal_rank_fusion)
         rankings["dbsf"] = _ordered(merge(answers), distribution_based_fusion)
         few = {name: answers[name] for name in FEW if name in answers}
         rankings["dbsf:bm25+dense"] = _ordered(merge(few), distribution_based_fusion)
-        rankings["prior:unpredicted"] = _by_prior(merge(unpredicted), query)
-        rankings["prior"] = [result.document.id for result in response.results]
+        rankings[PRIOR] = _shown(response)
         return rankings
 
     async def _answers(self, query: RetrievalQuery) -> dict[str, Candidates]:
@@ -127,13 +144,13 @@ class Asked:
         return {**answers, RELATED.name: related.candidates}
 
 
-def reciprocal_rank_fusion(merged: Merged) -> npt.NDArray[np.float64]:
+def reciprocal_rank_fusion(merged: Merged) -> Floats:
     """Sum of 1 / (60 + rank) over all lists (Cormack, Clarke and Buettcher 2009), [N]."""
-    fused: npt.NDArray[np.float64] = np.where(merged.ranks > 0, 1.0 / (RECIPROCAL_RANK_K + merged.ranks), 0).sum(axis=1)
+    fused: Floats = np.where(merged.ranks > 0, 1.0 / (RECIPROCAL_RANK_K + merged.ranks), 0).sum(axis=1)
     return fused
 
 
-def distribution_based_fusion(merged: Merged) -> npt.NDArray[np.float64]:
+def distribution_based_fusion(merged: Merged) -> Floats:
     """Sum over all lists of (score - (mean - 3 sd)) / (6 sd), cut to [0, 1], [N] (Mazzeschi 2023, "Distribution-based
     score fusion", which Qdrant and Haystack offer as well); a list of equal scores counts one half."""
     fused = np.zeros(len(merged))
@@ -147,13 +164,15 @@ def distribution_based_fusion(merged: Merged) -> npt.NDArray[np.float64]:
     return fused
 
 
-def _by_prior(merged: Merged, query: RetrievalQuery) -> list[str]:
-    features = candidate_features(merged, query.understanding, Taste(), {}, TIME_S)
-    scores = RANKERS["prior"].scores(features, merged.strategies, RankerModel({}))
-    return [merged.document_ids[i] for i in order_of(scores)[:SHOWN]]
+def _shown(response: search_pb2.SearchResponse) -> list[str]:
+    return [result.document.id for result in response.results]
 
 
-def _ordered(merged: Merged, fusion: Callable[[Merged], npt.NDArray[np.float64]]) -> list[str]:
+def _by_place(ids: Sequence[str]) -> dict[str, float]:
+    return {id: -float(place) for place, id in enumerate(ids)}
+
+
+def _ordered(merged: Merged, fusion: Callable[[Merged], Floats]) -> list[str]:
     return [merged.document_ids[i] for i in np.argsort(-fusion(merged), kind="stable")[:SHOWN]]
 
 
@@ -168,9 +187,9 @@ def read(scenario: Scenario) -> Collection | None:
     return Collection(FILMS, list(films.documents), queries, {need.id: dict(need.grades) for need in films.held_out})
 
 
-async def ask(documents: Sequence[document_pb2.Document], scenarios: Mapping[Scenario, Collection]) -> list[Row]:
-    """The rows of all scenarios over one catalogue."""
-    rows: list[Row] = []
+@asynccontextmanager
+async def indexed(documents: Sequence[document_pb2.Document]) -> AsyncIterator[Asked]:
+    """A system that has taken the documents in."""
     with tempfile.TemporaryDirectory() as folder:
         async with Engine(Path(folder), learner=False) as engine:
             await engine.api.configure(infer_catalog(documents).to_proto())
@@ -180,15 +199,32 @@ async def ask(documents: Sequence[document_pb2.Document], scenarios: Mapping[Sce
             retrievers = Retrievers()
             for name, connection in engine.connections.items():
                 await retrievers.connect(name, connection)
-            asked = Asked(engine, retrievers)
+            yield Asked(engine, retrievers)
+
+
+async def ask(documents: Sequence[document_pb2.Document], scenarios: Mapping[Scenario, Collection]) -> list[Row]:
+    """The rows of all scenarios over one catalogue."""
+    runs: dict[Scenario, dict[str, Run]] = {}
+    async with indexed(documents) as asked:
+        for scenario, collection in scenarios.items():
+            runs[scenario] = await asked.runs(collection, scenario.types)
+    with mock.patch.dict(os.environ, NOTHING_PREDICTED):
+        async with indexed(documents) as asked:
             for scenario, collection in scenarios.items():
-                for system, run in (await asked.runs(collection, scenario.types)).items():
-                    rows.extend(_rows(scenario, system, collection, run))
-                print(table(rows), flush=True)
+                runs[scenario][UNPREDICTED] = await asked.run(collection, scenario.types)
+    rows: list[Row] = []
+    for scenario, collection in scenarios.items():
+        measured = {system: by_query(collection, run) for system, run in runs[scenario].items()}
+        measured[f"{PRIOR} less {UNPREDICTED}"] = {
+            metric: values - measured[UNPREDICTED][metric] for metric, values in measured[PRIOR].items()
+        }
+        for system, by_metric in measured.items():
+            rows.extend(_rows(scenario, system, by_metric))
+    print(table(rows), flush=True)
     return rows
 
 
-def _rows(scenario: Scenario, system: str, collection: Collection, run: Run) -> list[Row]:
+def _rows(scenario: Scenario, system: str, by_metric: Mapping[str, Floats]) -> list[Row]:
     return [
         {
             "collection": scenario.collection,
@@ -198,26 +234,28 @@ def _rows(scenario: Scenario, system: str, collection: Collection, run: Run) -> 
             "value": round(value, 4),
             "low": round(low, 4),
             "high": round(high, 4),
-            "queries": len(collection.queries),
+            "queries": len(values),
         }
-        for metric, (value, low, high) in measure(collection, run).items()
+        for metric, values in by_metric.items()
+        for value, low, high in (interval(values),)
     ]
 
 
-def measure(collection: Collection, run: Run) -> dict[str, tuple[float, float, float]]:
-    """Mean, low and high (95%, bootstrap over queries) by measure; a query without results counts 0."""
-    by_query: dict[str, Mapping[str, float]] = {}
-    for name, measure_ in MEASURES.items():
-        found = {metric.query_id: metric.value for metric in ir_measures.iter_calc([measure_], collection.qrels, run)}
-        by_query[name] = {query_id: found.get(query_id, 0.0) for query_id in collection.queries}
+def by_query(collection: Collection, run: Run) -> dict[str, Floats]:
+    """Every query's value, by measure; a query without results counts 0."""
+    values = {}
+    for name, measure in MEASURES.items():
+        found = {metric.query_id: metric.value for metric in ir_measures.iter_calc([measure], collection.qrels, run)}
+        values[name] = np.array([found.get(query_id, 0.0) for query_id in collection.queries])
+    return values
+
+
+def interval(values: Floats) -> tuple[float, float, float]:
+    """Mean, low and high (95%, bootstrap over queries)."""
     rng = np.random.default_rng(0)
-    figures = {}
-    for name, per_query in by_query.items():
-        values = np.array(list(per_query.values()))
-        means = values[rng.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
-        low, high = np.percentile(means, [2.5, 97.5])
-        figures[name] = (float(values.mean()), float(low), float(high))
-    return figures
+    means = values[rng.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(values.mean()), float(low), float(high)
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -79,9 +79,20 @@ class _Source:
         """A need, the document wanted, and whether the query is never repeated."""
         fresh = bool(self._fresh) and self._random.random() >= REPEATED_SHARE
         need = self._fresh.pop() if fresh else self._random.choices(self._head, cum_weights=self._weights)[0]
-        documents = sorted(need.grades)
-        Random(f"{need.id} {need.query} {self._epoch}").shuffle(documents)
-        weights = [
-            (2 ** need.grades[document] - 1) / (1 + place) ** TASTE_EXPONENT for place, document in enumerate(documents)
-        ]
-        return need, self._random.choices(documents, weights)[0], fresh
+        documents = tastes(need, self._epoch)
+        return need, self._random.choices(list(documents), list(documents.values()))[0], fresh
+
+
+def tastes(need: Need, epoch: int = 0) -> dict[str, float]:
+    """How often searchers of a need want which document, in proportion.
+
+    Args:
+        need: what is searched.
+        epoch: of the stream; another one after a drift.
+    """
+    documents = sorted(need.grades)
+    Random(f"{need.id} {need.query} {epoch}").shuffle(documents)
+    return {
+        document: (2 ** need.grades[document] - 1) / (1 + place) ** TASTE_EXPONENT
+        for place, document in enumerate(documents)
+    }

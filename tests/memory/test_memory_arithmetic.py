@@ -15,7 +15,7 @@ from honeyguide_memory.layout import digest, prediction_id
 from honeyguide_memory.lists import newest, trending
 from honeyguide_memory.mass import NOTHING, HalfLives, Masses, masses, masses_of_each
 from honeyguide_memory.posterior import from_near, from_words, mix, posterior, told
-from honeyguide_memory.predict import SCORE_TOP, predict
+from honeyguide_memory.predict import SCORE_TOP, UNPOPULAR, predict
 from honeyguide_memory.recall import spread
 
 LIVES = HalfLives(3 * DAY_S, 42 * DAY_S, 0.5)
@@ -132,13 +132,26 @@ def test_predictions_are_ranked_and_bounded() -> None:
     )
     found = predict(document, aliases=frozenset(), running_texts={"plot"}, limit=100)
     by_query = {pair.query: pair.score for pair in found.pairs}
-    assert by_query[prediction_id(["alien", "1979", "cut"])] == round(SCORE_TOP * 0.5)
-    assert by_query[prediction_id(["alien"])] == round(SCORE_TOP * 0.25)
+    assert by_query[prediction_id(["alien", "1979", "cut"])] == round(SCORE_TOP * UNPOPULAR)
+    assert by_query[prediction_id(["alien"])] == round(SCORE_TOP * UNPOPULAR / 2)
     assert prediction_id(["film", "scott", "ridley"]) in by_query
     assert not any(prediction_id(["long", "film"]) == query for query in by_query)
     few = predict(document, frozenset(), frozenset(), limit=2)
     assert [pair.query for pair in few.pairs] == [pair.query for pair in found.pairs[:2]]
     assert few.stamp != found.stamp
+
+
+def test_pieces_of_a_title_are_predicted_for_what_is_popular() -> None:
+    def predicted(title: str, popularity: float) -> dict[bytes, int]:
+        document = Document(id="f", type="film", title=title, popularity=popularity)
+        return {pair.query: pair.score for pair in predict(document, frozenset(), frozenset(), 100).pairs}
+
+    known = predicted("Harry Potter", 1_000.0)
+    assert known[prediction_id(["potter"])] == pytest.approx(0.6 * known[prediction_id(["harry", "potter"])], abs=1)
+    assert known[prediction_id(["potter"])] > predicted("Potter", 0.0)[prediction_id(["potter"])]
+    assert prediction_id(["chamber", "of"]) in predicted("Harry Potter and the Chamber of Secrets", 1.0)
+    assert prediction_id(["potter"]) not in predicted("Harry Potter", 0.0)
+    assert prediction_id(["nine"]) not in predicted("one two three four five six seven eight nine", 1.0)
 
 
 def test_a_document_without_a_title_is_predicted_for_its_attributes_only() -> None:

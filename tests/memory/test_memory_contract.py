@@ -61,6 +61,13 @@ async def test_of_documents_with_one_title_the_popular_one_leads(memory: Memory)
     assert await memory.ids("memory.query", "halo") == ["b", "c", "a"]
 
 
+async def test_of_documents_with_one_word_in_their_titles_the_popular_ones_lead(memory: Memory) -> None:
+    await memory.put(film("a", "Dark Water", popularity=30.0), film("b", "Thor: The Dark World", popularity=700.0))
+    await memory.put(film("c", "Dark City"), film("d", "Dark", popularity=1.0))
+    assert await memory.ids("memory.query", "dark") == ["b", "a", "d"]
+    assert await memory.ids("memory.query", "dark city") == ["c"]
+
+
 async def test_observed_actions_take_over_from_the_prediction(memory: Memory) -> None:
     await memory.put(film("predicted", "Halo"), film("chosen", "Glory"))
     assert await memory.ids("memory.query", "halo") == ["predicted"]
@@ -241,7 +248,7 @@ async def test_bad_input_is_named(memory: Memory) -> None:
         ({"event_id": ""}, "actions[0].event_id"),
         ({"event_id": "x" * 129}, "actions[0].event_id"),
         ({"document_id": ""}, "actions[0].document_id"),
-        ({"weight": 1.5}, "actions[0].weight"),
+        ({"weight": 10.5}, "actions[0].weight"),
         ({"weight": math.nan}, "actions[0].weight"),
         ({"normalized_query": "x" * 2_001}, "actions[0].normalized_query"),
     ]:

@@ -29,11 +29,19 @@ def test_without_swaps_the_assumption_stands() -> None:
     examination = Examination()
     examination.closed(EQUAL, 0, [1, 3])
     assert examination.power == PRIOR_POWER
+    assert examination.power_shown == 0.0
 
 
 @pytest.mark.parametrize("power", [0.0, 0.4, 1.2])
 def test_swaps_tell_the_power_however_good_the_ranking_is(power: float) -> None:
-    assert simulated(power, 40_000).power == pytest.approx(power, abs=0.15)
+    examination = simulated(power, 40_000)
+    assert examination.power == pytest.approx(power, abs=0.15)
+    assert examination.power_shown == pytest.approx(power, abs=0.15)
+
+
+def test_few_swaps_show_less_than_there_is() -> None:
+    few, many = simulated(1.2, 300).power_shown, simulated(1.2, 40_000).power_shown
+    assert 0 < few < 0.8 < many
 
 
 def test_a_swapped_page_counts_for_its_pair_only() -> None:
@@ -69,3 +77,9 @@ def test_it_is_the_same_after_a_restart() -> None:
     before = simulated(1.0, 3_000)
     after = Examination.from_state(json.loads(json.dumps(before.to_state())))
     assert after == before
+
+
+def test_a_snapshot_of_before_has_shown_nothing() -> None:
+    state = simulated(1.0, 3_000).to_state()
+    del state["power_shown"]
+    assert Examination.from_state(state).power_shown == 0.0

@@ -42,7 +42,7 @@ Owned = Mapping[int, bytes]
 class Action:
     """One action on a document, after attribution.
 
-    `weight` in [-1, 1]; `time_s` when it happened, in seconds since 1970-01-01; `position` from 1, 0 = not known.
+    `weight` in [-10, 10]; `time_s` when it happened, in seconds since 1970-01-01; `position` from 1, 0 = not known.
     """
 
     event_id: str

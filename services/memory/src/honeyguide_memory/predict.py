@@ -17,6 +17,12 @@ SCORE_TOP = 65_535
 QUERY_WORDS_MAX = 12
 VALUES_MAX = 8
 VALUE_CHARS_MAX = 64
+PIECED_WORDS_MAX = 8
+"""Of a popular document's title up to so long people type any word, or two that follow each other."""
+
+UNPOPULAR = 0.1
+"""How likely a query is for a document that nobody knows, against one that everybody does."""
+
 _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _PARTS = re.compile(r":\s|\s[-\u2013\u2014/]\s")
 
@@ -41,10 +47,10 @@ def predict(document: Document, aliases: Set[str], running_texts: Set[str], limi
     """Predicts at most `limit` queries, surest first.
 
     `aliases` are attributes that hold further names; `running_texts` attributes that nobody types whole. How sure a
-    query is hangs on its kind and, half of it, on the document's popularity, so that of many documents with one title
-    the popular ones lead.
+    query is hangs on its kind and on the document's popularity, so that of many documents with one title, or with one
+    word in their titles, the popular ones lead.
     """
-    favour = 1.0 - 1.0 / (1.0 + math.log1p(document.popularity) / 4.0)
+    favour = UNPOPULAR + (1.0 - UNPOPULAR) * (1.0 - 1.0 / (1.0 + math.log1p(document.popularity) / 4.0)) ** 4
     best: dict[bytes, float] = {}
     for query, likelihood in _likely(document, aliases, running_texts):
         if 0 < len(query) <= QUERY_WORDS_MAX:
@@ -52,9 +58,7 @@ def predict(document: Document, aliases: Set[str], running_texts: Set[str], limi
             if likelihood > best.get(key, 0.0):
                 best[key] = likelihood
     ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))[:limit]
-    pairs = tuple(
-        Prediction(key, max(1, round(SCORE_TOP * likelihood * (0.5 + 0.5 * favour)))) for key, likelihood in ranked
-    )
+    pairs = tuple(Prediction(key, max(1, round(SCORE_TOP * likelihood * favour))) for key, likelihood in ranked)
     return Predictions(pairs, zlib.crc32(b"".join(sorted(pair.query for pair in pairs))) & 0xFFFF)
 
 
@@ -71,6 +75,11 @@ def _likely(document: Document, aliases: Set[str], running_texts: Set[str]) -> I
         # A short first word is most often an article: "the matrix", "der untergang".
         if len(title) > 1 and len(title[0]) <= 3:
             yield title[1:], 0.5
+        if document.popularity > 0 and 1 < len(title) <= PIECED_WORDS_MAX:
+            # Many titles share a word, and which of them is meant only popularity tells.
+            for length in (1, 2):
+                for at in range(len(title) - length + 1):
+                    yield title[at : at + length], 0.6
     for attribute in sorted(aliases & document.attributes.keys()):
         for alias in document.attributes[attribute][:VALUES_MAX]:
             if isinstance(alias, str) and (name := words(alias)):

@@ -35,6 +35,7 @@ QUERY_CHARS_MAX = 2_000
 PREFIX_CHARS_MAX = 200
 COMPLETIONS_MAX = 50
 CANDIDATES_MAX = 100
+WEIGHT_MAX = 10
 
 
 def register_memory(
@@ -106,8 +107,8 @@ def _action(message: pb.Action, path: str, now_s: float) -> Action:
     check_text(f"{path}.event_id", message.event_id, CONTEXT_CHARS_MAX)
     check_text(f"{path}.normalized_query", message.normalized_query, QUERY_CHARS_MAX)
     check_id(f"{path}.document_id", message.document_id)
-    if not (math.isfinite(message.weight) and -1 <= message.weight <= 1):
-        raise InvalidArgument(f"{path}.weight", f"{message.weight} is not a number in [-1, 1]")
+    if not (math.isfinite(message.weight) and abs(message.weight) <= WEIGHT_MAX):
+        raise InvalidArgument(f"{path}.weight", f"{message.weight} is not a number in [-{WEIGHT_MAX}, {WEIGHT_MAX}]")
     context = context_from_proto(message.context, now_s, f"{path}.context")
     time_s = time_from_proto(f"{path}.time", message.time) if message.HasField("time") else context.time_s
     return Action(

@@ -36,7 +36,7 @@ class MemorySettings(ServerSettings):
     pairs_per_user_max: int = Field(200, ge=1, le=1_000, description="documents remembered for one user or segment")
     pairs_per_word_max: int = Field(64, ge=1, le=1_000, description="documents remembered for one word of queries")
     completions_per_prefix_max: int = Field(300, ge=1, le=1_000, description="queries remembered for one prefix")
-    predicted_per_document_max: int = Field(12, ge=0, le=100, description="queries predicted for one document")
+    predicted_per_document_max: int = Field(16, ge=0, le=100, description="queries predicted for one document")
     predicted_per_query_max: int = Field(20, ge=1, le=200, description="documents predicted for one query")
     listed_max: int = Field(
         16_000, ge=16, le=1_000_000, description="documents in each list (popular, fresh) of all or of one type"

@@ -40,11 +40,14 @@ class Examination:
     pages, clicks: by how the page was shown ("as ranked" or "swapped"), for each pair k = 1 .. 9: pages, and clicks
     on the document that the ranker put at k and on the one it put at k + 1. Pages as ranked count for every pair, by
     its chance to be drawn; a swapped one only for the pair that was swapped.
+    power: with which looking falls, beginning with what is usual of pages of results.
+    power_shown: as far as swaps show it; 0 before they do.
     """
 
     as_ranked: list[list[float]] = field(default_factory=lambda: [[0.0, 0.0, 0.0] for _ in range(PAIRS)])
     swapped: list[list[float]] = field(default_factory=lambda: [[0.0, 0.0, 0.0] for _ in range(PAIRS)])
     power: float = PRIOR_POWER
+    power_shown: float = 0.0
 
     def closed(self, scores: Floats, swapped_at: int, positions: Sequence[int]) -> None:
         """Takes in a first page whose time for feedback is over.
@@ -65,10 +68,10 @@ class Examination:
             counts[1] += chance * (upper in clicked)
             counts[2] += chance * (lower in clicked)
         if swapped_at:
-            self.power = self._fit()
+            self._fit()
 
-    def _fit(self) -> float:
-        weighted, precision = PRIOR_PRECISION * PRIOR_POWER, PRIOR_PRECISION
+    def _fit(self) -> None:
+        weighted, precision = 0.0, PRIOR_PRECISION
         for k in range(1, PAIRS + 1):
             plain, swapped = self.as_ranked[k - 1], self.swapped[k - 1]
             step = math.log((k + 1) / k)
@@ -80,16 +83,24 @@ class Examination:
                 certainty = step**2 / (1 / plain[column] + 1 / swapped[column])
                 weighted += certainty * sign * rates / step
                 precision += certainty
-        return min(max(weighted / precision, 0.0), POWER_MAX)
+        self.power_shown, self.power = (
+            min(max((weighted + PRIOR_PRECISION * prior) / precision, 0.0), POWER_MAX) for prior in (0.0, PRIOR_POWER)
+        )
 
     def to_state(self) -> dict[str, Any]:
         """Everything learned, as plain values."""
-        return {"as_ranked": self.as_ranked, "swapped": self.swapped, "power": self.power}
+        return {
+            "as_ranked": self.as_ranked,
+            "swapped": self.swapped,
+            "power": self.power,
+            "power_shown": self.power_shown,
+        }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Examination:
         """What `to_state` was asked of."""
-        return cls([list(row) for row in state["as_ranked"]], [list(row) for row in state["swapped"]], state["power"])
+        rows = ([list(row) for row in state[name]] for name in ("as_ranked", "swapped"))
+        return cls(*rows, state["power"], state.get("power_shown", 0.0))
 
 
 def swap_chances(scores: Floats) -> Floats:

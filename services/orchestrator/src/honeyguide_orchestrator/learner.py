@@ -323,7 +323,7 @@ class Learner:
             event_id=event.id,
             normalized_query=query,
             document_id=event.document_id,
-            weight=self._options.rewards.of(event),
+            weight=self._options.rewards.of(event) * self.ranker.weight_in_memory(position),
             time=time_to_proto(event.time_s),
             position=position,
         )

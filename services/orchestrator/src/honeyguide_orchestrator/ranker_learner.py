@@ -40,6 +40,7 @@ Floats = npt.NDArray[np.float32]
 STEP = 0.1
 ACCUMULATOR = 1.0
 PROPENSITY_MIN = 0.15
+WEIGHT_IN_MEMORY_MAX = 2.0
 PULL = 1e-4
 """How strongly each step pulls weights back to the prior."""
 
@@ -188,6 +189,17 @@ class RankerLearner:
     def looked_at(self) -> Callable[[int], float]:
         """How likely a position is looked at, as far as swaps tell by now."""
         return partial(looked_at, power=self.examination.power)
+
+    def weight_in_memory(self, position: int) -> float:
+        """How much memory shall count an action on what stood at a position, 0 = not known, against one at the first.
+
+        The inverse of the chance to be looked at, as the linear ranker weighs it. But memory counts only a few actions
+        of most queries: so it is corrected by no more than swaps show, as people may act on what they look for wherever
+        it stands; and cut at `WEIGHT_IN_MEMORY_MAX`, as a stray click far down must not outweigh the others.
+        """
+        if not position:
+            return 1.0
+        return min(1.0 / looked_at(position, self.examination.power_shown), WEIGHT_IN_MEMORY_MAX)
 
     def _weigh_evidence(self, example: Example, weight: float, trees: float | None) -> None:
         shown = example.features[: example.shown]

@@ -153,7 +153,9 @@ class Action(_message.Message):
     document_id: _builtins.str
     """The document acted on."""
     weight: _builtins.float
-    """How much the action says, in [-1, 1]: a like 1, a dislike -1."""
+    """How much the action says, in [-10, 10]: a like 1, a dislike -1; more where it was less likely to happen, as for what
+    stood far down a page.
+    """
     position: _builtins.int
     """Position at which the document was shown, from 1; 0 = not known."""
     @_builtins.property
