@@ -99,8 +99,12 @@ class Examination:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Examination:
         """What `to_state` was asked of."""
-        rows = ([list(row) for row in state[name]] for name in ("as_ranked", "swapped"))
-        return cls(*rows, state["power"], state.get("power_shown", 0.0))
+        return cls(
+            as_ranked=[list(row) for row in state["as_ranked"]],
+            swapped=[list(row) for row in state["swapped"]],
+            power=state["power"],
+            power_shown=state.get("power_shown", 0.0),
+        )
 
 
 def swap_chances(scores: Floats) -> Floats:
