@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -68,6 +69,17 @@ def same(one: Document, other: Document) -> bool:
 def test_proto_round_trip(document):
     wire = document_to_proto(document).SerializeToString()
     assert same(document_from_proto(pb.Document.FromString(wire)), document)
+
+
+@given(documents, st.booleans())
+def test_a_document_that_keeps_its_message_is_written_as_one_that_does_not(document, embedded):
+    embedding = np.array([0.6, 0.8], np.float32) if embedded else None
+    message = document_to_proto(replace(document, embedding=np.array([1, 2, 3], np.float32)))
+    before = message.SerializeToString(deterministic=True)
+    kept = replace(document_from_proto(message, keep_message=True), embedding=embedding)
+    assert kept.message is message
+    assert document_to_proto(kept) == document_to_proto(replace(document, embedding=embedding))
+    assert message.SerializeToString(deterministic=True) == before
 
 
 @given(documents)

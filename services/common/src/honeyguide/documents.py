@@ -43,6 +43,7 @@ class Document:
     """One searchable entity; see `honeyguide.retrieval.v1.Document` for the meaning of each part.
 
     `created_at_s` is seconds since 1970-01-01 UTC, None = unknown. `embedding` is float32 of any length, or None.
+    `message` is what it was read from, if kept; it says the same, but for the embedding, and nobody may change it.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Document:
     created_at_s: float | None = None
     related: tuple[str, ...] = ()
     embedding: npt.NDArray[np.float32] | None = None
+    message: pb.Document | None = field(default=None, compare=False, repr=False)
 
     @property
     def created_day(self) -> float:
@@ -133,8 +135,8 @@ def comparable(value: Value) -> str | float | bool:
 # ---------------------------------------------------------------------------------------------- from and to the wire
 
 
-def document_from_proto(message: pb.Document) -> Document:
-    """Reads and checks a document.
+def document_from_proto(message: pb.Document, *, keep_message: bool = False) -> Document:
+    """Reads and checks a document; one that keeps its message can be written again at little cost.
 
     Raises:
         InvalidArgument: naming the first field that is wrong.
@@ -172,11 +174,24 @@ def document_from_proto(message: pb.Document) -> Document:
         created_at_s=created_at_s,
         related=tuple(message.related),
         embedding=embedding,
+        message=message if keep_message else None,
     )
 
 
 def document_to_proto(document: Document) -> pb.Document:
     """Writes a document."""
+    if document.message is not None:
+        message = pb.Document()
+        message.CopyFrom(document.message)
+        message.ClearField("embedding")
+    else:
+        message = _written(document)
+    if document.embedding is not None:
+        message.embedding = document.embedding.astype("<f4").tobytes()
+    return message
+
+
+def _written(document: Document) -> pb.Document:
     message = pb.Document(
         id=document.id,
         type=document.type,
@@ -191,8 +206,6 @@ def document_to_proto(document: Document) -> pb.Document:
             _write_value(value, add())
     if document.created_at_s is not None:
         message.created_at.CopyFrom(time_to_proto(document.created_at_s))
-    if document.embedding is not None:
-        message.embedding = document.embedding.astype("<f4").tobytes()
     return message
 
 

@@ -115,7 +115,7 @@ class IndexingServicer(indexing_pb2_grpc.IndexingServiceServicer):
         errors: list[DocumentError] = []
         for i, message in enumerate(request.documents):
             try:
-                documents.append(document_from_proto(message))
+                documents.append(document_from_proto(message, keep_message=True))
                 positions.append(i)
             except InvalidArgument as error:
                 first = error.violations[0]
