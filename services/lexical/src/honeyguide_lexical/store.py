@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class Store:
         self._data_dir = data_dir
         self._writer_bytes = writer_bytes
         self._writer_threads = writer_threads
+        self._committing = ThreadPoolExecutor(1, "lexical-commit")
         try:
             self.journal = Journal(data_dir / "journal.sqlite3")
             self.shelf = Shelf(self.journal, document_cache_bytes)
@@ -62,8 +64,12 @@ class Store:
                 self.index.remove(id)
             else:
                 self.index.put(document)
-        self._commit(sequence)
-        self._lexicon.apply(changes, sequence, self.layout)
+        # Tantivy and SQLite let Python's lock go: side by side they take as long as the longer of the two.
+        committed = self._committing.submit(self._commit, sequence)
+        try:
+            self._lexicon.apply(changes, sequence, self.layout)
+        finally:
+            committed.result()
 
     def configure(self, configuration: indexing_pb2.CatalogConfiguration) -> None:
         """Stores a configuration and, if it changes what is on disk, rebuilds that from the journal.
@@ -100,6 +106,7 @@ class Store:
 
     def close(self) -> None:
         """Closes everything and lets the folder go."""
+        self._committing.shutdown()
         self.index.close()
         self._lexicon.close()
         self.journal.close()
