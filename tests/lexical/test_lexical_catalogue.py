@@ -197,6 +197,15 @@ async def test_a_wrong_configuration_is_refused(client, configuration, field: st
     assert await client.ids("lexical.bm25", "amelie") == ["f2"]
 
 
+async def test_numbers_of_a_searchable_attribute_are_words_and_flags_are_not(empty) -> None:
+    attribute = indexing_pb2.AttributeConfiguration(name="made", searchable=True)
+    await empty.configure(attribute)
+    await empty.put(Document("n", "film", "N", "", {"made": (1984.0, 2.5, "by hand", True)}))
+    for query in ("1984", "2.5", "hand"):
+        assert await empty.ids("lexical.bm25", query) == ["n"]
+    assert await empty.ids("lexical.bm25", "true") == []
+
+
 async def test_a_german_catalogue_is_stemmed_in_german(empty) -> None:
     await empty.put(Document("h", "film", "Häuser", "Die Kinder spielten"))
     await empty.configure(language="de")

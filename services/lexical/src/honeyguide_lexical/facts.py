@@ -16,13 +16,12 @@ from functools import lru_cache
 
 import tantivy
 
-from honeyguide.documents import Condition, Document, Filter, Value, comparable
+from honeyguide.documents import Condition, Document, Filter, Value
+from honeyguide_lexical.text_values import text_value
 
 FACTS = "facts"
 PRECISIONS = (4, 6, 8, 16)
 """Hex digits of a number's code that are indexed."""
-TOKEN_TEXT_BYTES_MAX = 200
-"""Longer texts are compared by digest: an index term is bounded."""
 TERMS_AS_CLAUSES_MAX = 16
 """Up to here single terms are faster than one automaton over all of them."""
 
@@ -31,19 +30,17 @@ Clause = tuple[tantivy.Occur, tantivy.Query]
 
 def facts_of(document: Document) -> list[str]:
     """The tokens of all attribute values of a document."""
-    tokens: dict[str, None] = {}
+    tokens: list[str] = []
     for attribute, values in document.attributes.items():
         name = _name(attribute)
         for value in values:
             if isinstance(value, str):
-                tokens[_text_token(name, value)] = None
+                tokens.append(name + text_value(value).token)
             elif isinstance(value, bool):
-                tokens[f"{name}b{value:d}"] = None
+                tokens.append(f"{name}b{value:d}")
             else:
-                code = f"{_code(value.timestamp() if isinstance(value, datetime) else value):016x}"
-                for digits in PRECISIONS:
-                    tokens[f"{name}n{code[:digits]}"] = None
-    return list(tokens)
+                tokens += _number_tokens(name, value.timestamp() if isinstance(value, datetime) else value)
+    return list(dict.fromkeys(tokens))
 
 
 def filter_clauses(schema: tantivy.Schema, filter: Filter) -> list[Clause]:
@@ -92,16 +89,14 @@ def _name(attribute: str) -> str:
 
 
 @lru_cache(maxsize=65_536)
-def _text_token(name: str, value: str) -> str:
-    text = str(comparable(value))
-    if len(text) * 4 > TOKEN_TEXT_BYTES_MAX and len(text.encode()) > TOKEN_TEXT_BYTES_MAX:
-        return f"{name}h{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
-    return f"{name}s{text}"
+def _number_tokens(name: str, number: float) -> tuple[str, ...]:
+    code = f"{_code(number):016x}"
+    return tuple([f"{name}n{code[:digits]}" for digits in PRECISIONS])
 
 
 def _equal_tokens(name: str, value: Value) -> Iterator[str]:
     if isinstance(value, str):
-        yield _text_token(name, value)
+        yield name + text_value(value).token
         return
     # In Python True == 1.0, and so it is for `Condition.matches`: each finds the other.
     yield f"{name}n{_code(float(value) if not isinstance(value, datetime) else value.timestamp()):016x}"

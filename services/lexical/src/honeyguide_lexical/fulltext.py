@@ -216,7 +216,7 @@ def _entry(document: Document, layout: Layout) -> dict[str, object]:
         CREATED_DAY: document.created_day,
     }
     for attribute, field in (layout.extra_fields or {}).items():
-        texts = [folded(text) for text in map(text_of, document.attributes.get(attribute, ())) if text]
+        texts = [text for text in map(text_of, document.attributes.get(attribute, ())) if text]
         if texts:
             values = entry.setdefault(field, [])
             if isinstance(values, list):

@@ -7,12 +7,11 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 from honeyguide.api.retrieval.v1 import indexing_pb2 as pb
 from honeyguide.documents import ATTRIBUTE_NAME_CHARS_MAX, ATTRIBUTES_MAX, Document, Value
 from honeyguide.errors import InvalidArgument
-from honeyguide.text import normalize
+from honeyguide_lexical.text_values import text_value
 
 LAYOUT_VERSION = 2
 """Raised whenever fields, analysers or the lexicon change: what is on disk is then rebuilt from the journal."""
@@ -20,14 +19,8 @@ LAYOUT_VERSION = 2
 TITLE_BOOST_DEFAULT = 2.0
 BOOST_MAX = 1_000.0
 EXTRA_FIELDS_MAX = 16
-NAME_WORDS_MAX = 6
-"""Longest name that is recognized in queries, in words."""
-NAME_CHARS_MAX = 60
 VALUES_RECOGNIZED_MAX = 200
 """Recognized values a document, over all its attributes: what a catalogue of sparse attributes costs is bounded."""
-
-NAMES_REMEMBERED = 65_536
-"""Values whose normalised form is remembered: attribute values repeat from document to document."""
 
 LANGUAGE = re.compile(r"[a-z]{2}")
 
@@ -69,7 +62,7 @@ class Layout:
                     yield value
 
     def labels(self, document: Document) -> list[tuple[str, str, str]]:
-        """Attribute values that queries may name: attribute, value, and the value's name (see `name_of`)."""
+        """Attribute values that queries may name: attribute, value, and the value's name."""
         found: list[tuple[str, str, str]] = []
         recognized = self.recognized
         for attribute, values in document.attributes.items():
@@ -78,16 +71,9 @@ class Layout:
             found += [
                 (attribute, value, name)
                 for value in values
-                if isinstance(value, str) and len(value) <= NAME_CHARS_MAX and (name := name_of(value))
+                if isinstance(value, str) and (name := text_value(value).name)
             ]
         return found[:VALUES_RECOGNIZED_MAX]
-
-
-@lru_cache(maxsize=NAMES_REMEMBERED)
-def name_of(value: str) -> str:
-    """The normalised form under which queries can name a value; empty if it has no word, or too many."""
-    name = normalize(value) if len(value) <= 4 * NAME_CHARS_MAX else ""
-    return name if name.count(" ") < NAME_WORDS_MAX else ""
 
 
 def layout_from(configuration: pb.CatalogConfiguration) -> Layout:
@@ -137,9 +123,9 @@ def layout_from(configuration: pb.CatalogConfiguration) -> Layout:
 
 
 def text_of(value: Value) -> str:
-    """An attribute value as words that full-text search can find; flags and times have none."""
+    """An attribute value as full text is indexed; flags and times have none."""
     if isinstance(value, str):
-        return value
+        return text_value(value).text
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else str(value)
     return ""

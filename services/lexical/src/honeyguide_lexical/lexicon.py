@@ -25,8 +25,9 @@ from typing import Any
 
 from honeyguide.documents import Document
 from honeyguide_lexical.analysis import Analysis
-from honeyguide_lexical.layout import Layout, name_of
+from honeyguide_lexical.layout import Layout
 from honeyguide_lexical.spelling import deletion_keys
+from honeyguide_lexical.text_values import name_of
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS documents (

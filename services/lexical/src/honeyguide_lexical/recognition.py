@@ -15,9 +15,9 @@ import tantivy
 from honeyguide.query import Span, SpanReading
 from honeyguide_lexical.analysis import Analysis
 from honeyguide_lexical.fulltext import PLAIN
-from honeyguide_lexical.layout import NAME_WORDS_MAX
 from honeyguide_lexical.lexicon import TYPE_NAME, TYPE_STEM
 from honeyguide_lexical.spelling import deletion_keys, edits_allowed, nearest
+from honeyguide_lexical.text_values import NAME_WORDS_MAX
 
 QUERY_WORDS_MAX = 24
 READINGS_A_SPAN_MAX = 16
