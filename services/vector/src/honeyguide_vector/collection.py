@@ -15,20 +15,20 @@ from honeyguide_vector.encoder import Vectors
 from honeyguide_vector.graph import Graph, Rows
 from honeyguide_vector.lock import ReadWriteLock
 from honeyguide_vector.postings import Postings
-from honeyguide_vector.saved_graph import BLOCK_ROWS, Held
+from honeyguide_vector.saved_graph import Held
 
 # Documents entered under one hold of the lock: about 5 ms, which is how long a search may have to wait.
 ENTERED_AT_ONCE = 16
 FILTERS_REMEMBERED_MAX = 64
 ROWS_MIN = 1_024
-# By which share the arrays grow when they are full: they are most of what a document takes in memory.
+# By which share the arrays grow when they are full.
 GROWTH = 0.25
 # Vectors that stay in the processor's cache, and few enough for the product to stay on this thread: larger ones wake
 # the linear algebra library's own threads, which on busy cores cost ten times what they save.
 SCORED_AT_ONCE = 1_024
-# What the graph spends on one neighbour that it looks at, in rows that are scored exactly in the same time (measured
-# with 17,472 documents of 384 numbers: 1.5 us against 0.2 us).
-NEIGHBOUR_COST_ROWS = 8
+# What the graph spends on one neighbour that it looks at, in rows that are scored in the same time (measured with
+# 17,472 documents of 384 numbers: 1.5 us against 0.8 us, nearly all of it reading the row's vector).
+NEIGHBOUR_COST_ROWS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +43,16 @@ class Collection:
     """Documents with embeddings, by cosine. Safe to call from several threads.
 
     Rows number the documents and are the graph's keys; the row of a deleted document is used again. The graph proposes,
-    the float32 vectors score: so a document's score is the same whether the graph or a full scan found it.
+    the vectors in it score: so a document's score is the same whether the graph or a full scan found it.
     """
 
-    def __init__(self, graph: Graph, dimension: int) -> None:
+    def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._lock = ReadWriteLock()
         self._rows: dict[str, int] = {}
         self._free: list[int] = []
         self._ids: list[str] = []
         self._types: list[str] = []
-        self._vectors = np.zeros((ROWS_MIN, dimension), np.float32)
         self._popularity = np.zeros(ROWS_MIN, np.float32)
         self._created_day = np.zeros(ROWS_MIN, np.float32)
         self._held = np.zeros(ROWS_MIN, np.bool_)
@@ -61,8 +60,6 @@ class Collection:
         self._filters: OrderedDict[tuple[object, object], _Allowed] = OrderedDict()
         self.changes = 0
         """Changes begun so far; searches in between may find different documents."""
-        self.changed_blocks: set[int] = set()
-        """Blocks of vectors that changed since whoever saves them cleared this."""
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -72,8 +69,8 @@ class Collection:
 
     @property
     def memory_bytes(self) -> int:
-        """Memory of the vectors and the graph."""
-        return self._vectors.nbytes + self._graph.memory_bytes
+        """Memory of the graph, which has the vectors."""
+        return self._graph.memory_bytes
 
     def documents_by_type(self) -> dict[str, int]:
         """How many documents of each type are held."""
@@ -90,7 +87,7 @@ class Collection:
         """Fills an empty collection over a graph that was loaded."""
         with self._lock.writing():
             self.changes += 1
-            self._ids, self._types, self._vectors = held.ids, held.types, held.vectors
+            self._ids, self._types = held.ids, held.types
             self._popularity, self._created_day = held.popularity, held.created_day
             self._rows = {id: row for row, id in enumerate(held.ids) if id}
             self._held = np.fromiter(map(bool, held.ids), np.bool_, len(held.ids))
@@ -100,7 +97,7 @@ class Collection:
     def held(self) -> Held:
         """What is held, to be saved; only for the one thread that changes the collection."""
         count = len(self._ids)
-        columns = self._popularity[:count], self._created_day[:count], self._vectors[:count]
+        columns = self._popularity[:count], self._created_day[:count]
         return Held(self._ids, self._types, *columns, self._postings.lists())
 
     def put(self, documents: Sequence[Document]) -> None:
@@ -132,14 +129,14 @@ class Collection:
             if row is None:
                 row = self._free.pop() if self._free else self._append_row()
                 moved[row] = document
-            elif not np.array_equal(self._vectors[row], _embedding(document)):
+            elif row in moved or not self._graph.has(row, _embedding(document)):
                 moved[row] = document
             self._set(row, document)
         self._filters.clear()
         if moved:
             rows = np.fromiter(moved, np.int64, len(moved))
             self._graph.remove(rows)
-            self._graph.add(rows, self._vectors[rows])
+            self._graph.add(rows, np.stack([_embedding(document) for document in moved.values()]))
 
     def _set(self, row: int, document: Document) -> None:
         self._postings.remove(row)
@@ -147,8 +144,6 @@ class Collection:
         self._rows[document.id] = row
         self._ids[row] = document.id
         self._types[row] = document.type
-        self._vectors[row] = _embedding(document)
-        self.changed_blocks.add(row // BLOCK_ROWS)
         self._popularity[row] = document.popularity
         self._created_day[row] = document.created_day
         self._held[row] = True
@@ -160,7 +155,6 @@ class Collection:
         if row >= len(self._held):
             # New arrays, not resized ones: a reader may hold the old.
             more = max(ROWS_MIN, int(GROWTH * len(self._held)))
-            self._vectors = np.concatenate([self._vectors, np.zeros((more, self._vectors.shape[1]), np.float32)])
             self._popularity = np.concatenate([self._popularity, np.zeros(more, np.float32)])
             self._created_day = np.concatenate([self._created_day, np.zeros(more, np.float32)])
             self._held = np.concatenate([self._held, np.zeros(more, np.bool_)])
@@ -172,7 +166,7 @@ class Collection:
         """Those of the documents that are held, and their embeddings, one row each."""
         with self._lock.reading():
             held = [id for id in document_ids if id in self._rows]
-            return held, self._vectors[[self._rows[id] for id in held]]
+            return held, self._graph.vectors(np.array([self._rows[id] for id in held], np.int64))
 
     def nearest(
         self,
@@ -256,7 +250,7 @@ class Collection:
         scores = np.full(len(rows), -np.inf, np.float32)
         for begin in range(0, len(rows), SCORED_AT_ONCE):
             some = slice(begin, begin + SCORED_AT_ONCE)
-            vectors_of_rows = self._vectors[rows[some]]
+            vectors_of_rows = self._graph.vectors(rows[some])
             for i, vector in enumerate(vectors):
                 similarities = vectors_of_rows @ vector
                 if weights is not None:

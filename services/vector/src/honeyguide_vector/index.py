@@ -60,7 +60,7 @@ class VectorIndex:
         self._settings = settings
         self._shape = GraphShape(encoder.dimension, settings.m, settings.ef_construction)
         self._graph = Graph(self._shape, settings.ef_search, settings.threads)
-        self.collection = Collection(self._graph, encoder.dimension)
+        self.collection = Collection(self._graph)
         self._rules = EmbeddingRules()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
         self._saving: asyncio.Task[None] | None = None
@@ -166,11 +166,7 @@ class VectorIndex:
         sequence = self._journal.sequence
         if sequence == self._saved_sequence:
             return
-        collection = self.collection
-        save_graph(
-            self._folder, self._graph, self._shape, Saved(sequence, collection.held()), collection.changed_blocks
-        )
-        collection.changed_blocks.clear()
+        save_graph(self._folder, self._graph, self._shape, Saved(sequence, self.collection.held()))
         self._saved_sequence = sequence
 
     def _configure(self, configuration: indexing_pb2.CatalogConfiguration) -> None:

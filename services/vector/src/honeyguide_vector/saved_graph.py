@@ -1,8 +1,7 @@
 """The graph and the collection over it on disk: saved whole, with the journal's number that they were saved at.
 
-What a search needs of a document is saved beside the graph, in arrays: to read a million documents from the journal
-again would take minutes. Vectors lie in files of `BLOCK_ROWS` rows; a file of which no row has changed since the last
-save is linked, not written again.
+What a search needs of a document besides its vector is saved beside the graph, in arrays: to read a million documents
+from the journal again would take minutes.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Collection as Container
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,13 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from honeyguide_vector.encoder import Vectors
 from honeyguide_vector.graph import Graph, GraphShape
 from honeyguide_vector.postings import PostingLists, Term
 
 log = structlog.get_logger("honeyguide.vector.saved_graph")
-
-BLOCK_ROWS = 65_536
 
 _PREFIX = "graph-"
 _MAKING = "making-"
@@ -33,13 +27,12 @@ _MAKING = "making-"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a collection holds of n rows: id ("" = a free row), type, popularity, days since 1970-01-01 and vector."""
+    """What a collection holds of n rows: id ("" = a free row), type, popularity and days since 1970-01-01."""
 
     ids: list[str]
     types: list[str]
     popularity: npt.NDArray[np.float32]
     created_day: npt.NDArray[np.float32]
-    vectors: Vectors
     postings: PostingLists
 
 
@@ -51,21 +44,13 @@ class Saved:
     held: Held
 
 
-def save_graph(folder: Path, graph: Graph, shape: GraphShape, saved: Saved, changed: Container[int]) -> None:
-    """Saves beside the one before, then takes its place: a crash leaves one of the two whole.
-
-    changed: blocks of vectors that are not as they were saved last.
-    """
-    before = next(reversed(_saved(folder)), None)
+def save_graph(folder: Path, graph: Graph, shape: GraphShape, saved: Saved) -> None:
+    """Saves beside the one before, then takes its place: a crash leaves one of the two whole."""
     making = folder / f"{_MAKING}{saved.sequence:020d}"
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     graph.save(making / "graph.usearch")
     held = saved.held
-    for block, begin in enumerate(range(0, len(held.ids), BLOCK_ROWS)):
-        path = making / _block_name(block)
-        if block in changed or before is None or not _linked(before / path.name, path):
-            np.save(path, held.vectors[begin : begin + BLOCK_ROWS])
     codes = {name: code for code, name in enumerate(dict.fromkeys(held.types))}
     np.savez(
         making / "columns.npz",
@@ -104,7 +89,7 @@ def load_graph(folder: Path, graph: Graph, shape: GraphShape) -> Saved | None:
             if content["shape"] != asdict(shape):
                 log.info("saved graph has another shape and is built anew", saved=content["shape"])
                 continue
-            held = _held(place, content, shape.dimension)
+            held = _held(place, content)
             graph.load(place / "graph.usearch")
             rows = sum(map(bool, held.ids))
             if len(graph) != rows:
@@ -112,34 +97,18 @@ def load_graph(folder: Path, graph: Graph, shape: GraphShape) -> Saved | None:
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             graph.clear()
             log.warning("saved graph cannot be read and is built anew", place=place.name, error=str(error))
-            shutil.rmtree(place, ignore_errors=True)  # the next save must not link anything of it
+            shutil.rmtree(place, ignore_errors=True)
             continue
         return Saved(content["sequence"], held)
     return None
 
 
-def _held(place: Path, content: dict[str, list[str]], dimension: int) -> Held:
-    ids = content["ids"]
-    vectors = np.empty((len(ids), dimension), np.float32)
-    for block, begin in enumerate(range(0, len(ids), BLOCK_ROWS)):
-        vectors[begin : begin + BLOCK_ROWS] = np.load(place / _block_name(block), mmap_mode="r")
+def _held(place: Path, content: dict[str, list[str]]) -> Held:
     with np.load(place / "columns.npz") as columns:
         types = [content["types"][code] for code in columns["types"].tolist()]
         terms = [Term(*term) for term in content["terms"]]
         lists = PostingLists(terms, columns["counts"], columns["rows"])
-        return Held(ids, types, columns["popularity"], columns["created_day"], vectors, lists)
-
-
-def _block_name(block: int) -> str:
-    return f"vectors-{block:06d}.npy"
-
-
-def _linked(before: Path, path: Path) -> bool:
-    """Whether a file is now also at another place; not every file system can do that."""
-    with suppress(OSError):
-        os.link(before, path)
-        return True
-    return False
+        return Held(content["ids"], types, columns["popularity"], columns["created_day"], lists)
 
 
 def _saved(folder: Path) -> list[Path]:
