@@ -139,8 +139,7 @@ class Collection:
             self._graph.add(rows, np.stack([_embedding(document) for document in moved.values()]))
 
     def _set(self, row: int, document: Document) -> None:
-        self._postings.remove(row)
-        self._postings.add(row, document.type, document.attributes)
+        self._postings.put(row, document.type, document.attributes)
         self._rows[document.id] = row
         self._ids[row] = document.id
         self._types[row] = document.type
@@ -205,9 +204,7 @@ class Collection:
         key = (filter.types, filter.conditions)
         known = self._filters.get(key)
         if known is None:
-            matching = self._postings.matching(filter)
-            rows = np.fromiter(matching, np.int64, len(matching))
-            rows.sort()
+            rows = self._postings.matching(filter)
             mask = np.zeros(len(self._held), np.bool_)
             mask[rows] = True
             known = _Allowed(rows, mask)

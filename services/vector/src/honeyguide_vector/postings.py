@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide.documents import Condition, Filter, Value, comparable
+from honeyguide_vector.graph import Rows
 
 Key = str | float | bool
 
@@ -34,14 +37,26 @@ class PostingLists:
 
 
 class _Term:
-    """One value of one attribute, and the rows that have it."""
+    """One value of one attribute, and the rows that have it, in their order.
+
+    Most values are of few documents: a set would take 200 bytes for one row, and 50 for each of many.
+    """
 
     __slots__ = ("home", "key", "rows")
 
     def __init__(self, home: dict[Key, _Term], key: Key) -> None:
         self.home = home
         self.key = key
-        self.rows: set[int] = set()
+        self.rows = array("i")
+
+    def add(self, row: int) -> None:
+        if not self.rows or self.rows[-1] < row:
+            self.rows.append(row)
+        else:
+            self.rows.insert(bisect_left(self.rows, row), row)
+
+    def remove(self, row: int) -> None:
+        del self.rows[bisect_left(self.rows, row)]
 
 
 class Postings:
@@ -64,9 +79,8 @@ class Postings:
         for (attribute, kind, key), count, end in zip(lists.terms, lists.counts.tolist(), ends, strict=True):
             home = postings._types if attribute is None else postings._home(attribute, _KINDS[kind])
             term = _term(home, key)
-            members = lists.rows[end - count : end].tolist()
-            term.rows.update(members)
-            for row in members:
+            term.rows.frombytes(np.sort(lists.rows[end - count : end]).astype(np.intc).tobytes())
+            for row in term.rows:
                 terms[row].append(term)
         postings._terms = list(map(tuple, terms))
         return postings
@@ -77,39 +91,44 @@ class Postings:
         for (attribute, kind), home in self._values.items():
             found += [(Term(attribute, kind.__name__, term.key), term.rows) for term in home.values()]
         counts = np.array([len(rows) for _, rows in found], np.int64)
-        rows = np.fromiter((row for _, some in found for row in some), np.int64, int(counts.sum()))
-        return PostingLists([term for term, _ in found], counts, rows)
+        return PostingLists([term for term, _ in found], counts, _joined(rows for _, rows in found))
 
     def __contains__(self, row: int) -> bool:
         return row < len(self._terms) and bool(self._terms[row])
 
-    def add(self, row: int, type_name: str, attributes: Mapping[str, tuple[Value, ...]]) -> None:
-        """Enters a row that is not in yet."""
-        terms = {id(term): term for term in self._terms_of(type_name, attributes)}
-        for term in terms.values():
-            term.rows.add(row)
+    def put(self, row: int, type_name: str, attributes: Mapping[str, tuple[Value, ...]]) -> None:
+        """Enters a row, or what it has now."""
         self._terms += [()] * (row + 1 - len(self._terms))
-        self._terms[row] = tuple(terms.values())
+        self._set(row, {id(term): term for term in self._terms_of(type_name, attributes)})
 
     def remove(self, row: int) -> None:
         """Takes a row out, if it is in."""
-        if row not in self:
-            return
-        for term in self._terms[row]:
-            term.rows.discard(row)
+        if row in self:
+            self._set(row, {})
+
+    def _set(self, row: int, terms: Mapping[int, _Term]) -> None:
+        before = {id(term): term for term in self._terms[row]}
+        for term in [term for key, term in before.items() if key not in terms]:
+            term.remove(row)
             if not term.rows:
                 del term.home[term.key]
-        self._terms[row] = ()
+        for term in [term for key, term in terms.items() if key not in before]:
+            term.add(row)
+        self._terms[row] = tuple(terms.values())
 
-    def matching(self, filter: Filter) -> set[int]:
-        """Rows that satisfy the filter's types and conditions; its excluded ids are not looked at."""
-        sets = [self._with_condition(condition) for condition in filter.conditions]
+    def matching(self, filter: Filter) -> Rows:
+        """Rows that satisfy the filter's types and conditions, in their order; its excluded ids are not looked at."""
+        found = [self._with_condition(condition) for condition in filter.conditions]
         if filter.types:
-            sets.append(_union([self._types[name].rows for name in filter.types if name in self._types]))
-        if not sets:
-            return {row for row, terms in enumerate(self._terms) if terms}
-        first, *others = sorted(sets, key=len)
-        return first.intersection(*others)
+            found.append(_union([self._types[name].rows for name in filter.types if name in self._types]))
+        if not found:
+            return np.flatnonzero(np.fromiter(map(bool, self._terms), np.bool_, len(self._terms)))
+        rows, *others = sorted(found, key=len)
+        for other in others:
+            mask = np.zeros(len(self._terms), np.bool_)
+            mask[other] = True
+            rows = rows[mask[rows]]
+        return rows
 
     def _terms_of(self, type_name: str, attributes: Mapping[str, tuple[Value, ...]]) -> list[_Term]:
         terms = [_term(self._types, type_name)]
@@ -122,7 +141,7 @@ class Postings:
     def _home(self, attribute: str, kind: type) -> dict[Key, _Term]:
         return self._values.setdefault((attribute, kind), {})
 
-    def _with_condition(self, condition: Condition) -> set[int]:
+    def _with_condition(self, condition: Condition) -> Rows:
         if condition.any_of is None:
             numbers = self._values.get((condition.attribute, float), {})
             return _union([t.rows for t in numbers.values() if condition.low <= float(t.key) <= condition.high])
@@ -142,6 +161,17 @@ def _term(home: dict[Key, _Term], key: Key) -> _Term:
     return term
 
 
-def _union(sets: list[set[int]]) -> set[int]:
-    # One set is handed out as it is: callers only read it.
-    return sets[0] if len(sets) == 1 else set().union(*sets)
+def _union(lists: list[array[int]]) -> Rows:
+    rows = _joined(lists)
+    if len(lists) > 1:
+        rows.sort()
+        # Not numpy.unique: its first call imports numpy.ma, which takes longer than a search may.
+        rows = rows[np.flatnonzero(np.diff(rows, prepend=-1))]
+    return rows
+
+
+def _joined(lists: Iterable[array[int]]) -> Rows:
+    joined = array("i")
+    for rows in lists:
+        joined.extend(rows)
+    return np.array(joined, np.int64)
