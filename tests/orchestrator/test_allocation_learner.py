@@ -1,9 +1,19 @@
 import json
+from bisect import bisect_left
+from collections import defaultdict
 
 import numpy as np
 import pytest
+from river import linear_model, optim, utils
+from structlog.testing import capture_logs
 
-from honeyguide_orchestrator.allocation_learner import AllocationLearner, StrategyTraits
+from honeyguide_orchestrator.allocation_learner import (
+    ACCUMULATOR,
+    KNOWN_SHARE,
+    STEP,
+    AllocationLearner,
+    StrategyTraits,
+)
 from honeyguide_orchestrator.allocation_model import Costs
 from honeyguide_orchestrator.situation import FEATURES
 
@@ -85,6 +95,47 @@ def test_restored_from_its_state_it_learns_on_identically() -> None:
     assert np.array_equal(made.model(NAMES).weights, again.model(NAMES).weights)
     assert np.array_equal(made.model(NAMES).deviations, again.model(NAMES).deviations)
     assert again.updates == 51
+
+
+def test_a_context_of_another_version_is_left_out_and_said_so() -> None:
+    made = learner()
+    before = made.to_state()
+    with capture_logs() as logs:
+        made.learn(context()[:-1], {"a": 5}, {"a": 1}, 1.0, 1)
+        made.learn(context()[:-1], {"a": 5}, {}, None, 1)
+    assert made.to_state() == before
+    assert [entry["log_level"] for entry in logs] == ["warning", "warning"]
+
+
+def test_learns_as_rivers_own_regressions_do_one_after_the_other() -> None:
+    made, names = learner(), (*FEATURES, "misses", *(f"missed:{name}" for name in NAMES))
+    table = made.to_state()["strategies"]
+    rivers = {
+        (name, b): linear_model.LogisticRegression(optim.AdaGrad(STEP), intercept_lr=0.0)
+        for name in NAMES
+        for b in range(len(DEPTHS))
+    }
+    for (name, b), one in rivers.items():
+        one._weights = utils.VectorDict(dict(zip(names, table[name]["weights"][b], strict=True)))
+        one.optimizer.g2 = defaultdict(lambda: ACCUMULATOR)
+    rng = np.random.default_rng(0)
+    for i in range(200):
+        x = context("digits" if i % 2 else "question") * rng.random(len(FEATURES), np.float32)
+        ranks = {name: int(rng.integers(1, 21)) for name in NAMES if rng.random() < 0.5}
+        asked, missed = dict.fromkeys(NAMES, 20), [name for name in NAMES if name not in ranks]
+        others = [(name, other) for name in NAMES for other in missed if other != name]
+        told = np.random.default_rng(i).random(len(others)) < KNOWN_SHARE
+        made.learn(x, asked, ranks, 0.5, i)
+        for name in NAMES:
+            flags = [other for (own, other), tell in zip(others, told, strict=True) if own == name and tell]
+            features = dict(zip(FEATURES, x.tolist(), strict=True))
+            features |= {"misses": float(len(flags))} | {f"missed:{other}": 1.0 for other in flags}
+            found = bisect_left(DEPTHS, ranks[name]) if name in ranks else len(DEPTHS)
+            for b in range(min(found, bisect_left(DEPTHS, 20)) + 1):
+                rivers[name, b].learn_one(features, b == found)
+    for name, state in made.to_state()["strategies"].items():
+        for b, row in enumerate(state["weights"]):
+            assert dict(zip(names, row, strict=True)) == pytest.approx(dict(rivers[name, b].weights), abs=1e-6)
 
 
 def test_another_ladder_begins_anew() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -297,7 +298,7 @@ def test_decisions_that_can_not_be_used_are_counted() -> None:
     good, rewards = search(need, draw, at)
     other = replace(good, strategies=good.strategies[:2])
     interleaved = replace(good, distribution=None)
-    deeper = replace(good, strategies=(replace(good.strategies[0], depth=7), *good.strategies[1:]))
+    deeper = replace(good, strategies=(msgspec.structs.replace(good.strategies[0], depth=7), *good.strategies[1:]))
     log = [(record, rewards) for record in (good, other, interleaved, deeper)]
     sample = DecisionSample(log, LEARNED, RANKERS, PRICES)
     assert len(sample) == 1

@@ -1,17 +1,97 @@
 import json
+import math
 
 import numpy as np
 import pytest
 
-from honeyguide_orchestrator.example import Example, without_query_memory
+from honeyguide_orchestrator.candidate_features import feature_names, is_known
+from honeyguide_orchestrator.example import ROWS_MAX, Example, without_query_memory
 from honeyguide_orchestrator.ranker_evidence import EVIDENCE_MIN
-from honeyguide_orchestrator.ranker_learner import LinearLearner, RankerLearner, looked_at
+from honeyguide_orchestrator.ranker_learner import (
+    AVERAGE_DECAY,
+    AVERAGE_MEMORY,
+    PULL,
+    STEP,
+    LinearLearner,
+    RankerLearner,
+    Scale,
+    looked_at,
+)
+from honeyguide_orchestrator.ranker_prior import prior_weight
 
 NAMES = ("lexical.bm25:top", "vector.dense:top", "q2e")
 
 
 def example(rows: list[list[float]], row: int, names: tuple[str, ...] = NAMES, id: str = "d") -> Example:
     return Example(id, "halo", names, np.array(rows, np.float32), max(10, len(rows)), row + 1, 1.0)
+
+
+def misled() -> LinearLearner:
+    """A learner that has learned the opposite of what the prior believes."""
+    names = ("lexical.bm25:top",)
+    plain = {"steps": -5.0, "learned": -5.0, "sums": 1e9}
+    state = LinearLearner().to_state()
+    return LinearLearner.from_state({**state, **{key: dict.fromkeys(names, value) for key, value in plain.items()}})
+
+
+class PlainLearner:
+    """The linear learner feature by feature, as its formulas are written: what the one on arrays must agree with."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, float] = {}
+        self.learned: dict[str, float] = {}
+        self.sums: dict[str, float] = {}
+        self.count = 0
+        self.scales = (Scale(), Scale())
+
+    def learn(self, example: Example, weight: float, seed: int) -> None:
+        rows, wanted = example.features[: max(example.shown, ROWS_MAX)], example.row
+        if seed % 2:
+            rows, kept = without_query_memory(rows, example.names)
+            if not kept[wanted]:
+                return
+            wanted, rows = int(kept[:wanted].sum()), rows[kept]
+        scale = self.scales[0 if is_known(rows, example.names) else 1]
+        weights = [self.steps.get(name, prior_weight(name)) for name in example.names]
+        scores = [sum(w * f for w, f in zip(weights, row, strict=True)) for row in rows.tolist()]
+        odds = [math.exp(scale.value * score) for score in scores]
+        chances = [one / sum(odds) for one in odds]
+        mean_score = sum(chance * score for chance, score in zip(chances, scores, strict=True))
+        factor = weight * scale.value
+        self.count += 1
+        rate = max((AVERAGE_DECAY + 1) / (self.count + AVERAGE_DECAY), 1 / AVERAGE_MEMORY)
+        for k, name in enumerate(example.names):
+            mean = sum(chance * row[k] for chance, row in zip(chances, rows.tolist(), strict=True))
+            slope = factor * (mean - rows[wanted, k]) + PULL * (weights[k] - prior_weight(name))
+            if slope:
+                self.sums[name] = self.sums.get(name, 1.0) + slope**2
+                self.steps[name] = weights[k] - STEP * slope / self.sums[name] ** 0.5
+        scale.learn(factor * (mean_score - scores[wanted]))
+        for name, last in self.steps.items():
+            before = self.learned.get(name, prior_weight(name))
+            self.learned[name] = before + rate * (last - before)
+
+
+def test_learns_as_the_plain_formula_does_one_feature_after_the_other() -> None:
+    rng = np.random.default_rng(0)
+    plain, learner = PlainLearner(), LinearLearner()
+    answered = (("lexical.bm25",), ("vector.dense", "lexical.bm25"), ("memory.query", "vector.dense"))
+    for i in range(400):
+        names = feature_names(answered[int(rng.integers(3))])
+        rows = rng.random((12, len(names))).astype(np.float32)
+        rows[:, rng.random(len(names)) < 0.4] = 0
+        one = Example(str(i), "q", names, rows, 10, int(rng.integers(12)) + 1, 1.0)
+        for each in (plain, learner):
+            each.learn(one, 1.0 + i % 3, i)
+        if i == 200:  # what was restored goes on as if nothing had been
+            learner = LinearLearner.from_state(json.loads(json.dumps(learner.to_state())))
+    unmet = ("vector.dense:top", "of no step:top")
+    assert learner.weights_of(unmet).tolist() == pytest.approx([plain.learned[unmet[0]], 0.2], abs=1e-4)
+    state = learner.to_state()
+    assert state["count"] == plain.count
+    assert [scale["log"] for scale in state["scales"]] == pytest.approx([s.log for s in plain.scales], abs=1e-4)
+    for told, wanted in (("steps", plain.steps), ("learned", plain.learned), ("sums", plain.sums)):
+        assert state[told] == pytest.approx(wanted, rel=1e-3, abs=1e-4)
 
 
 def test_looking_falls_with_the_position() -> None:
@@ -52,7 +132,7 @@ def test_does_not_serve_without_evidence_nor_when_it_is_worse() -> None:
     assert not learner.model().serves
     worse = RankerLearner()
     for i in range(EVIDENCE_MIN + 5):
-        worse.linear.learned["lexical.bm25:top"] = -5.0
+        worse.linear = misled()
         worse.learn(example([[1, 0, 0], [0, 0, 0]], 0), 2 * i, None)
     assert worse.model().advantage < 0
     assert worse.model().serving(known=False) == "prior"
@@ -80,7 +160,7 @@ def test_a_step_without_memory_learns_nothing_from_a_document_that_only_memory_f
     learner = LinearLearner()
     names = ("lexical.bm25:found", "memory.query:found")
     learner.learn(example([[1, 0], [0, 1]], 1, names), 1.0, seed=1)
-    assert learner == LinearLearner()
+    assert learner.to_state() == LinearLearner().to_state()
 
 
 def test_an_action_far_down_weighs_more() -> None:
@@ -88,18 +168,19 @@ def test_an_action_far_down_weighs_more() -> None:
     rows = [[0.0, 0.0, 0.0]] * 9 + [[1.0, 0.0, 0.0]]
     near.learn(example(rows[-1:] + rows[:-1], 0), 2, None)
     far.learn(example(rows, 9), 2, None)
-    assert far.linear.sums["lexical.bm25:top"] > near.linear.sums["lexical.bm25:top"]
+    sums = (one.linear.to_state()["sums"]["lexical.bm25:top"] for one in (far, near))
+    assert next(sums) > next(sums)
 
 
 def test_what_serves_is_the_average_of_the_steps() -> None:
     learner = LinearLearner()
     learner.learn(example([[0, 0, 0], [1, 0, 0]], 1), 1.0, 2)
-    assert learner.learned == learner.steps
+    assert learner.learned == learner.to_state()["steps"]
     first = learner.learned["lexical.bm25:top"]
     learner.learn(example([[0, 0, 0], [1, 0, 0]], 1), 1.0, 2)
     # Rate (3 + 1) / (2 + 3).
     assert learner.learned["lexical.bm25:top"] == pytest.approx(
-        first + 0.8 * (learner.steps["lexical.bm25:top"] - first)
+        first + 0.8 * (learner.to_state()["steps"]["lexical.bm25:top"] - first)
     )
 
 
@@ -131,7 +212,7 @@ def test_known_and_new_queries_are_judged_apart() -> None:
     learner = RankerLearner()
     names = ("lexical.bm25:top", "q2e_actions")
     for i in range(2 * EVIDENCE_MIN):
-        learner.linear.learned["lexical.bm25:top"] = -5.0
+        learner.linear = misled()
         for actions, wanted in ((0.0, 0), (1.0, 1)):
             rows = np.array([[1, actions], [0, actions]], np.float32)
             learner.learn(Example("d", "q", names, rows, 2, wanted + 1, 1.0), 2 * i, None)

@@ -19,10 +19,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 from river import linear_model, optim
 
 from honeyguide_orchestrator.allocation_model import AllocationModel, Floats
 from honeyguide_orchestrator.situation import FEATURES
+
+log = structlog.get_logger("honeyguide.allocation_learner")
 
 STEP = 0.25
 """AdaGrad's step size."""
@@ -115,10 +118,11 @@ class _Regressions(linear_model.LogisticRegression):
             y: each one's label, [n].
             w: what the observation counts for.
         """
-        self._weights = self.table[rows]
-        self.optimizer.g2 = self.sums[rows]
+        places = np.array(rows, np.intp)
+        self._weights = self.table[places]
+        self.optimizer.g2 = self.sums[places]
         self._fit(x, y, w, get_grad=self._gradients)  # type: ignore[no-untyped-call]
-        self.table[rows], self.sums[rows] = self._weights, self.optimizer.g2
+        self.table[places], self.sums[places] = self._weights, self.optimizer.g2
 
     def _gradients(self, x: Doubles, y: npt.NDArray[np.bool_], w: float) -> tuple[Doubles, float]:
         slopes = w * self.loss.gradient(y.astype(np.int8), (self._weights * x).sum(axis=1))
@@ -185,12 +189,15 @@ class AllocationLearner:
         """Takes one step.
 
         Args:
-            x: context features of the decision.
+            x: context features of the decision; where they are not as many as `FEATURES`, nothing is learned.
             asked: depth by strategy, of those that answered.
             ranks: rank (from 1) of the wanted document by strategy, where it was found.
             reward: its graded reward in [0, 1], or None if nothing was acted on.
             seed: makes the random subset of misses reproducible (same decision, same subset).
         """
+        if len(x) != len(FEATURES):
+            log.warning("nothing learned from a context of another version", features=len(x), known=len(FEATURES))
+            return
         self.updates += 1
         learning = [name for name in asked if name in self.strategies]
         if not learning:
@@ -228,11 +235,11 @@ class AllocationLearner:
             for other, flag in zip(missed, flags, strict=True)
             if other != name
         ]
-        drawn = np.random.default_rng(seed).random(len(others)) < KNOWN_SHARE
-        for (i, flag), told in zip(others, drawn.tolist(), strict=True):
-            if told:
-                features[i, flag] = 1.0
-                features[i, len(FEATURES)] += 1.0
+        if others:  # a generator is dear to make
+            told = np.random.default_rng(seed).random(len(others)) < KNOWN_SHARE
+            whose, columns = np.array(others, np.intp)[told].T
+            features[whose, columns] = 1.0
+            features[:, len(FEATURES)] = np.bincount(whose, minlength=len(learning))
         return features
 
     def model(self, strategies: Sequence[str]) -> AllocationModel:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import structlog
@@ -20,7 +21,7 @@ from honeyguide_orchestrator import packing
 from honeyguide_orchestrator.distribution import Distribution
 from honeyguide_orchestrator.experiment import Trial
 from honeyguide_orchestrator.fanout import Status
-from honeyguide_orchestrator.packing import packed, unpacked
+from honeyguide_orchestrator.packing import Unpacker, packed
 from honeyguide_orchestrator.policy import NO_EXPLORATION, Exploration
 from honeyguide_orchestrator.redis_store import Keys
 
@@ -40,8 +41,7 @@ FEATURE_ROWS_MAX = 60
 """Ranked candidates whose features are kept: what can be shown on the first pages."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedStrategy:
+class LoggedStrategy(msgspec.Struct, frozen=True, array_like=True):
     """What one strategy was asked, with what probability, and how it fared."""
 
     name: str
@@ -298,46 +298,83 @@ def encode(record: DecisionRecord) -> bytes:
     return packed(plain)
 
 
+class _Packed(msgspec.Struct, frozen=True):
+    """A record as `encode` packs it; what records of earlier versions do not have has a default."""
+
+    id: str
+    query: str
+    understanding: bytes
+    context: Context
+    scope: str
+    policy: str
+    snapshot_version: int
+    propensity: float
+    propensity_estimated: bool
+    strategies: tuple[LoggedStrategy, ...]
+    x: bytes
+    ranker: str
+    answered: tuple[str, ...]
+    document_ids: tuple[str, ...]
+    type_indexes: list[int]
+    types: list[str]
+    scores: bytes
+    ranks: bytes
+    features: bytes
+    feature_rows: int
+    strategy_scores: bytes
+    page_size: int
+    swapped_at: int
+    tracked: bool
+    shadow_draw: list[Any] | None = None
+    exploration: tuple[bool, float, float] | None = None
+    trial: dict[str, Any] | None = None
+    allowed: tuple[str, ...] = ()
+    dependable: tuple[str, ...] = ()
+    answered_before: tuple[str, ...] = ()
+    distribution: list[Any] | None = None
+
+
+_unpacker = Unpacker(_Packed)
+
+
 def decode(raw: bytes) -> DecisionRecord:
-    """The record that `encode` was given; features come back rounded to half precision."""
-    plain = unpacked(raw)
-    understanding = document_pb2.QueryUnderstanding.FromString(plain["understanding"])
-    rows = len(plain["document_ids"])
-    feature_rows = plain["feature_rows"]
+    """The record that `encode` was given; features come back rounded to half precision.
+
+    Raises:
+        one of `BROKEN`, for bytes of another version.
+    """
+    packed = _unpacker.unpacked(raw)
+    rows = len(packed.document_ids)
     return DecisionRecord(
-        id=plain["id"],
-        query=plain["query"],
-        understanding=understanding_from_proto(understanding),
-        context=Context(**plain["context"]),
-        scope=plain["scope"],
-        policy=plain["policy"],
-        snapshot_version=plain["snapshot_version"],
-        propensity=plain["propensity"],
-        propensity_estimated=plain["propensity_estimated"],
-        strategies=tuple(
-            LoggedStrategy(name, depth, propensity, Status(status), returned, elapsed_s, message)
-            for name, depth, propensity, status, returned, elapsed_s, message in plain["strategies"]
-        ),
-        x=np.frombuffer(plain["x"], "<f4"),
-        ranker=plain["ranker"],
-        answered=tuple(plain["answered"]),
-        document_ids=tuple(plain["document_ids"]),
-        types=tuple(plain["types"][i] for i in plain["type_indexes"]),
-        scores=np.frombuffer(plain["scores"], "<f4"),
-        ranks=np.frombuffer(plain["ranks"], "<i2").reshape(rows, len(plain["answered"])),
-        features=_half(plain["features"], feature_rows),
-        strategy_scores=_half(plain["strategy_scores"], feature_rows),
-        page_size=plain["page_size"],
-        swapped_at=plain["swapped_at"],
-        tracked=plain["tracked"],
-        # What records of earlier versions do not have.
-        shadow=_shadow(plain["shadow_draw"]) if plain.get("shadow_draw") else None,
-        exploration=Exploration(*plain["exploration"]) if "exploration" in plain else NO_EXPLORATION,
-        trial=Trial.from_plain(plain["trial"]) if plain.get("trial") else None,
-        allowed=tuple(plain.get("allowed", ())),
-        dependable=tuple(plain.get("dependable", ())),
-        answered_before=tuple(plain.get("answered_before", ())),
-        distribution=_distribution(plain["distribution"]) if plain.get("distribution") else None,
+        id=packed.id,
+        query=packed.query,
+        understanding=understanding_from_proto(document_pb2.QueryUnderstanding.FromString(packed.understanding)),
+        context=packed.context,
+        scope=packed.scope,
+        policy=packed.policy,
+        snapshot_version=packed.snapshot_version,
+        propensity=packed.propensity,
+        propensity_estimated=packed.propensity_estimated,
+        strategies=packed.strategies,
+        x=np.frombuffer(packed.x, "<f4"),
+        ranker=packed.ranker,
+        answered=packed.answered,
+        document_ids=packed.document_ids,
+        types=tuple(map(packed.types.__getitem__, packed.type_indexes)),
+        scores=np.frombuffer(packed.scores, "<f4"),
+        ranks=np.frombuffer(packed.ranks, "<i2").reshape(rows, len(packed.answered)),
+        features=_half(packed.features, packed.feature_rows),
+        strategy_scores=_half(packed.strategy_scores, packed.feature_rows),
+        page_size=packed.page_size,
+        swapped_at=packed.swapped_at,
+        tracked=packed.tracked,
+        shadow=_shadow(packed.shadow_draw) if packed.shadow_draw else None,
+        exploration=Exploration(*packed.exploration) if packed.exploration else NO_EXPLORATION,
+        trial=Trial.from_plain(packed.trial) if packed.trial else None,
+        allowed=packed.allowed,
+        dependable=packed.dependable,
+        answered_before=packed.answered_before,
+        distribution=_distribution(packed.distribution) if packed.distribution else None,
     )
 
 

@@ -96,12 +96,15 @@ class DocumentLanguage:
             return
         parts, counts = self.bags[document_id]
         added = parts_of(query[:QUERY_CHARS_MAX])
-        joined = np.union1d(parts, added)
-        if len(joined) > PARTS_MAX:
+        new = added[parts.searchsorted(added) == parts.searchsorted(added, "right")]
+        if len(parts) + len(new) > PARTS_MAX:
             return
-        sums = np.zeros(len(joined), np.float32)
-        sums[np.searchsorted(joined, parts)] += counts
-        sums[np.searchsorted(joined, added)] += weight
+        joined, sums = parts, counts.copy()
+        if len(new):  # not so for a query like those before
+            joined = np.sort(np.concatenate([parts, new]))
+            sums = np.zeros(len(joined), np.float32)
+            sums[joined.searchsorted(parts)] = counts
+        sums[joined.searchsorted(added)] += weight
         self.bags[document_id] = joined, sums
         self._table = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ FED_BY_ANY_QUERY = ("trend", "actions_", "called", "memory.popular:")
 them, and cannot be told apart afterwards; so they are hidden with what memory knows of the query."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Example:
     """One action.
 
@@ -42,6 +42,16 @@ class Example:
     def row(self) -> int:
         """Of the document acted on."""
         return self.position - 1
+
+    @property
+    def rows(self) -> Floats:
+        """Features of the documents that are learned from."""
+        return self.features[: max(self.shown, ROWS_MAX)]
+
+    @cached_property
+    def rows_without_query_memory(self) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """See `without_query_memory`; worked out once for all who learn from this action."""
+        return without_query_memory(self.rows, self.names)
 
 
 def example_of(credit: Credit) -> Example | None:

@@ -86,13 +86,13 @@ class Groups:
         known = self.kept.get(example.decision_id)
         graded = dict(known.graded) if known else {}
         graded[example.row] = max(example.grade, graded.get(example.row, 0.0))
-        rows = max(ROWS_MAX, example.shown, len(known.features) if known else 0)
+        rows = min(len(example.features), max(ROWS_MAX, example.shown, len(known.features) if known else 0))
         if known is None and len(self.kept) >= GROUPS_MAX:
             self.kept.popitem(last=False)
         self.kept[example.decision_id] = Group(
             example.query,
             self._names.setdefault(example.names, example.names),
-            example.features[:rows].astype(np.float16),
+            known.features if known and len(known.features) == rows else example.features[:rows].astype(np.float16),
             graded,
         )
 

@@ -178,7 +178,7 @@ class Learner:
                 try:
                     self._learn_from(event, credit, lessons.get(_key(credit)), documents.get(credit.document_id))
                 except Exception:  # one event must not keep all that come after it from being learned from
-                    log.exception("nothing learned from an event", event=event.id, decision=event.decision_id)
+                    log.exception("nothing learned from an event", event_id=event.id, decision=event.decision_id)
         settled = {credit.record.id: self._attribution.rewards(credit.record.id) for credit in credits}
         settled.update(await self._close())
         await self._decision_log.settle(settled)
@@ -250,7 +250,7 @@ class Learner:
         if lesson is not None:
             example, trees_earn = lesson
             weight = example.grade / self.ranker.looked_at(example.position)
-            self._affinity.learn(example, record.types, record.x, self.ranker.linear.learned, weight)
+            self._affinity.learn(example, record.types, record.x, self.ranker.linear.weights_of(example.names), weight)
             self.ranker.learn(example, seed, trees_earn)
         if document is not None:
             flags = [
@@ -311,7 +311,7 @@ class Learner:
             try:
                 await self._record([action])
             except InvalidArgument as error:
-                log.error("memory refuses an event", event=action.event_id, error=error.message)
+                log.error("memory refuses an event", event_id=action.event_id, error=error.message)
 
     def _action(self, event: Event, record: DecisionRecord | None) -> memory_pb2.Action:
         query = _query_of(event, record)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import numpy as np
 import zstandard
 
 LEVEL = 1
+
+T = TypeVar("T")
 
 BROKEN = (msgspec.DecodeError, zstandard.ZstdError)
 """What `unpacked` raises for bytes that `packed` has not made."""
@@ -38,6 +40,21 @@ def unpacked(raw: bytes) -> Any:
         one of `BROKEN`.
     """
     return msgspec.msgpack.decode(_codecs.decompressor.decompress(raw))
+
+
+class Unpacker(Generic[T]):
+    """Reads what `packed` was given as a type of msgspec's, at a fraction of the cost of taking mappings apart."""
+
+    def __init__(self, type: type[T]) -> None:
+        self._decoder = msgspec.msgpack.Decoder(type)
+
+    def unpacked(self, raw: bytes) -> T:
+        """The object.
+
+        Raises:
+            one of `BROKEN`, also for what is not of the type.
+        """
+        return self._decoder.decode(_codecs.decompressor.decompress(raw))
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ changes, in both directions. `swap_share` and experiments with interleaving do n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -125,6 +126,7 @@ class GateEvidence:
 
 def earned(scores: Floats, wanted: int) -> float:
     """1 / log2(1 + position) of row `wanted` when rows are ordered by score; equal scores share the mean position."""
-    better = int((scores > scores[wanted]).sum())
-    ties = int((scores == scores[wanted]).sum()) - 1
-    return float(1.0 / np.log2(2.0 + better + ties / 2))
+    own = scores[wanted]
+    better = np.count_nonzero(scores > own)
+    ties = np.count_nonzero(scores == own) - 1
+    return 1.0 / math.log2(2.0 + better + ties / 2)

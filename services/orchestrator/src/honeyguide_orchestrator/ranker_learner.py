@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from honeyguide_orchestrator.candidate_features import is_known
+from honeyguide_orchestrator.candidate_features import NAMES_KEPT, is_known
 from honeyguide_orchestrator.decision_log import DecisionRecord
 from honeyguide_orchestrator.examination import PRIOR_POWER, Examination
-from honeyguide_orchestrator.example import ROWS_MAX, Example, without_query_memory
+from honeyguide_orchestrator.example import Example
 from honeyguide_orchestrator.lambdamart import Groups, fit
 from honeyguide_orchestrator.ranker import RankerModel
 from honeyguide_orchestrator.ranker_evidence import GateEvidence, earned
@@ -36,6 +36,7 @@ from honeyguide_orchestrator.ranker_prior import prior_weight, weights_of
 from honeyguide_orchestrator.trees import Trees, why_unavailable
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
 STEP = 0.1
 ACCUMULATOR = 1.0
@@ -80,20 +81,33 @@ class Scale:
         self.log = min(max(self.log - SCALE_STEP * slope / self.sum**0.5, -SCALE_LOG_MAX), SCALE_LOG_MAX)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Where the features of a search stand in the learner's arrays, and their prior weights; both [K]."""
+
+    places: npt.NDArray[np.intp]
+    prior: Floats
+
+
 class LinearLearner:
     """Learns the linear ranker. Deterministic.
 
-    steps: the weights after the last step. learned: their running average, which serves. sums: AdaGrad's, of squared
-    slopes. All by feature name; a feature never seen has its prior's weight. scales: of rows that know the query, and
-    of rows that do not.
+    What is learned is kept in arrays, by feature in the order met: the weights after the last step; their running
+    average, which serves; and AdaGrad's sums of squared slopes. A feature that no step has moved has its prior's weight
+    and is not told of.
+
+    scales: of rows that know the query, and of rows that do not. count: steps taken.
     """
 
-    steps: dict[str, float] = field(default_factory=dict)
-    learned: dict[str, float] = field(default_factory=dict)
-    sums: dict[str, float] = field(default_factory=dict)
-    count: int = 0
-    scales: tuple[Scale, Scale] = field(default_factory=lambda: (Scale(), Scale()))
+    def __init__(self) -> None:
+        self.count = 0
+        self.scales = (Scale(), Scale())
+        self._places: dict[str, int] = {}
+        self._columns: dict[tuple[str, ...], _Columns] = {}
+        self._steps: Doubles = np.zeros(0)
+        self._learned: Doubles = np.zeros(0)
+        self._sums: Doubles = np.zeros(0)
+        self._moved: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
 
     def learn(self, example: Example, weight: float, seed: int) -> None:
         """Takes one step, scaled by `weight`.
@@ -101,38 +115,50 @@ class LinearLearner:
         seed: decides whether this step sees what memory knows of the query; in half of the steps it does not, or
             memory would crowd out what unseen queries depend on.
         """
-        names, wanted = example.names, example.row
-        rows = example.features[: max(example.shown, ROWS_MAX)]
+        rows, wanted = example.rows, example.row
         if seed % 2:
-            rows, kept = without_query_memory(rows, names)
+            rows, kept = example.rows_without_query_memory
             if not kept[wanted]:
                 return
             wanted, rows = int(kept[:wanted].sum()), rows[kept]
-        current, prior = weights_of(names, self.steps), weights_of(names, {})
-        scale = self.scales[0 if is_known(rows, names) else 1]
+        columns = self._of(example.names)
+        places = columns.places
+        current = self._steps[places].astype(np.float32)
+        scale = self.scales[0 if is_known(rows, example.names) else 1]
         scores = rows @ current
         chances = np.exp(scale.value * (scores - scores.max()))
         chances /= chances.sum()
-        gradient = weight * scale.value * (chances @ rows - rows[wanted]) + PULL * (current - prior)
+        gradient = weight * scale.value * (chances @ rows - rows[wanted]) + PULL * (current - columns.prior)
         scale.learn(weight * scale.value * float(chances @ scores - scores[wanted]))
+        slopes = gradient.astype(np.float64)
+        self._moved[places] |= slopes != 0
+        sums = self._sums[places] + slopes * slopes
+        self._sums[places] = sums
+        self._steps[places] -= STEP * slopes / np.sqrt(sums)
         self.count += 1
         rate = max((AVERAGE_DECAY + 1) / (self.count + AVERAGE_DECAY), 1.0 / AVERAGE_MEMORY)
-        for name, old, slope in zip(names, current.tolist(), gradient.tolist(), strict=True):
-            if slope:
-                total = self.sums.get(name, ACCUMULATOR) + slope**2
-                self.sums[name] = total
-                self.steps[name] = old - STEP * slope / total**0.5
-        learned = self.learned
-        for name, last in self.steps.items():
-            mean = learned[name] if name in learned else prior_weight(name)
-            learned[name] = mean + rate * (last - mean)
+        self._learned += rate * (self._steps - self._learned)
+
+    def weights_of(self, names: tuple[str, ...]) -> Floats:
+        """What serves: the learned weights of these features, or their prior, [len(names)]."""
+        places = self._of(names).places  # which may add to what is learned
+        return self._learned[places].astype(np.float32)
+
+    def prior_of(self, names: tuple[str, ...]) -> Floats:
+        """The prior weights of these features, [len(names)]; not to be changed."""
+        return self._of(names).prior
+
+    @property
+    def learned(self) -> dict[str, float]:
+        """What serves, by name: the weights of the features that a step has moved."""
+        return self._told(self._learned)
 
     def to_state(self) -> dict[str, Any]:
         """Everything learned, as plain values."""
         return {
-            "steps": self.steps,
+            "steps": self._told(self._steps),
             "learned": self.learned,
-            "sums": self.sums,
+            "sums": self._told(self._sums),
             "count": self.count,
             "scales": [asdict(scale) for scale in self.scales],
         }
@@ -140,8 +166,44 @@ class LinearLearner:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> LinearLearner:
         """The learner that `to_state` was asked of."""
+        learner = cls()
         known, new = (Scale(**values) for values in state["scales"])
-        return cls(dict(state["steps"]), dict(state["learned"]), dict(state["sums"]), state["count"], (known, new))
+        learner.count, learner.scales = state["count"], (known, new)
+        names = tuple(state["learned"])
+        places = learner._of(names).places
+        for array, told in (
+            (learner._steps, state["steps"]),
+            (learner._learned, state["learned"]),
+            (learner._sums, state["sums"]),
+        ):
+            array[places] = [told[name] for name in names]
+        learner._moved[places] = True
+        return learner
+
+    def _told(self, values: Doubles) -> dict[str, float]:
+        return {
+            name: value
+            for name, value, moved in zip(self._places, values.tolist(), self._moved.tolist(), strict=True)
+            if moved
+        }
+
+    def _of(self, names: tuple[str, ...]) -> _Columns:
+        columns = self._columns.get(names)
+        if columns is None:
+            self._meet([name for name in names if name not in self._places])
+            places = np.array([self._places[name] for name in names], np.intp)
+            columns = _Columns(places, weights_of(names, {}))
+            if len(self._columns) < NAMES_KEPT:
+                self._columns[names] = columns
+        return columns
+
+    def _meet(self, names: Sequence[str]) -> None:
+        """Adds features that no step has moved."""
+        prior = np.array([prior_weight(name) for name in names], np.float64)
+        self._places.update(zip(names, range(len(self._places), len(self._places) + len(names)), strict=True))
+        self._steps, self._learned = np.append(self._steps, prior), np.append(self._learned, prior)
+        self._sums = np.append(self._sums, np.full(len(names), ACCUMULATOR))
+        self._moved = np.append(self._moved, np.zeros(len(names), np.bool_))
 
 
 @dataclass(slots=True)
@@ -203,9 +265,8 @@ class RankerLearner:
 
     def _weigh_evidence(self, example: Example, weight: float, trees: float | None) -> None:
         shown = example.features[: example.shown]
-        prior, linear = (
-            earned(shown @ weights_of(example.names, weights), example.row) for weights in ({}, self.linear.learned)
-        )
+        weights = (self.linear.prior_of(example.names), self.linear.weights_of(example.names))
+        prior, linear = (earned(shown @ each, example.row) for each in weights)
         self.evidence.of(is_known(shown, example.names)).weigh(prior, linear, trees, weight)
 
     @property
@@ -217,11 +278,11 @@ class RankerLearner:
     def refit(self) -> None:
         """Fits trees here and now; for whoever has no event loop to keep free."""
         self.fitted_at = self.actions
-        self.trees = fit(dict(self.groups.kept), dict(self.linear.learned), self.looked_at, self.actions, Event())
+        self.trees = fit(dict(self.groups.kept), self.linear.learned, self.looked_at, self.actions, Event())
 
     def model(self) -> RankerModel:
         """What replicas need."""
-        return RankerModel(dict(self.linear.learned), self.trees, self.evidence)
+        return RankerModel(self.linear.learned, self.trees, self.evidence)
 
     def to_state(self) -> dict[str, Any]:
         """Everything learned, as plain values."""

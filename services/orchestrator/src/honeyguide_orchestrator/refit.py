@@ -77,7 +77,7 @@ class Refits:
                     return
                 learner.groups.follow(earlier)
                 self._until = "0"
-            groups, base, actions = dict(learner.groups.kept), dict(learner.linear.learned), learner.actions
+            groups, base, actions = dict(learner.groups.kept), learner.linear.learned, learner.actions
             begin = asyncio.get_running_loop().time()
             trees = await asyncio.to_thread(fit, groups, base, learner.looked_at, actions, stop)
             if stop.is_set():

@@ -9,14 +9,12 @@ never seen ones included. Each action takes one AdaGrad step (Duchi et al. 2011)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from honeyguide_orchestrator.example import ROWS_MAX, Example, without_query_memory
-from honeyguide_orchestrator.ranker_prior import weights_of
+from honeyguide_orchestrator.example import Example
 from honeyguide_orchestrator.situation import FEATURES
 
 Floats = npt.NDArray[np.float32]
@@ -34,70 +32,80 @@ AFFINITY_MAX = 4.0
 TYPES_MAX = 1_000
 
 
-@dataclass(slots=True)
 class TypeAffinity:
-    """By type, the weights of the context's features [len(FEATURES)], and AdaGrad's sums of squared slopes."""
+    """By type, the weights of the context's features, and AdaGrad's sums of squared slopes: [types, len(FEATURES)]."""
 
-    weights: dict[str, Floats] = field(default_factory=dict)
-    sums: dict[str, Floats] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._types: dict[str, int] = {}
+        self._weights: Floats = np.zeros((0, len(FEATURES)), np.float32)
+        self._sums: Floats = np.ones((0, len(FEATURES)), np.float32)
 
-    def learn(
-        self, example: Example, types: Sequence[str], x: Floats, ranker_weights: Mapping[str, float], weight: float
-    ) -> None:
+    def learn(self, example: Example, types: Sequence[str], x: Floats, ranker: Floats, weight: float) -> None:
         """Takes in one action.
 
         Args:
             types: of the documents in the order shown, at least as many as the example has rows.
-            x: the context's features.
-            ranker_weights: the linear ranker's, learned, by feature.
+            x: the context's features; nothing is learned from a context that has others than `FEATURES`.
+            ranker: the linear ranker's weights, learned, of the example's features.
             weight: how much the action counts.
         """
-        rows = example.features[: max(example.shown, ROWS_MAX)]
-        if len(set(types[: len(rows)])) < 2:
+        if len(set(types[: len(example.rows)])) < 2 or len(x) != len(FEATURES):
             return
-        rows, kept = without_query_memory(rows, example.names)
+        rows, kept = example.rows_without_query_memory
         if not kept[example.row]:
             return
         offered = [type for type, keep in zip(types, kept.tolist(), strict=False) if keep]
-        wanted = types[example.row]
-        distinct = dict.fromkeys(offered)
-        if len(distinct) < 2 or len(self.weights.keys() | distinct) > TYPES_MAX:
+        places = {type: place for place, type in enumerate(dict.fromkeys(offered))}
+        new = [type for type in places if type not in self._types]
+        if len(places) < 2 or len(self._types) + len(new) > TYPES_MAX:
             return
-        ranker = weights_of(example.names, ranker_weights)
+        self._meet(new)
+        own = [self._types[type] for type in places]
+        of = np.array([places[type] for type in offered], np.intp)
+        weights = self._weights[own]
         if AFFINITY in example.names:
+            ranker = ranker.copy()
             ranker[example.names.index(AFFINITY)] = 0.0
-        affinity = self.of(x)
-        scores = rows[kept] @ ranker + [affinity.get(type, 0.0) for type in offered]
+        scores = rows[kept] @ ranker + _told(weights, x)[of]
         chances = np.exp(scores - scores.max())
-        chances /= chances.sum()
-        places = {type: place for place, type in enumerate(distinct)}
-        shares = np.bincount([places[type] for type in offered], chances).tolist()
-        for type, share in zip(distinct, shares, strict=True):
-            weights = self.weights.setdefault(type, np.zeros(len(FEATURES), np.float32))
-            sums = self.sums.setdefault(type, np.ones(len(FEATURES), np.float32))
-            slope = weight * (share - float(type == wanted)) * x + PULL * weights
-            sums += slope**2
-            weights -= STEP * slope / np.sqrt(sums)
+        missing = np.bincount(of, chances / chances.sum())
+        missing[places[types[example.row]]] -= 1.0
+        slopes = (weight * missing).astype(np.float32)[:, None] * x + PULL * weights
+        self._sums[own] += slopes**2
+        self._weights[own] = weights - STEP * slopes / np.sqrt(self._sums[own])
 
     def of(self, x: Floats) -> Mapping[str, float]:
         """By type, how much a document of it is worth more in this context, in [-AFFINITY_MAX, AFFINITY_MAX]; 0 says
         nothing for or against, and so does a type that is left out."""
-        if not self.weights:
-            return {}
-        worth = np.clip(np.stack(list(self.weights.values())) @ x, -AFFINITY_MAX, AFFINITY_MAX)
-        return dict(zip(self.weights, worth.tolist(), strict=True))
+        return dict(zip(self._types, _told(self._weights, x).tolist(), strict=True))
+
+    def _meet(self, types: Sequence[str]) -> None:
+        """Adds types of which nothing was learned."""
+        if types:
+            self._types.update(zip(types, range(len(self._types), len(self._types) + len(types)), strict=True))
+            grown = (len(types), len(FEATURES))
+            self._weights = np.concatenate([self._weights, np.zeros(grown, np.float32)])
+            self._sums = np.concatenate([self._sums, np.ones(grown, np.float32)])
 
     def to_state(self) -> dict[str, Any]:
         """Everything learned, as plain values."""
         return {
             "features": FEATURES,
-            "weights": {type: row.tolist() for type, row in self.weights.items()},
-            "sums": {type: row.tolist() for type, row in self.sums.items()},
+            "weights": dict(zip(self._types, self._weights.tolist(), strict=True)),
+            "sums": dict(zip(self._types, self._sums.tolist(), strict=True)),
         }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> TypeAffinity:
         """What `to_state` was asked of; what was learned of other features is of no use."""
-        if tuple(state.get("features", ())) != FEATURES:
-            return cls()
-        return cls(*({type: np.array(row, np.float32) for type, row in state[n].items()} for n in ("weights", "sums")))
+        affinity = cls()
+        if tuple(state.get("features", ())) == FEATURES:
+            affinity._meet(list(state["weights"]))
+            for type, place in affinity._types.items():
+                affinity._weights[place], affinity._sums[place] = state["weights"][type], state["sums"][type]
+        return affinity
+
+
+def _told(weights: Floats, x: Floats) -> Floats:
+    told: Floats = np.clip(weights @ x, -AFFINITY_MAX, AFFINITY_MAX)
+    return told
