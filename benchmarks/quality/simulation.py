@@ -199,7 +199,7 @@ class DecisionList:
         while len(self._order) > self._kept:
             self._records.pop(self._order.popleft()[1], None)
 
-    async def fetch(self, decision_ids: Sequence[str]) -> dict[str, DecisionRecord]:
+    async def fetch(self, decision_ids: Sequence[str], pause: Any = None) -> dict[str, DecisionRecord]:
         """See `DecisionLog`."""
         return {id: self._records[id] for id in decision_ids if id in self._records}
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +22,7 @@ from honeyguide_orchestrator.experiment import Trial
 from honeyguide_orchestrator.fanout import Status
 from honeyguide_orchestrator.packing import Unpacker, packed
 from honeyguide_orchestrator.policy import NO_EXPLORATION, Exploration
-from honeyguide_orchestrator.redis_store import Keys
+from honeyguide_orchestrator.redis_store import Keys, get_each, set_each
 
 Floats = npt.NDArray[np.float32]
 
@@ -160,14 +159,22 @@ class DecisionLog:
         found = await self._get([self._keys.decision(decision_id) for decision_id in decision_ids])
         return {id: raw for id, raw in zip(decision_ids, found, strict=True) if raw is not None}
 
-    async def fetch(self, decision_ids: Sequence[str]) -> dict[str, DecisionRecord]:
+    async def fetch(
+        self, decision_ids: Sequence[str], pause: Callable[[], Awaitable[None]] | None = None
+    ) -> dict[str, DecisionRecord]:
         """The records that are still kept, by id.
+
+        Args:
+            decision_ids: those wanted.
+            pause: awaited before each is decoded, so that what shares the event loop gets on where they are many.
 
         Raises:
             Unavailable: if Redis does not answer.
         """
         records: dict[str, DecisionRecord] = {}
         for id, raw in (await self.fetch_encoded(decision_ids)).items():
+            if pause is not None:
+                await pause()
             try:
                 records[id] = decode(raw)
             except BROKEN as error:
@@ -183,10 +190,8 @@ class DecisionLog:
         if not rewards:
             return
         try:
-            pipeline = self._redis.pipeline(transaction=False)
-            for decision_id, credited in rewards.items():
-                pipeline.set(self._keys.rewards(decision_id), json.dumps(credited), ex=int(self._keep_s) + 1)
-            await pipeline.execute()
+            values = {self._keys.rewards(id): msgspec.json.encode(credited) for id, credited in rewards.items()}
+            await set_each(self._redis, values, int(self._keep_s) + 1)
         except RedisError as error:
             raise Unavailable(f"the decision log does not answer: {error}") from error
 
@@ -197,19 +202,15 @@ class DecisionLog:
             Unavailable: if Redis does not answer.
         """
         found = await self._get([self._keys.rewards(decision_id) for decision_id in decision_ids])
-        return {id: json.loads(raw) for id, raw in zip(decision_ids, found, strict=True) if raw is not None}
+        return {id: _rewards.decode(raw) for id, raw in zip(decision_ids, found, strict=True) if raw is not None}
 
     async def _get(self, keys: Sequence[str]) -> list[bytes | None]:
         if not keys:
             return []
         try:
-            pipeline = self._redis.pipeline(transaction=False)
-            for key in keys:
-                pipeline.get(key)
-            found: list[bytes | None] = await pipeline.execute()
+            return await get_each(self._redis, keys)
         except RedisError as error:
             raise Unavailable(f"the decision log does not answer: {error}") from error
-        return found
 
     async def read(self, after: str, count: int) -> list[tuple[str, str]]:
         """Stream positions and ids of decisions after a position ("0" = from the oldest kept).
@@ -335,6 +336,7 @@ class _Packed(msgspec.Struct, frozen=True):
 
 
 _unpacker = Unpacker(_Packed)
+_rewards = msgspec.json.Decoder(dict[str, float])
 
 
 def decode(raw: bytes) -> DecisionRecord:

@@ -40,7 +40,8 @@ class Foreground:
         if time.perf_counter() - self._since < SLICE_S:
             return
         await asyncio.sleep(0)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_S):
-                await self._idle.wait()
+        if self._under_way:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._idle.wait()
         self._since = time.perf_counter()

@@ -10,8 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -53,6 +52,9 @@ PREDICTED_AT_ONCE = 20
 CALL_TIMEOUT_S = 10.0
 RETRY_S = 1.0
 
+REMEMBERED_AT_ONCE = 50
+"""Actions that memory is told of at once: some milliseconds of Redis, which searches wait for too."""
+
 Lesson = tuple[Example, float | None]
 """An action, and what the trees earn by it."""
 
@@ -77,6 +79,15 @@ class LearnerOptions:
     def prices(self) -> Prices:
         """What retrieval costs."""
         return Prices(self.call_cost, self.candidate_cost)
+
+
+class Judged(NamedTuple):
+    """An event, the decision it belongs to as far as that is known, and what it turned out to be."""
+
+    event: Event
+    record: DecisionRecord | None
+    verdict: Verdict
+    credit: Credit | None
 
 
 class Learner:
@@ -161,32 +172,52 @@ class Learner:
         taken = [] if self._events_behind else await self._take_decisions()
         events = await self._new_events()
         records = await self._records([event for _, _, event in events])
-        judged = [(event, *self._attribute(event, records)) for _, _, event in events]
-        credits = [credit for _, _, credit in judged if credit is not None]
-        shown = [id for record in taken if record for id in record.document_ids[: record.page_size]]
-        await self._meet([*(event.document_id for _, _, event in events), *shown])
-        documents = await self._documents(credits)
-        await self._remember([(event, records.get(event.decision_id)) for event, _, _ in judged])
-        lessons = await self._lessons(credits)
-        for event, verdict, credit in judged:
-            await self._make_way()
-            self._progress.counted(verdict.value)
-            reward, record = self._options.rewards.of(event), records.get(event.decision_id)
-            self._actions.learn(event.document_id, reward, event.time_s)
-            self._language.learn(event.document_id, _query_of(event, record), reward)
-            if credit is not None:
-                try:
-                    self._learn_from(event, credit, lessons.get(_key(credit)), documents.get(credit.document_id))
-                except Exception:  # one event must not keep all that come after it from being learned from
-                    log.exception("nothing learned from an event", event_id=event.id, decision=event.decision_id)
-        settled = {credit.record.id: self._attribution.rewards(credit.record.id) for credit in credits}
-        settled.update(await self._close())
-        await self._decision_log.settle(settled)
+        judged = [
+            Judged(event, records.get(event.decision_id), *self._attribute(event, records)) for _, _, event in events
+        ]
+        # Memory is told, mostly waiting for Redis, while the models learn.
+        remembering = asyncio.create_task(self._remember(judged))
+        try:
+            await self._learn_from(judged, taken)
+        finally:
+            await remembering
         for partition, position, _ in events:
             self._events_at[partition] = position
         if self._options.trees:
             self._refits.turn()
         return len(taken) + len(events)
+
+    async def _learn_from(self, judged: Sequence[Judged], taken: Sequence[DecisionRecord | None]) -> None:
+        """Teaches the models what events say, and decisions whose time for feedback is over."""
+        credits = [one.credit for one in judged if one.credit is not None]
+        shown = [id for record in taken if record for id in record.document_ids[: record.page_size]]
+        await self._meet([*(one.event.document_id for one in judged), *shown])
+        documents = await self._documents(credits)
+        lessons = await self._lessons(credits)
+        self._learn_names(judged)
+        for event, _, verdict, credit in judged:
+            await self._make_way()
+            self._progress.counted(verdict.value)
+            self._actions.learn(event.document_id, self._options.rewards.of(event), event.time_s)
+            if credit is not None:
+                try:
+                    self._learn_one(event, credit, lessons.get(_key(credit)), documents.get(credit.document_id))
+                except Exception:  # one event must not keep all that come after it from being learned from
+                    log.exception("nothing learned from an event", event_id=event.id, decision=event.decision_id)
+        settled = {credit.record.id: self._attribution.rewards(credit.record.id) for credit in credits}
+        settled.update(await self._close())
+        await self._decision_log.settle(settled)
+
+    def _learn_names(self, judged: Sequence[Judged]) -> None:
+        """Teaches what documents are called; a query that is acted on again and again for a document counts at once."""
+        named: dict[tuple[str, str], float] = {}
+        for event, record, _, _ in judged:
+            reward = self._options.rewards.of(event)
+            if reward > 0:
+                key = event.document_id, _query_of(event, record)
+                named[key] = named.get(key, 0.0) + reward
+        for (document_id, query), weight in named.items():
+            self._language.learn(document_id, query, weight)
 
     def _know_strategies(self) -> None:
         for strategy in self._strategies():
@@ -195,7 +226,7 @@ class Learner:
     async def _take_decisions(self) -> list[DecisionRecord | None]:
         """The decisions that are new, None in the place of those that are gone from the log."""
         entries = await self._decision_log.read(self._decisions_at, BATCH)
-        records = await self._decision_log.fetch([id for _, id in entries])
+        records = await self._decision_log.fetch([id for _, id in entries], self._make_way)
         for position, id in entries:
             record = records.get(id)
             if record is not None:
@@ -225,7 +256,7 @@ class Learner:
     async def _records(self, events: Sequence[Event]) -> dict[str, DecisionRecord]:
         found = {event.decision_id: self._attribution.record(event.decision_id) for event in events}
         elsewhere = [id for id, record in found.items() if id and record is None]
-        fetched = await self._decision_log.fetch(elsewhere)
+        fetched = await self._decision_log.fetch(elsewhere, self._make_way)
         return {id: record for id, record in {**found, **fetched}.items() if record is not None}
 
     def _attribute(self, event: Event, records: Mapping[str, DecisionRecord]) -> tuple[Verdict, Credit | None]:
@@ -243,7 +274,7 @@ class Learner:
             found.update(zip(examples, zip(examples.values(), earned, strict=True), strict=True))
         return found
 
-    def _learn_from(self, event: Event, credit: Credit, lesson: Lesson | None, document: Document | None) -> None:
+    def _learn_one(self, event: Event, credit: Credit, lesson: Lesson | None, document: Document | None) -> None:
         record = credit.record
         seed = seed_of(event.id)
         self._allocation.learn(record.x, credit.asked, credit.ranks, credit.reward, seed)
@@ -265,25 +296,38 @@ class Learner:
         unrewarded: dict[str, Mapping[str, float]] = {}
         for record, rewards in () if self._events_behind else self._attribution.close():
             await self._make_way()
-            self._comparisons.closed(record, rewards, self._options.prices)
-            self.ranker.closed(record, rewards)
             if not rewards:
-                self._allocation.learn(record.x, asked_depths(record), {}, None, seed_of(record.id))
                 unrewarded[record.id] = {}
+            try:
+                self._learn_closed(record, rewards)
+            except Exception:  # nor must one decision
+                log.exception("nothing learned from a decision that closed", decision=record.id)
         return unrewarded
+
+    def _learn_closed(self, record: DecisionRecord, rewards: Mapping[str, float]) -> None:
+        self._comparisons.closed(record, rewards, self._options.prices)
+        self.ranker.closed(record, rewards)
+        if not rewards:
+            self._allocation.learn(record.x, asked_depths(record), {}, None, seed_of(record.id))
 
     async def _meet(self, document_ids: Sequence[str]) -> None:
         """Learns what documents are called that were shown or acted on for the first time."""
         for message in await self._fetched(self._language.unmet(document_ids)):
+            await self._make_way()
             self._language.meet(document_from_proto(message))
 
     async def _documents(self, credits: Sequence[Credit]) -> dict[str, Document]:
         """The documents acted on, where it matters to query understanding what they are, and what it asks of them."""
-        understood = [c for c in credits if c.record.understanding.interpretations]
-        interpretations = chain.from_iterable(credit.record.understanding.interpretations for credit in understood)
-        asked = {condition.attribute for interpretation in interpretations for condition in interpretation.conditions}
-        messages = await self._fetched(sorted({credit.document_id for credit in understood}))
-        return {message.id: _only(message, asked) for message in messages}
+        asked: dict[str, set[str]] = {}
+        for credit in credits:
+            for interpretation in credit.record.understanding.interpretations:
+                attributes = asked.setdefault(credit.document_id, set())
+                attributes.update(condition.attribute for condition in interpretation.conditions)
+        documents: dict[str, Document] = {}
+        for message in await self._fetched(sorted(asked)):
+            await self._make_way()
+            documents[message.id] = _only(message, asked[message.id])
+        return documents
 
     async def _fetched(self, document_ids: Sequence[str]) -> list[document_pb2.Document]:
         if not document_ids:
@@ -292,10 +336,13 @@ class Learner:
         response = await self._lexical.FetchDocuments(request, timeout=CALL_TIMEOUT_S)
         return [one.document for one in response.documents]
 
-    async def _remember(self, events: Sequence[tuple[Event, DecisionRecord | None]]) -> None:
-        actions = [self._action(event, record) for event, record in events if self._options.rewards.of(event)]
-        for begin in range(0, len(actions), BATCH):
-            batch = actions[begin : begin + BATCH]
+    async def _remember(self, judged: Sequence[Judged]) -> None:
+        contexts: dict[str, document_pb2.Context] = {}
+        wanted = [one for one in judged if self._options.rewards.of(one.event)]
+        for begin in range(0, len(wanted), REMEMBERED_AT_ONCE):
+            await self._make_way()
+            some = wanted[begin : begin + REMEMBERED_AT_ONCE]
+            batch = [self._action(event, record, contexts) for event, record, _, _ in some]
             try:
                 await self._record(batch)
             except InvalidArgument:
@@ -313,23 +360,26 @@ class Learner:
             except InvalidArgument as error:
                 log.error("memory refuses an event", event_id=action.event_id, error=error.message)
 
-    def _action(self, event: Event, record: DecisionRecord | None) -> memory_pb2.Action:
-        query = _query_of(event, record)
-        context = event.context or (record.context if record else None)
-        position = 0
+    def _action(
+        self, event: Event, record: DecisionRecord | None, contexts: dict[str, document_pb2.Context]
+    ) -> memory_pb2.Action:
+        """contexts: those of decisions on the wire, by decision; they are many events'."""
+        context, position = None, 0
+        if event.context is not None:
+            context = context_to_proto(event.context)
+        elif record is not None:
+            context = contexts.get(record.id) or contexts.setdefault(record.id, context_to_proto(record.context))
         if record is not None and event.document_id in record.document_ids:
             position = record.document_ids.index(event.document_id) + 1
-        action = memory_pb2.Action(
+        return memory_pb2.Action(
             event_id=event.id,
-            normalized_query=query,
+            normalized_query=_query_of(event, record),
             document_id=event.document_id,
             weight=self._options.rewards.of(event) * self.ranker.weight_in_memory(position),
             time=time_to_proto(event.time_s),
             position=position,
+            context=context,
         )
-        if context is not None:
-            action.context.CopyFrom(context_to_proto(context))
-        return action
 
     async def restore(self) -> None:
         """Begins where the newest snapshot ends."""
@@ -360,7 +410,7 @@ class Learner:
         while after != self._decisions_at:
             entries = await self._decision_log.read(after, BATCH)
             due = [(position, id) for position, id in entries if _not_after(position, self._decisions_at)]
-            records = await self._decision_log.fetch([id for _, id in due])
+            records = await self._decision_log.fetch([id for _, id in due], self._make_way)
             for position, id in due:
                 if id in records:
                     self._attribution.opened(records[id], position, ordinal)
@@ -374,27 +424,34 @@ class Learner:
 
     async def publish(self) -> bool:
         """Publishes what was learned; False if the lease is another's."""
-        oldest = next(iter(self._attribution.open.values()), None)
-        content = {
-            "allocation": self._allocation.to_state(),
-            "ranker": self.ranker.to_state(),
-            "likelihoods": self._likelihoods.to_dict(),
-            "affinity": self._affinity.to_state(),
-            "actions": self._actions.to_state(),
-            "language": self._language.to_state(),
-            "progress": self._progress.to_state(),
-            "comparisons": self._comparisons.to_state(),
-            "attribution": self._attribution.to_state(),
-            "positions": {
-                "decisions": self._decisions_at,
-                "open_after": _before(oldest.position) if oldest else self._decisions_at,
-                "events": self._events_at,
-            },
-        }
+        content: dict[str, Any] = {}
+        for name, state in (
+            ("allocation", self._allocation.to_state),
+            ("ranker", self.ranker.to_state),
+            ("likelihoods", self._likelihoods.to_dict),
+            ("affinity", self._affinity.to_state),
+            ("actions", self._actions.to_state),
+            ("language", self._language.to_state),
+            ("progress", self._progress.to_state),
+            ("comparisons", self._comparisons.to_state),
+            ("attribution", self._attribution.to_state),
+            ("positions", self._positions),
+        ):
+            await self._make_way()
+            content[name] = state()
         version = await self._snapshots.publish(content, self._lease.token, self._clock())
         if version < 0:
             log.warning("another learner holds the lease; what was learned since its snapshot is left to it")
         return version >= 0
+
+    def _positions(self) -> dict[str, Any]:
+        """How far the streams were learned from."""
+        oldest = next(iter(self._attribution.open.values()), None)
+        return {
+            "decisions": self._decisions_at,
+            "open_after": _before(oldest.position) if oldest else self._decisions_at,
+            "events": self._events_at,
+        }
 
 
 def _only(message: document_pb2.Document, attributes: Set[str]) -> Document:

@@ -6,6 +6,7 @@ Keys that one script or transaction touches together share a hash tag, so that t
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from honeyguide.errors import Unavailable
 from honeyguide_orchestrator.settings import OrchestratorSettings
 
 POOL_WAIT_S = 5.0
+
+_SET_EACH = "for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1]) end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +89,29 @@ async def open_redis(settings: OrchestratorSettings) -> Any:
         await client.aclose()
         raise Unavailable(f"Redis at {settings.redis_url} does not answer: {error}") from error
     return client
+
+
+async def get_each(client: Any, keys: Sequence[str]) -> list[bytes | None]:
+    """The values of keys, None for those that are not there.
+
+    One command where one server has all keys: redis-py takes some 30 us of Python for every command of a pipeline.
+    """
+    if isinstance(client, RedisCluster):
+        pipeline = client.pipeline()
+        for key in keys:
+            pipeline.get(key)
+        found: list[bytes | None] = await pipeline.execute()
+    else:
+        found = await client.mget(keys)
+    return found
+
+
+async def set_each(client: Any, values: Mapping[str, bytes], expire_s: int) -> None:
+    """Sets keys, to expire so many seconds later; as many commands as `get_each` takes."""
+    if isinstance(client, RedisCluster):
+        pipeline = client.pipeline()
+        for key, value in values.items():
+            pipeline.set(key, value, ex=expire_s)
+        await pipeline.execute()
+    else:
+        await client.register_script(_SET_EACH)(keys=list(values), args=[expire_s, *values.values()])

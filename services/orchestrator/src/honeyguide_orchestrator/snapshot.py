@@ -56,7 +56,7 @@ class SnapshotStore:
         Raises:
             Unavailable: if Redis does not answer.
         """
-        body = packed(content)
+        body = await asyncio.to_thread(packed, content)  # so that searches in this process get on
         try:
             version: int = await self._publish(
                 keys=[self._keys.snapshot, self._keys.lease], args=[lease_token, body, time_s, FORMAT]

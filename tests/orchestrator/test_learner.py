@@ -1,0 +1,176 @@
+"""One step of the learner over lists in the place of Redis, lexical and memory."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from honeyguide.api.lexical.v1 import lexical_pb2
+from honeyguide.api.memory.v1 import memory_pb2
+from honeyguide.documents import Context
+from honeyguide.errors import InvalidArgument, Unavailable
+from honeyguide.query import Understanding
+from honeyguide.retriever import Strategy
+from honeyguide_orchestrator.attribution import Rewards
+from honeyguide_orchestrator.candidate_features import feature_names
+from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedStrategy
+from honeyguide_orchestrator.event_stream import Event
+from honeyguide_orchestrator.fanout import Status
+from honeyguide_orchestrator.foreground import Foreground
+from honeyguide_orchestrator.learner import REMEMBERED_AT_ONCE, Learner, LearnerOptions
+from honeyguide_orchestrator.situation import FEATURES
+
+ANSWERED = ("lexical.bm25",)
+WINDOW_S = 600.0
+
+
+def record(id: str, time_s: float, features: int = len(FEATURES)) -> DecisionRecord:
+    return DecisionRecord(
+        id=id,
+        query="halo",
+        understanding=Understanding("halo", "halo"),
+        context=Context(time_s, user_id=f"user of {id}"),
+        scope="",
+        policy="squarecb",
+        snapshot_version=1,
+        propensity=1.0,
+        propensity_estimated=False,
+        strategies=(LoggedStrategy("lexical.bm25", 20, 1.0, Status.OK, 2, 0.001),),
+        x=np.ones(features, np.float32),
+        ranker="gated",
+        answered=ANSWERED,
+        document_ids=("x", "y"),
+        types=("film", "film"),
+        scores=np.zeros(2, np.float32),
+        ranks=np.array([[1], [2]], np.int16),
+        features=np.ones((2, len(feature_names(ANSWERED))), np.float32),
+        strategy_scores=np.zeros((2, 1), np.float32),
+        page_size=2,
+    )
+
+
+def click(id: str, decision: str, document: str = "x") -> Event:
+    return Event(id=id, decision_id=decision, document_id=document, action="click", time_s=100.0)
+
+
+class Streams:
+    """The decision log, the event stream, lexical and memory at once; `refused`: an event that memory refuses."""
+
+    def __init__(self, decisions: Sequence[DecisionRecord], events: Sequence[Event]) -> None:
+        self.decisions = {decision.id: decision for decision in decisions}
+        self.events = list(events)
+        self.settled: dict[str, Mapping[str, float]] = {}
+        self.remembered: list[memory_pb2.Action] = []
+        self.calls = 0
+        self.refused = ""
+        self.down = False
+
+    async def fetch(self, ids: Sequence[str], pause: Any = None) -> dict[str, DecisionRecord]:
+        return {id: self.decisions[id] for id in ids if id in self.decisions}
+
+    async def read(self, after: Any, count: int) -> list[Any]:
+        if isinstance(after, str):
+            begin = int(after.partition("-")[0])
+            return [(f"{i + 1}-0", id) for i, id in enumerate(self.decisions)][begin : begin + count]
+        begin = int(after.get(0, "0").partition("-")[0])
+        return [(0, f"{begin + i + 1}-0", event) for i, event in enumerate(self.events[begin : begin + count])]
+
+    async def settle(self, rewards: Mapping[str, Mapping[str, float]]) -> None:
+        self.settled |= rewards
+
+    async def FetchDocuments(self, request: Any, timeout: float) -> lexical_pb2.FetchDocumentsResponse:
+        await asyncio.sleep(0)
+        return lexical_pb2.FetchDocumentsResponse()
+
+    async def RecordActions(self, request: memory_pb2.RecordActionsRequest, timeout: float) -> None:
+        self.calls += 1
+        await asyncio.sleep(0)
+        if self.down:
+            raise Unavailable("memory")
+        if any(action.event_id == self.refused for action in request.actions):
+            raise InvalidArgument("actions", "no")
+        self.remembered += request.actions
+
+
+def learner_of(streams: Streams) -> Learner:
+    strategies = (Strategy("lexical.bm25", "full text", dependable=True),)
+    none: Any = SimpleNamespace(fetch=None)
+    return Learner(
+        decision_log=streams,  # type: ignore[arg-type]
+        event_stream=streams,  # type: ignore[arg-type]
+        snapshots=none,
+        lease=none,
+        lexical=streams,
+        memory=streams,
+        strategies=lambda: strategies,
+        options=LearnerOptions(
+            (5, 10, 20), Rewards({"click": 0.5}, 30.0), WINDOW_S, 0.01, 0.001, 0.1, 0.1, 10.0, False
+        ),
+        clock=lambda: 0.0,
+        make_way=Foreground().make_way,
+    )
+
+
+async def test_memory_is_told_of_every_event_and_models_of_each_document_once() -> None:
+    events = [click(f"e{i}", "d1", "xy"[i % 2]) for i in range(REMEMBERED_AT_ONCE + 5)]
+    streams = Streams([record("d1", 100.0)], events)
+    learner = learner_of(streams)
+    assert await learner.step() == 1 + len(events)
+    assert sorted(action.event_id for action in streams.remembered) == sorted(event.id for event in events)
+    assert {action.context.user_id for action in streams.remembered} == {"user of d1"}
+    assert [action.position for action in streams.remembered[:4]] == [1, 2, 1, 2]
+    assert streams.calls == 2
+    assert learner.ranker.actions == 2
+    assert set(streams.settled["d1"]) == {"x", "y"}
+
+
+async def test_one_event_that_memory_refuses_does_not_keep_the_others_from_it() -> None:
+    streams = Streams([record("d1", 100.0)], [click("good", "d1"), click("bad", "d1"), click("better", "d1")])
+    streams.refused = "bad"
+    with capture_logs() as logs:
+        await learner_of(streams).step()
+    assert [action.event_id for action in streams.remembered] == ["good", "better"]
+    assert [entry["event_id"] for entry in logs] == ["bad"]
+
+
+async def test_a_step_fails_where_memory_does_not_answer() -> None:
+    streams = Streams([record("d1", 100.0)], [click("e", "d1")])
+    streams.down = True
+    with pytest.raises(Unavailable):
+        await learner_of(streams).step()
+
+
+async def test_a_record_with_another_context_stops_neither_events_nor_decisions_that_close() -> None:
+    odd, clicked = record("odd", 100.0, len(FEATURES) - 1), record("clicked", 100.0, len(FEATURES) - 1)
+    later = [record(f"later {i}", 101.0 + i * 2 * WINDOW_S) for i in range(2)]
+    streams = Streams([odd, clicked, *later], [click("e", "clicked")])
+    learner = learner_of(streams)
+    with capture_logs() as logs:
+        await learner.step()
+    assert {entry["log_level"] for entry in logs} == {"warning"}
+    # The ranker learns of the click; of the three decisions that close, the last is learned from.
+    assert learner.ranker.actions == 1
+    assert set(streams.settled) == {"odd", "clicked", "later 0"}
+    assert learner._allocation.updates == 1
+
+
+async def test_what_breaks_in_a_decision_that_closes_is_logged_and_learning_goes_on() -> None:
+    later = [record(f"later {i}", 101.0 + i * 2 * WINDOW_S) for i in range(2)]
+    learner = learner_of(streams := Streams([record("broken", 100.0), *later], []))
+    with pytest.MonkeyPatch.context() as patch, capture_logs() as logs:
+        closed = learner.ranker.__class__.closed
+
+        def breaks(self: Any, record: DecisionRecord, acted_on: Any) -> None:
+            if record.id == "broken":
+                raise ValueError("no")
+            closed(self, record, acted_on)
+
+        patch.setattr(learner.ranker.__class__, "closed", breaks)
+        await learner.step()
+    assert [(entry["log_level"], entry["decision"]) for entry in logs] == [("error", "broken")]
+    assert set(streams.settled) == {"broken", "later 0"}
+    assert learner._allocation.updates == 1
