@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hmac
 import signal
 import sys
@@ -272,6 +273,9 @@ def run_service(
             _serve_metrics(settings)
             server = Server(service, common, settings, registrations)
             await server.start()
+            # What is there by now stays: looking through it for garbage again and again would hold all calls up.
+            gc.collect()
+            gc.freeze()
             print(f"listening {server.port}", flush=True)
             log.info("started", port=server.port)
             await stop.wait()

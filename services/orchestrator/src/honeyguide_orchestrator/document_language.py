@@ -135,15 +135,11 @@ class DocumentLanguage:
 
     def _joined(self) -> _Table:
         if self._table is None:
-            counts = [counts for _, counts in self.bags.values()]
-            totals = np.array([float(each.sum()) for each in counts])
-            self._table = _Table(
-                dict(zip(self.bags, range(len(counts)), strict=True)),
+            self._table = _table_of(
+                list(self.bags),
+                [len(parts) for parts, _ in self.bags.values()],
                 np.concatenate([parts for parts, _ in self.bags.values()]),
-                np.concatenate(counts),
-                np.arange(len(counts)).repeat([len(each) for each in counts]),
-                totals,
-                float(totals.sum()),
+                np.concatenate([counts for _, counts in self.bags.values()]),
             )
         return self._table
 
@@ -160,10 +156,14 @@ class DocumentLanguage:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> DocumentLanguage:
         """What `to_state` was asked of."""
-        ends = np.cumsum(state["sizes"])[:-1]
-        parts = np.split(np.frombuffer(base64.b64decode(state["parts"]), "<u2"), ends)
-        counts = np.split(np.frombuffer(base64.b64decode(state["counts"]), "<f4"), ends)
-        return cls(dict(zip(state["documents"], zip(parts, counts, strict=True), strict=False)), state["closed"])
+        parts = np.frombuffer(base64.b64decode(state["parts"]), "<u2")
+        counts = np.frombuffer(base64.b64decode(state["counts"]), "<f4")
+        ends = np.cumsum(state["sizes"], dtype=np.int64).tolist()
+        places = zip(state["documents"], [0, *ends][:-1], ends, strict=True)
+        bags = {id: (parts[begin:end], counts[begin:end]) for id, begin, end in places}
+        # Searches need the table, and all bags are one below the other here.
+        table = _table_of(state["documents"], state["sizes"], parts, counts) if bags else None
+        return cls(bags, state["closed"], table)
 
 
 NO_LANGUAGE = DocumentLanguage()
@@ -178,6 +178,12 @@ def parts_of(text: str) -> Parts:
     parts = {*own, *(joined[i : i + 3] for i in range(len(joined) - 2))} if own else set()
     buckets: Parts = np.array(sorted({crc32(part.encode()) % BUCKETS for part in parts}), np.uint16)
     return buckets
+
+
+def _table_of(ids: Sequence[str], sizes: Sequence[int], parts: Parts, counts: Floats) -> _Table:
+    owners = np.arange(len(ids)).repeat(sizes)
+    totals: Doubles = np.bincount(owners, counts, len(ids)).astype(np.float64)
+    return _Table(dict(zip(ids, range(len(ids)), strict=True)), parts, counts, owners, totals, float(totals.sum()))
 
 
 def _packed(arrays: Sequence[npt.NDArray[Any]], dtype: str) -> str:

@@ -144,7 +144,9 @@ async def open_service(
             _run(stack, learner.run)
         yield [
             register_search(searcher, Suggester(lexical, memory), clock, foreground),
-            register_feedback(FeedbackIntake(stores.event_stream, clock), settings.feedback_stream_s),
+            register_feedback(
+                FeedbackIntake(stores.event_stream, clock, foreground.make_way), settings.feedback_stream_s
+            ),
             register_catalog(catalog),
             register_learning(
                 Reports(models, searcher.strategies, settings.policy, settings.ranker),
