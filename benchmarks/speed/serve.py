@@ -26,7 +26,7 @@ from usearch.index import Index
 from benchmarks.speed.peer_programs.echo import echo_server
 from benchmarks.speed.two_strategies import with_two_strategies
 from honeyguide.config import CommonSettings, ServerSettings
-from honeyguide.server import Server
+from honeyguide.server import Server, keep_heap
 from honeyguide_standalone.commands.up import stop_on_signals
 from honeyguide_standalone.engine import Engine
 
@@ -41,6 +41,7 @@ async def engine(folder: Path, learner: bool) -> None:
         async with Engine(folder, learner=learner) as running:
             server = Server("honeyguide", CommonSettings(), ServerSettings(), running.registrations)
             await server.start()
+            keep_heap()
             print(json.dumps({"pid": os.getpid(), "port": server.port, "redis_url": running.redis_url}), flush=True)
             await stop.wait()
             await server.stop()

@@ -230,6 +230,16 @@ class Server:
         await self._grpc.stop(self._common.drain_s)
 
 
+def keep_heap() -> None:
+    """Takes what is in memory now, indexes above all, for there to stay: it is no longer searched for garbage.
+
+    For whoever owns the process, once it serves. A full collection of all that would hold all calls up, for 150 ms with
+    five thousand documents.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def _credentials(common: CommonSettings) -> grpc.ServerCredentials | None:
     if common.tls_certificate is None or common.tls_key is None:
         return None
@@ -273,9 +283,7 @@ def run_service(
             _serve_metrics(settings)
             server = Server(service, common, settings, registrations)
             await server.start()
-            # What is there by now stays: looking through it for garbage again and again would hold all calls up.
-            gc.collect()
-            gc.freeze()
+            keep_heap()
             print(f"listening {server.port}", flush=True)
             log.info("started", port=server.port)
             await stop.wait()

@@ -52,8 +52,11 @@ PREDICTED_AT_ONCE = 20
 CALL_TIMEOUT_S = 10.0
 RETRY_S = 1.0
 
-REMEMBERED_AT_ONCE = 50
-"""Actions that memory is told of at once: two to four milliseconds of Redis, which searches wait for too."""
+REMEMBERED_AT_ONCE = 20
+"""Actions that memory is told of at once: one or two milliseconds of Redis, which searches wait for too."""
+
+REMEMBERING_MAX = 2
+"""Such calls under way, so that Redis need not wait for the next."""
 
 Lesson = tuple[Example, float | None]
 """An action, and what the trees earn by it."""
@@ -337,16 +340,22 @@ class Learner:
         return [one.document for one in response.documents]
 
     async def _remember(self, judged: Sequence[Judged]) -> None:
+        """Tells memory of what is worth anything; order does not matter to it."""
         contexts: dict[str, document_pb2.Context] = {}
         wanted = [one for one in judged if self._options.rewards.of(one.event)]
-        for begin in range(0, len(wanted), REMEMBERED_AT_ONCE):
-            await self._make_way()
-            some = wanted[begin : begin + REMEMBERED_AT_ONCE]
-            batch = [self._action(event, record, contexts) for event, record, _, _ in some]
-            try:
-                await self._record(batch)
-            except InvalidArgument:
-                await self._record_one_by_one(batch)
+        turns = asyncio.Semaphore(REMEMBERING_MAX)
+
+        async def tell(some: Sequence[Judged]) -> None:
+            async with turns:
+                await self._make_way()
+                actions = [self._action(event, record, contexts) for event, record, _, _ in some]
+                try:
+                    await self._record(actions)
+                except InvalidArgument:
+                    await self._record_one_by_one(actions)
+
+        begins = range(0, len(wanted), REMEMBERED_AT_ONCE)
+        await asyncio.gather(*(tell(wanted[begin : begin + REMEMBERED_AT_ONCE]) for begin in begins))
 
     async def _record(self, actions: Sequence[memory_pb2.Action]) -> None:
         request = memory_pb2.RecordActionsRequest(actions=actions)

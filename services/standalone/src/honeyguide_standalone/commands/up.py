@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from honeyguide.config import CommonSettings, ServerSettings, load
-from honeyguide.server import Server
+from honeyguide.server import Server, keep_heap
 from honeyguide.telemetry import configure_logging
 from honeyguide_standalone.commands.session import DATA_DIR, console, run
 from honeyguide_standalone.running import Running, forget_running
@@ -55,6 +55,7 @@ async def _in_process(data_dir: Path, port: int, redis_url: str | None) -> None:
     async with Engine(data_dir, redis_url) as engine:
         server = Server("honeyguide", common, load(ServerSettings, port=port), engine.registrations)
         await server.start()
+        keep_heap()
         Running(os.getpid(), f"127.0.0.1:{server.port}", redis_url=engine.redis_url).write(data_dir)
         try:
             console.print(f"serving on 127.0.0.1:{server.port}, all in process {os.getpid()}; Ctrl-C drains and ends")
