@@ -55,17 +55,26 @@ class _Guard(grpc.aio.ServerInterceptor):
     def __init__(self, service: str, token: str | None) -> None:
         self._service = service
         self._token = f"Bearer {token}".encode() if token else None
+        self._guarded: dict[tuple[str, bool], grpc.RpcMethodHandler[Any, Any]] = {}
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        handler = await continuation(handler_call_details)
         method: str = handler_call_details.method
-        if handler is None or method.startswith(OPEN_PREFIXES):
-            return handler
-        allowed = self._allowed(handler_call_details.invocation_metadata)
+        key = method, self._allowed(handler_call_details.invocation_metadata)
+        guarded = self._guarded.get(key)
+        if guarded is None:
+            handler = await continuation(handler_call_details)
+            if handler is None or method.startswith(OPEN_PREFIXES):
+                return handler
+            guarded = self._guarded[key] = self._guard(handler, *key)
+        return guarded
+
+    def _guard(
+        self, handler: grpc.RpcMethodHandler[Any, Any], method: str, allowed: bool
+    ) -> grpc.RpcMethodHandler[Any, Any]:
         factory = {
             (False, False): grpc.unary_unary_rpc_method_handler,
             (False, True): grpc.unary_stream_rpc_method_handler,
