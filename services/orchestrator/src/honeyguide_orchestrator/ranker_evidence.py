@@ -4,9 +4,10 @@ Prequential (Dawid 1984): before an action is learned from, every ranker is aske
 acted on among those shown; it earns 1 / log2(1 + that position), weighted by the inverse of the probability that the
 document's position was looked at. Of each pair the running mean of the difference is kept, with its standard error.
 
-A challenger serves once its mean advantage exceeds `ERRORS` standard errors, and no longer than the mean stays above
-0. That bound is not one that holds at all times at once: wrongly letting in a ranker that is about as good costs next
-to nothing, and is taken back by the same running mean.
+A challenger serves while its mean advantage is above 0; trees, which are fitted anew each time, begin once it exceeds
+`TREES_ERRORS` standard errors. That is no bound that holds at all times at once: wrongly letting in a ranker that is
+about as good costs next to nothing, and is taken back by the same running mean. Least of all the linear ranker, which
+begins as the prior and moves away from it by what it learns.
 
 A known bias: the lists shown are the top of whoever served. The other's best documents below the page are never acted
 on, so a challenger is judged only by how it would have ordered what the serving ranker chose; that understates what
@@ -31,8 +32,8 @@ EVIDENCE_MEMORY = 1_000.0
 EVIDENCE_MIN = 50
 """Actions before a challenger may serve."""
 
-ERRORS = 1.0
-"""Standard errors by which a challenger must be ahead to begin to serve."""
+TREES_ERRORS = 1.0
+"""Standard errors by which trees must be ahead to begin to serve."""
 
 
 @dataclass(slots=True)
@@ -48,8 +49,11 @@ class Advantage:
     events: int = 0
     ahead: bool = False
 
-    def weigh(self, difference: float) -> None:
-        """Takes in one action."""
+    def weigh(self, difference: float, errors: float) -> None:
+        """Takes in one action.
+
+        errors: standard errors by which the first must be ahead to begin to serve.
+        """
         self.events += 1
         rate = max(1.0 / self.events, 1.0 / EVIDENCE_MEMORY)
         self.mean += rate * (difference - self.mean)
@@ -57,7 +61,7 @@ class Advantage:
         self.spread = (1 - rate) ** 2 * self.spread + rate**2
         if self.mean <= 0:
             self.ahead = False
-        elif self.events >= EVIDENCE_MIN and self.mean > ERRORS * self.error:
+        elif self.events >= EVIDENCE_MIN and self.mean > errors * self.error:
             self.ahead = True
 
     @property
@@ -77,10 +81,10 @@ class RankerEvidence:
 
     def weigh(self, prior: float, linear: float, trees: float | None, weight: float) -> None:
         """Takes in what each ranker earned by one action; `trees` is None while there are none."""
-        self.linear_over_prior.weigh(weight * (linear - prior))
+        self.linear_over_prior.weigh(weight * (linear - prior), 0.0)
         if trees is not None:
-            self.trees_over_prior.weigh(weight * (trees - prior))
-            self.trees_over_linear.weigh(weight * (trees - linear))
+            self.trees_over_prior.weigh(weight * (trees - prior), TREES_ERRORS)
+            self.trees_over_linear.weigh(weight * (trees - linear), TREES_ERRORS)
 
     @property
     def linear_serves(self) -> bool:
