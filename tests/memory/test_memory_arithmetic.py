@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -130,11 +131,14 @@ def test_predictions_are_ranked_and_bounded() -> None:
     document = Document(
         id="f", type="film", title="Alien (1979) [cut]", attributes={"director": ("Ridley Scott",), "plot": ("long",)}
     )
+    popular = replace(document, popularity=1.0)
     found = predict(document, aliases=frozenset(), running_texts={"plot"}, limit=100)
     by_query = {pair.query: pair.score for pair in found.pairs}
     assert by_query[prediction_id(["alien", "1979", "cut"])] == round(SCORE_TOP * UNPOPULAR)
     assert by_query[prediction_id(["alien"])] == round(SCORE_TOP * UNPOPULAR / 2)
-    assert prediction_id(["film", "scott", "ridley"]) in by_query
+    assert prediction_id(["film", "scott", "ridley"]) not in by_query
+    popular_found = predict(popular, aliases=frozenset(), running_texts={"plot"}, limit=100)
+    assert prediction_id(["film", "scott", "ridley"]) in {pair.query for pair in popular_found.pairs}
     assert not any(prediction_id(["long", "film"]) == query for query in by_query)
     few = predict(document, frozenset(), frozenset(), limit=2)
     assert [pair.query for pair in few.pairs] == [pair.query for pair in found.pairs[:2]]
@@ -155,7 +159,7 @@ def test_pieces_of_a_title_are_predicted_for_what_is_popular() -> None:
 
 
 def test_a_document_without_a_title_is_predicted_for_its_attributes_only() -> None:
-    document = Document(id="x", type="track", attributes={"artist": ("Ada",)})
+    document = Document(id="x", type="track", attributes={"artist": ("Ada",)}, popularity=1.0)
     assert [pair.query for pair in predict(document, frozenset(), frozenset(), 9).pairs] == [
         prediction_id(["ada", "track"])
     ]

@@ -66,6 +66,8 @@ def _likely(document: Document, aliases: Set[str], running_texts: Set[str]) -> I
     """Queries as words, each with a likelihood in (0, 1]; by rules that know no language."""
     title = words(document.title)
     type = words(document.type)
+    # Many documents share a word of their titles, or a value, and which of them is meant only popularity tells.
+    popular = document.popularity > 0
     names = [title] if title else []
     if title:
         yield title, 1.0
@@ -75,8 +77,7 @@ def _likely(document: Document, aliases: Set[str], running_texts: Set[str]) -> I
         # A short first word is most often an article: "the matrix", "der untergang".
         if len(title) > 1 and len(title[0]) <= 3:
             yield title[1:], 0.5
-        if document.popularity > 0 and 1 < len(title) <= PIECED_WORDS_MAX:
-            # Many titles share a word, and which of them is meant only popularity tells.
+        if popular and 1 < len(title) <= PIECED_WORDS_MAX:
             for length in (1, 2):
                 for at in range(len(title) - length + 1):
                     yield title[at : at + length], 0.6
@@ -99,7 +100,8 @@ def _likely(document: Document, aliases: Set[str], running_texts: Set[str]) -> I
             if value_words:
                 if title:
                     yield [*title, *value_words], 0.45 * share
-                yield [*value_words, *type], 0.3 * share
+                if popular:
+                    yield [*value_words, *type], 0.3 * share
 
 
 def _parts(title: str) -> Iterator[list[str]]:
