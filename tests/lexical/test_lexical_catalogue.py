@@ -129,7 +129,7 @@ async def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path:
     environment = {
         **os.environ,
         "HONEYGUIDE_LEXICAL_DATA_DIR": str(tmp_path / "data"),
-        # Nothing is committed to the index before the kill but what the first round does.
+        # Nothing is committed to the index before the kill.
         "HONEYGUIDE_LEXICAL_COMMIT_INTERVAL_S": "30",
     }
     process = await asyncio.create_subprocess_exec(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -19,15 +23,20 @@ from honeyguide_lexical.store import Store
 log = structlog.get_logger("honeyguide.lexical")
 T = TypeVar("T")
 
-APPLY_BATCH = 2_000
-APPLY_RETRY_S = 1.0
+COMMIT_DOCUMENTS = 2_000
+"""So many are committed at once, however soon."""
+QUIET_SHARE = 0.125
+"""Nothing having come for this share of the commit interval, no more is waited for."""
+RETRY_S = 1.0
 
 
 class Catalogue:
     """Implements `honeyguide.retriever.Index`.
 
-    An upsert or a deletion returns once the journal has it. A background task makes what has come since searchable, at
-    most every `commit_interval_s`. While more than `backlog_max` documents wait for that, upserts wait as well.
+    An upsert or a deletion returns once the journal has it. A background task puts what comes into the index at once.
+    It commits that when nothing more comes for a moment, when somebody waits for it, and at the latest so that it ends
+    within `commit_interval_s`, if it takes as long as the last one: commits cost much the same however small, and the
+    index is built while more arrives. While more than `backlog_max` documents wait, upserts wait as well.
     `applying` must be an executor of one thread: all that writes to index and lexicon runs there.
     """
 
@@ -39,14 +48,20 @@ class Catalogue:
         self._applying = applying
         self._commit_interval_s = commit_interval_s
         self._backlog_max = backlog_max
-        self._backlog: list[tuple[int, dict[str, Document | None]]] = []
+        self._backlog: deque[tuple[int, dict[str, Document | None]]] = deque()
         self._waiting = 0
+        self._put = 0
+        self._put_sequence = 0
+        self._first_put_s = math.inf
+        self._arrived_s = 0.0
+        self._commit_s = 0.0
         self._applied = asyncio.Condition()
         self._arrived = asyncio.Event()
         self._order = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._applied_sequence = store.journal.sequence
+        self._wanted_sequence = 0
 
     def start(self) -> None:
         """Begins to apply what arrives."""
@@ -89,6 +104,8 @@ class Catalogue:
     async def applied(self) -> None:
         """Waits until all that was acknowledged before is searchable."""
         sequence = self._store.journal.sequence
+        self._wanted_sequence = sequence
+        self._arrived.set()
         async with self._applied:
             await self._applied.wait_for(lambda: self._applied_sequence >= sequence or self._stopped)
         if self._applied_sequence < sequence:
@@ -111,47 +128,53 @@ class Catalogue:
         sequence = await self._run(self._writing, lambda: self._journal(changes))
         self._backlog.append((sequence, changes))
         self._waiting += len(changes)
+        self._arrived_s = time.monotonic()
         self._arrived.set()
 
     def _journal(self, changes: dict[str, Document | None]) -> int:
         return self._store.shelf.write([(id, _payload(document)) for id, document in changes.items()])
 
     async def _apply_forever(self) -> None:
-        while not (self._closing and not self._backlog):
-            await self._arrived.wait()
-            begin = time.monotonic()
+        while not (self._closing and not self._waiting):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._due_s() - time.monotonic() if self._put else None):
+                    await self._arrived.wait()
+            self._arrived.clear()
             try:
-                await self._apply_some()
+                await self._put_arrived()
+                if self._put and self._is_due():
+                    await self._commit()
             except Exception:  # a full disk, say: what is journalled is kept and tried again
                 log.exception("changes could not be applied")
                 if self._closing:
                     return
-                await asyncio.sleep(APPLY_RETRY_S)
-            if not self._closing and self._waiting < APPLY_BATCH:
-                # Commits cost much the same however small: under load leave them time to gather.
-                await asyncio.sleep(max(0.0, self._commit_interval_s / 2 - (time.monotonic() - begin)))
+                await asyncio.sleep(RETRY_S)
+                self._arrived.set()
 
-    async def _apply_some(self) -> None:
-        self._arrived.clear()
-        changes: dict[str, Document | None] = {}
-        taken = 0
-        sequence = 0
-        for number, batch in self._backlog:
-            if changes and len(changes) + len(batch) > APPLY_BATCH:
-                break
-            changes.update(batch)
-            sequence = number
-            taken += 1
-        if not taken:
-            return
-        try:
-            await self._run(self._applying, lambda: self._store.apply(changes, sequence))
-        except BaseException:
-            self._arrived.set()
-            raise
-        done = self._backlog[:taken]
-        del self._backlog[:taken]
-        self._waiting -= sum(len(batch) for _, batch in done)
+    async def _put_arrived(self) -> None:
+        while self._backlog and self._put < COMMIT_DOCUMENTS:
+            sequence, changes = self._backlog[0]
+            await self._run(self._applying, partial(self._store.put, changes, sequence))
+            self._backlog.popleft()
+            self._put += len(changes)
+            self._put_sequence = sequence
+            self._first_put_s = min(self._first_put_s, time.monotonic())
+
+    def _due_s(self) -> float:
+        """When what was put is to be committed."""
+        interval_s = self._commit_interval_s
+        return min(self._first_put_s + interval_s - self._commit_s, self._arrived_s + QUIET_SHARE * interval_s)
+
+    def _is_due(self) -> bool:
+        wanted = self._wanted_sequence > self._applied_sequence and not self._backlog
+        return self._closing or wanted or self._put >= COMMIT_DOCUMENTS or time.monotonic() >= self._due_s()
+
+    async def _commit(self) -> None:
+        begin, sequence = time.monotonic(), self._put_sequence
+        await self._run(self._applying, partial(self._store.commit, sequence))
+        self._commit_s = time.monotonic() - begin
+        self._waiting -= self._put
+        self._put, self._first_put_s = 0, math.inf
         if self._backlog:
             self._arrived.set()
         async with self._applied:

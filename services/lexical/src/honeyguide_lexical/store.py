@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
@@ -38,7 +37,6 @@ class Store:
         self._data_dir = data_dir
         self._writer_bytes = writer_bytes
         self._writer_threads = writer_threads
-        self._committing = ThreadPoolExecutor(1, "lexical-commit")
         try:
             self.journal = Journal(data_dir / "journal.sqlite3")
             self.shelf = Shelf(self.journal, document_cache_bytes)
@@ -57,19 +55,23 @@ class Store:
         stored = self.journal.setting(CONFIGURATION)
         return indexing_pb2.CatalogConfiguration.FromString(stored or b"")
 
-    def apply(self, changes: Mapping[str, Document | None], sequence: int) -> None:
-        """Makes changes up to a number of the journal searchable."""
+    def put(self, changes: Mapping[str, Document | None], sequence: int) -> None:
+        """Takes changes up to a number of the journal in; what they name is known then, and found after `commit`.
+
+        Tantivy's own thread indexes meanwhile, while the names go into SQLite.
+        """
         for id, document in changes.items():
             if document is None:
                 self.index.remove(id)
             else:
                 self.index.put(document)
-        # Tantivy and SQLite let Python's lock go: side by side they take as long as the longer of the two.
-        committed = self._committing.submit(self._commit, sequence)
-        try:
-            self._lexicon.apply(changes, sequence, self.layout)
-        finally:
-            committed.result()
+        self._lexicon.apply(changes, sequence, self.layout)
+
+    def commit(self, sequence: int) -> None:
+        """Makes all that was put, up to that number of the journal, durable in the index, and found."""
+        self.index.commit()
+        self._index_sequence = sequence
+        self._remember(self.index, sequence)
 
     def configure(self, configuration: indexing_pb2.CatalogConfiguration) -> None:
         """Stores a configuration and, if it changes what is on disk, rebuilds that from the journal.
@@ -106,7 +108,6 @@ class Store:
 
     def close(self) -> None:
         """Closes everything and lets the folder go."""
-        self._committing.shutdown()
         self.index.close()
         self._lexicon.close()
         self.journal.close()
@@ -150,16 +151,11 @@ class Store:
                     self.index.remove(id)
                 else:
                     self.index.put(document)
-            self._commit(sequence)
+            self.commit(sequence)
         if self._lexicon.fingerprint != self.layout.fingerprint:
             self._lexicon.rebuild(self._batches(0), self.layout)
         for changes, sequence in self._batches(self._lexicon.sequence):
             self._lexicon.apply(changes, sequence, self.layout)
-
-    def _commit(self, sequence: int) -> None:
-        self.index.commit()
-        self._index_sequence = sequence
-        self._remember(self.index, sequence)
 
     def _remember(self, index: FullText, sequence: int) -> None:
         state = {
