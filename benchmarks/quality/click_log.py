@@ -28,9 +28,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
-from statistics import fmean, stdev
-
-from scipy.stats import t as student
 
 from benchmarks.quality.collection import Collection, read_collection
 from honeyguide.text import words
@@ -325,25 +322,6 @@ def main() -> None:
     log = simulate(shop, wanted.searches, wanted.seed)
     write(shop, log, wanted.folder)
     print(f"{len(shop.titles)} documents, {len(log):,} searches of {len({c.query for c in log}):,} queries")
-
-
-def row_over_seeds(
-    collection: str, scenario: str, system: str, metric: str, values: Sequence[float], searches: int
-) -> dict[str, object]:
-    """A row of results: the mean over seeds, with its 95% interval (Student's t)."""
-    mean = fmean(values)
-    half = student.ppf(0.975, len(values) - 1) * stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return {
-        "collection": collection,
-        "scenario": scenario,
-        "system": system,
-        "metric": metric,
-        "value": round(mean, 4),
-        "low": round(mean - half, 4),
-        "high": round(mean + half, 4),
-        "seeds": len(values),
-        "searches": searches,
-    }
 
 
 if __name__ == "__main__":

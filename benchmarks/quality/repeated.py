@@ -33,7 +33,8 @@ from statistics import fmean
 
 import structlog
 
-from benchmarks.quality.click_log import BEGIN_S, SHOPS, Shop, row_over_seeds, zipf
+from benchmarks.quality.click_log import BEGIN_S, SHOPS, Shop, zipf
+from benchmarks.quality.quality import row_of
 from honeyguide.documents import Document
 from honeyguide.text import words
 from honeyguide_standalone.click_log import LoggedAction
@@ -151,9 +152,7 @@ def main() -> None:
             print(f"{collection} seed {seed}: {json.dumps(runs[-1])}", flush=True)
         for scenario in runs[0] if runs else ():
             rows += [
-                row_over_seeds(
-                    collection, scenario, "honeyguide", metric, [run[scenario][metric] for run in runs], SEARCHES
-                )
+                row_of(collection, scenario, "honeyguide", metric, [run[scenario][metric] for run in runs], SEARCHES)
                 for metric in runs[0][scenario]
             ]
     if rows:

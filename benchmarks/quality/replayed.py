@@ -26,7 +26,8 @@ from pathlib import Path
 
 import structlog
 
-from benchmarks.quality.click_log import SHOPS, Click, Shop, oracle, row_over_seeds, simulate
+from benchmarks.quality.click_log import SHOPS, Click, Shop, oracle, simulate
+from benchmarks.quality.quality import row_of
 from honeyguide.documents import Document
 from honeyguide_standalone.click_log import LoggedAction
 from honeyguide_standalone.engine import Engine
@@ -98,7 +99,7 @@ def main() -> None:
                 print(f"{collection} seed {seed} {system}: MRR@5 {runs[system][-1]['mrr@5']:.4f}", flush=True)
         for system, found in runs.items():
             rows += [
-                row_over_seeds(collection, SCENARIO, system, metric, [one[metric] for one in found], searches)
+                row_of(collection, SCENARIO, system, metric, [one[metric] for one in found], searches)
                 for metric in found[0]
             ]
     if rows:
