@@ -52,7 +52,12 @@ def squarecb(costs: Costs, **options: float) -> Policy:
     """Honeyguide's policy, with settings of its own if given."""
     settings = OrchestratorSettings(**options)  # type: ignore[arg-type]
     chosen = PolicyOptions(
-        costs, settings.exploration_share, settings.exploration_gamma, settings.exploration_warm_up, settings.epsilon
+        costs,
+        settings.exploration_share,
+        settings.exploration_share_known,
+        settings.exploration_gamma,
+        settings.exploration_warm_up,
+        settings.epsilon,
     )
     return POLICIES["squarecb"](chosen)
 

@@ -300,6 +300,7 @@ def _policies(learned: Learned) -> dict[str, Policy]:
     options = PolicyOptions(
         Costs.of(learned.allocation.depths, CALL_COST, CANDIDATE_COST),
         settings.exploration_share,
+        settings.exploration_share_known,
         settings.exploration_gamma,
         settings.exploration_warm_up,
         settings.epsilon,

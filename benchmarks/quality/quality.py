@@ -78,6 +78,10 @@ def tasks(quick: bool) -> list[Task]:
         ]
         for seed in (1, 2, 3, 4, 5)
     ]
+    # What exploring is worth is less than systems differ from run to run.
+    explored = [
+        Task(MIXED, seed, ("honeyguide", "greedy", "epsilon_greedy")) for seed in range(4, 13) if scene("mixed")
+    ]
     drift = [Task(DRIFT, seed, ("honeyguide", "greedy")) for seed in (1, 2, 3) if scene("mixed")]
     ablated = [
         Task(ABLATED, seed, names)
@@ -87,7 +91,7 @@ def tasks(quick: bool) -> list[Task]:
     ]
     first, *others = mixed or [[]]
     turns = zip_longest(others, alone, fillvalue=[])
-    return [*first, *(task for turn in turns for part in turn for task in part), *ablated, *drift]
+    return [*first, *(task for turn in turns for part in turn for task in part), *ablated, *drift, *explored]
 
 
 def _tasks(scenario: Scenario, seed: int, first: Sequence[Sequence[str]], then: Sequence[Sequence[str]]) -> list[Task]:

@@ -118,7 +118,8 @@ def table(rows: Sequence[Row]) -> str:
     lines = [f"| log of | system | {' | '.join(columns)} |", "| --- " * (len(columns) + 2) + "|"]
     for (collection, system), found in by_system.items():
         cells = [f"{found[column]['value']}" for column in columns]
-        cells[0] += f" ({found['mrr@5']['low']}-{found['mrr@5']['high']})"
+        if found["mrr@5"]["low"] is not None:
+            cells[0] += f" ({found['mrr@5']['low']}-{found['mrr@5']['high']})"
         lines.append(f"| {collection} | `{system}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -304,6 +304,7 @@ async def stage(system: System, scene: Scene, recording: Recording, seed: int) -
     options = PolicyOptions(
         costs=Costs.of(system.depths, CALL_COST, CANDIDATE_COST),
         exploration_share=settings.exploration_share,
+        exploration_share_known=settings.exploration_share_known,
         gamma=settings.exploration_gamma,
         warm_up=settings.exploration_warm_up,
         epsilon=settings.epsilon,

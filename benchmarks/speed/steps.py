@@ -176,7 +176,9 @@ def strategies_of(count: int) -> tuple[Strategy, ...]:
 
 def policy() -> Policy:
     """SquareCB with the default settings."""
-    return POLICIES["squarecb"](PolicyOptions(COSTS, exploration_share=0.15, gamma=60.0, warm_up=20.0, epsilon=0.1))
+    return POLICIES["squarecb"](
+        PolicyOptions(COSTS, exploration_share=0.05, exploration_share_known=0.4, gamma=60.0, warm_up=20.0, epsilon=0.1)
+    )
 
 
 def taught(strategies: Sequence[Strategy], rng: np.random.Generator) -> AllocationLearner:

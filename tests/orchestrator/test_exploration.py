@@ -13,7 +13,14 @@ from honeyguide_orchestrator.situation import FEATURES
 
 DEPTHS = (5, 10, 20)
 NAMES = ("lexical.bm25", "memory.query", "memory.fresh", "vector.dense")
-OPTIONS = PolicyOptions(Costs.of(DEPTHS, 0.0125, 0.00025), exploration_share=0.5, gamma=20.0, warm_up=30.0, epsilon=0.3)
+OPTIONS = PolicyOptions(
+    Costs.of(DEPTHS, 0.0125, 0.00025),
+    exploration_share=0.5,
+    exploration_share_known=0.5,
+    gamma=20.0,
+    warm_up=30.0,
+    epsilon=0.3,
+)
 
 
 def model_after(searches: int = 60) -> AllocationModel:
@@ -90,7 +97,7 @@ def test_the_budget_caps_how_often_a_draw_looks_worse_than_what_is_safe() -> Non
     shares = {}
     for share in (0.2, 1.0):
         policy, rng = (
-            POLICIES["thompson"](PolicyOptions(costs, share, gamma=1.0, warm_up=0.0, epsilon=0.0)),
+            POLICIES["thompson"](PolicyOptions(costs, share, share, gamma=1.0, warm_up=0.0, epsilon=0.0)),
             np.random.default_rng(5),
         )
         wild = replace(MODEL, deviations=MODEL.deviations * 20)

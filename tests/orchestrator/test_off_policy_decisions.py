@@ -47,7 +47,12 @@ STRATEGIES = (
 NAMES = tuple(strategy.name for strategy in STRATEGIES)
 PRICES = Prices(0.05, 0.005)
 OPTIONS = PolicyOptions(
-    Costs.of(DEPTHS, PRICES.call, PRICES.candidate), exploration_share=0.6, gamma=5.0, warm_up=0.0, epsilon=0.6
+    Costs.of(DEPTHS, PRICES.call, PRICES.candidate),
+    exploration_share=0.6,
+    exploration_share_known=0.6,
+    gamma=5.0,
+    warm_up=0.0,
+    epsilon=0.6,
 )
 LEARNED: Learned = LearnedModels(DEPTHS).current(STRATEGIES)
 LISTS = [[f"{name}-{i}" for i in range(5)] for name in "abc"]

@@ -16,7 +16,14 @@ from honeyguide_orchestrator.situation import FEATURES
 
 DEPTHS = (5, 10, 20)
 NAMES = ("lexical.bm25", "memory.query", "memory.fresh", "vector.dense")
-OPTIONS = PolicyOptions(Costs.of(DEPTHS, 0.0125, 0.00025), exploration_share=0.5, gamma=20.0, warm_up=30.0, epsilon=0.3)
+OPTIONS = PolicyOptions(
+    Costs.of(DEPTHS, 0.0125, 0.00025),
+    exploration_share=0.5,
+    exploration_share_known=0.7,
+    gamma=20.0,
+    warm_up=30.0,
+    epsilon=0.3,
+)
 
 
 def model_after(searches: int = 60) -> AllocationModel:
@@ -76,7 +83,7 @@ def test_every_policy_keeps_to_what_is_allowed_and_asks_something_dependable(
 @pytest.mark.parametrize("name", ["squarecb", "epsilon_greedy", "greedy", "thompson"])
 def test_learned_policies_make_use_of_what_has_answered_and_leave_it_as_it_is(name: str) -> None:
     at, rng = situation(answered=(0, 2, 0, 0)), np.random.default_rng(1)
-    chosen = POLICIES[name](PolicyOptions(OPTIONS.costs, 1.0, gamma=1.0, warm_up=5.0, epsilon=1.0))
+    chosen = POLICIES[name](PolicyOptions(OPTIONS.costs, 1.0, 1.0, gamma=1.0, warm_up=5.0, epsilon=1.0))
     draws = [chosen.draw(at, MODEL, rng) for _ in range(200)]
     assert {int(draw.rungs[1]) for draw in draws} == {2}
     if name != "thompson":  # whose chances are estimated
@@ -111,13 +118,32 @@ def test_propensities_are_the_frequencies(name: str) -> None:
 
 def test_squarecb_shuns_what_is_worse() -> None:
     model, at, rng = model_after(300), situation(), np.random.default_rng(1)
-    gentle = POLICIES["squarecb"](PolicyOptions(OPTIONS.costs, 1.0, gamma=1.0, warm_up=0.0, epsilon=0))
-    sharp = POLICIES["squarecb"](PolicyOptions(OPTIONS.costs, 1.0, gamma=1e4, warm_up=0.0, epsilon=0))
+    gentle = POLICIES["squarecb"](PolicyOptions(OPTIONS.costs, 1.0, 1.0, gamma=1.0, warm_up=0.0, epsilon=0))
+    sharp = POLICIES["squarecb"](PolicyOptions(OPTIONS.costs, 1.0, 1.0, gamma=1e4, warm_up=0.0, epsilon=0))
 
     def fresh_share(policy: Policy) -> float:
         return float(np.mean([policy.draw(at, model, rng).rungs[2] > 0 for _ in range(1_000)]))
 
     assert fresh_share(sharp) < 0.02 < fresh_share(gentle)
+
+
+def test_squarecb_tries_more_than_looks_best_and_never_less() -> None:
+    model, at, rng = model_after(300), situation(), np.random.default_rng(1)
+    [best] = POLICIES["greedy"](OPTIONS).distribution(at, model, rng).allocations
+    tried = POLICIES["squarecb"](replace(OPTIONS, gamma=1.0, warm_up=0.0)).distribution(at, model, rng)
+    assert best.any()
+    assert len(tried.allocations) > 1
+    assert (tried.allocations >= best).all()
+
+
+def test_squarecb_tries_more_of_queries_that_people_acted_on() -> None:
+    model, rng = model_after(300), np.random.default_rng(1)
+    policy = POLICIES["squarecb"](replace(OPTIONS, exploration_share=0.1, exploration_share_known=0.8, warm_up=0.0))
+    new, known = (
+        1 - policy.distribution(situation(answered=answered), model, rng).probabilities[0]
+        for answered in ((0, 0, 0, 0), (0, 2, 0, 0))
+    )
+    assert 0 < 3 * new < known
 
 
 def test_warming_up_ends_as_decisions_are_learned_from() -> None:

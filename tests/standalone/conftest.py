@@ -20,5 +20,6 @@ def settings(encoder_cache: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HONEYGUIDE_VECTOR_CACHE_DIR", str(encoder_cache))
         patch.setenv("HONEYGUIDE_ORCHESTRATOR_EXPLORATION_SHARE", "0")
+        patch.setenv("HONEYGUIDE_ORCHESTRATOR_EXPLORATION_SHARE_KNOWN", "0")
         patch.setenv("HONEYGUIDE_ORCHESTRATOR_SWAP_SHARE", "0")
         yield

@@ -98,6 +98,7 @@ class PolicyOptions:
 
     costs: Costs
     exploration_share: float
+    exploration_share_known: float
     gamma: float
     warm_up: float
     epsilon: float

@@ -249,6 +249,7 @@ def _policies(settings: OrchestratorSettings) -> dict[str, Policy]:
     options = PolicyOptions(
         costs=Costs.of(settings.depths, settings.call_cost, settings.candidate_cost),
         exploration_share=settings.exploration_share,
+        exploration_share_known=settings.exploration_share_known,
         gamma=settings.exploration_gamma,
         warm_up=settings.exploration_warm_up,
         epsilon=settings.epsilon,
@@ -257,7 +258,7 @@ def _policies(settings: OrchestratorSettings) -> dict[str, Policy]:
 
 
 def _log_head(settings: OrchestratorSettings, strategies: tuple[Strategy, ...], snapshot: Snapshot) -> LogHead:
-    names = ("exploration_share", "exploration_gamma", "exploration_warm_up", "epsilon")
+    names = ("exploration_share", "exploration_share_known", "exploration_gamma", "exploration_warm_up", "epsilon")
     options = {name: float(getattr(settings, name)) for name in names}
     prices = Prices(settings.call_cost, settings.candidate_cost)
     return LogHead(settings.depths, prices, options, settings.policy, settings.ranker, strategies, snapshot)

@@ -55,7 +55,11 @@ class OrchestratorSettings(ServerSettings):
     call_cost: float = Field(0.0125, ge=0, le=1, description="cost of asking one strategy, in reward")
     candidate_cost: float = Field(0.00025, ge=0, le=1, description="cost of one candidate fetched, in reward")
     exploration_share: Rate = Field(
-        0.15, description="exploration budget: share of searches that may be worse than what looks best or is safe"
+        0.05, description="exploration budget: share of searches that may be worse than what looks best or is safe"
+    )
+    exploration_share_known: Rate = Field(
+        0.4,
+        description="share of searches of queries acted on before in which SquareCB asks more; memory keeps the finds",
     )
     exploration_gamma: float = Field(
         60.0,

@@ -13,6 +13,7 @@ from honeyguide_orchestrator.policy import Policy, PolicyOptions
 
 RANGES: Mapping[str, tuple[float, float]] = {
     "exploration_share": (0.0, 1.0),
+    "exploration_share_known": (0.0, 1.0),
     "exploration_gamma": (1e-9, 1e9),
     "exploration_warm_up": (0.0, 1e6),
     "epsilon": (0.0, 1.0),
@@ -34,12 +35,14 @@ def target_policy(text: str, head: LogHead) -> Policy:
     if name not in POLICIES:
         raise InvalidArgument("policy", f"{name[:80]!r} is not one of {', '.join(POLICIES)}")
     values = {**NOT_IN_EARLIER_LOGS, **head.options}
+    values.setdefault("exploration_share_known", values["exploration_share"])
     values |= {"call_cost": head.prices.call, "candidate_cost": head.prices.candidate}
     values |= options_of(rest, RANGES)
     return POLICIES[name](
         PolicyOptions(
             costs=Costs.of(head.depths, values["call_cost"], values["candidate_cost"]),
             exploration_share=values["exploration_share"],
+            exploration_share_known=values["exploration_share_known"],
             gamma=values["exploration_gamma"],
             warm_up=values["exploration_warm_up"],
             epsilon=values["epsilon"],

@@ -12,7 +12,9 @@ from honeyguide_orchestrator.policies.thompson import Thompson
 from honeyguide_orchestrator.policy import PolicyFactory
 
 POLICIES: Mapping[str, PolicyFactory] = {
-    "squarecb": lambda options: SquareCB(options.costs, options.exploration_share, options.gamma, options.warm_up),
+    "squarecb": lambda options: SquareCB(
+        options.costs, options.exploration_share, options.exploration_share_known, options.gamma, options.warm_up
+    ),
     "epsilon_greedy": lambda options: EpsilonGreedy(options.costs, min(options.epsilon, options.exploration_share)),
     "greedy": lambda options: Greedy(options.costs),
     "thompson": lambda options: Thompson(options.costs, options.exploration_share),
