@@ -40,7 +40,7 @@ from honeyguide_orchestrator.examination import Examination
 from honeyguide_orchestrator.ranker import RANKERS, RankerModel, order_of
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-SEARCHES = 2_400
+SEARCHES = 4_800
 SEEDS = (1, 2, 3)
 SWAP_SHARE = 0.2
 OFTEN = 10

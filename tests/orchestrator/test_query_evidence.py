@@ -103,6 +103,24 @@ def test_memory_speaks_for_documents_that_others_found() -> None:
     assert not blind[:, [names.index(name) for name in ("q2e_short", "q2e_long", "recency")]].any()
 
 
+def test_a_step_that_does_not_know_the_query_expects_what_one_of_a_new_query_would() -> None:
+    found = Candidates(["x", "y"], np.array([2.0, 1.0], np.float32), ["film", "film"])
+    columns = np.array([[0.9, 8.0, 9.0, 1.0]], np.float32)  # words of the query say y since people chose y for it
+    remembered, actions = Remembered({"y": 0}, columns), DocumentActions()
+    for _ in range(9):
+        actions.learn("y", 1.0, NOW_S)
+    lists = {"lexical.bm25": found, "vector.dense": found, "memory.query": found.first(1)}
+    merged = merge(lists, remembered)
+    names = feature_names(merged.strategies)
+    features = candidate_features(merged, Understanding(), Taste(), {}, NOW_S, actions)
+    new = merge({name: lists[name] for name in ("lexical.bm25", "vector.dense")})
+    wanted = candidate_features(new, Understanding(), Taste(), {}, NOW_S)
+    blind, _ = without_query_memory(features, names)
+    at, at_new = names.index("expected"), feature_names(new.strategies).index("expected")
+    assert features[1, at] > features[0, at]
+    assert blind[:, at] == pytest.approx(wanted[:, at_new], abs=1e-6)
+
+
 def test_a_recall_that_does_not_fit_its_columns_counts_as_none() -> None:
     assert remembered_from_proto(memory_pb2.RecallResponse()) is NOTHING_REMEMBERED
     short = memory_pb2.RecallResponse(document_ids=["y"], feature_names=["q2e_prior"], features=b"")

@@ -140,9 +140,7 @@ def candidate_features(
             general[:, 11] = [document_id in acted_on for document_id in merged.document_ids]
         acted = actions.of(merged.document_ids, time_s)
         content = [s for s, name in enumerate(merged.strategies) if name.startswith(CONTENT)]
-        standing = np.zeros(count, np.float32)
-        if content:
-            standing = (reciprocal[:, content] + top[:, content] + score[:, content]).mean(axis=1) / 3
+        standing = standing_of(per[:, content, 1:])
         prior = expected(known[:, 0], remembered.expectation, standing, acted[:, 1] + popularity)
         short, long = remembered.totals.tolist()
         general[:, 12] = on_log_scale(prior)
@@ -167,6 +165,17 @@ def called(likelihoods: Doubles, actions: Doubles) -> Floats:
     logs = likelihoods + np.log(actions + UNWANTED_ACTIONS)
     relative: Floats = np.maximum((logs - logs.max()) / CALLED_UNIT, -CALLED_MAX).astype(np.float32)
     return relative
+
+
+def standing_of(lists: Floats) -> Floats:
+    """[N]: the mean standing of candidates in the lists that look at the content, in [0, 1].
+
+    Args:
+        lists: [N, lists, 3], reciprocal rank, top and score in each of them.
+    """
+    count, number, _ = lists.shape
+    standing: Floats = lists.mean(axis=(1, 2)) if number else np.zeros(count, np.float32)
+    return standing
 
 
 def best_rank(tops: Floats, strategies: Sequence[str]) -> Floats:

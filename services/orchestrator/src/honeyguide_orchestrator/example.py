@@ -9,7 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide_orchestrator.attribution import Credit
-from honeyguide_orchestrator.candidate_features import NAMES_KEPT, OF_QUERY_MEMORY, best_rank, feature_names
+from honeyguide_orchestrator.candidate_features import (
+    CONTENT,
+    NAMES_KEPT,
+    OF_QUERY_MEMORY,
+    best_rank,
+    feature_names,
+    standing_of,
+)
+from honeyguide_orchestrator.query_evidence import expected_by_match, on_log_scale
 
 Floats = npt.NDArray[np.float32]
 
@@ -19,7 +27,8 @@ a ranker what the lower ranks look like; without them it learns only to order a 
 
 FED_BY_ANY_QUERY = ("trend", "actions_", "called", "memory.popular:")
 """Prefixes of the features that count actions on a document whatever the query. Those on this very query are among
-them, and cannot be told apart afterwards; so they are hidden with what memory knows of the query."""
+them, and cannot be told apart afterwards; so they are hidden with what memory knows of the query. `expected` goes by
+such counts too, and by those of the query's words; of it, what the lists tell is left."""
 
 
 @dataclass(frozen=True)
@@ -72,22 +81,30 @@ def example_of(credit: Credit) -> Example | None:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Where features stand: those hidden, and of the lists `found` and `top`; lists: whose `top` they are."""
+    """Where features stand: those hidden, and of the lists `found` and `top`; lists: whose `top` they are; content: of
+    the lists that look at the content, what `standing_of` goes by, [lists, 3]."""
 
     hidden: list[int]
     found: list[int]
     top: list[int]
     lists: list[str]
+    content: npt.NDArray[np.intp]
 
 
 @lru_cache(maxsize=NAMES_KEPT)
 def _columns(names: tuple[str, ...]) -> _Columns:
     top = {i: name.removesuffix(":top") for i, name in enumerate(names) if name.endswith(":top")}
+    content = [
+        [names.index(f"{name}:{feature}") for feature in ("reciprocal_rank", "top", "score")]
+        for name in top.values()
+        if "expected" in names and name.startswith(CONTENT)
+    ]
     return _Columns(
         [i for i, name in enumerate(names) if name.startswith((*OF_QUERY_MEMORY, *FED_BY_ANY_QUERY))],
         [i for i, name in enumerate(names) if name.endswith(":found")],
         list(top),
         list(top.values()),
+        np.array(content, np.intp).reshape(-1, 3),
     )
 
 
@@ -104,6 +121,8 @@ def without_query_memory(features: Floats, names: tuple[str, ...]) -> tuple[Floa
     lists = rows[:, columns.found].sum(axis=1)
     if "agreement" in names:
         rows[:, names.index("agreement")] = lists / len(columns.found)
+    if "expected" in names:
+        rows[:, names.index("expected")] = on_log_scale(expected_by_match(standing_of(rows[:, columns.content])))
     if "best_rank" in names:
         rows[:, names.index("best_rank")] = best_rank(rows[:, columns.top], columns.lists)
     return rows, lists > 0

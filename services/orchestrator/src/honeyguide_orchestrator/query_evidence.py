@@ -120,15 +120,24 @@ def expected(remembered_prior: Floats, expectation: float, standing: Floats, pop
         standing: [N], mean standing over the lists that look at the content, in [0, 1]; 0 = in none of them.
         popularity: [N], actions on the document of late, 0 or more.
     """
-    match = np.where(standing > 0, np.exp(MATCH_SHARPNESS * standing.astype(np.float64)) * (1.0 + popularity), 0.0)
-    total = match.sum()
-    if not total:
+    match = expected_by_match(standing, popularity)
+    if not match.any():
         return remembered_prior.astype(np.float64)
-    match /= total
     if not remembered_prior.any():
         return match
     remembered_share = 1.0 - MATCH_SHARE
     return (1.0 - remembered_share * expectation) * match + remembered_share * remembered_prior
+
+
+def expected_by_match(standing: Floats, popularity: Doubles | float = 0.0) -> Doubles:
+    """p(d) where memory expects nothing, [N]; all 0 where no list that looks at the content has any of them.
+
+    Args:
+        standing, popularity: see `expected`.
+    """
+    match = np.where(standing > 0, np.exp(MATCH_SHARPNESS * standing.astype(np.float64)) * (1.0 + popularity), 0.0)
+    match /= match.sum() or 1.0
+    return match
 
 
 def seen(actions: Floats, total: float, expected: Doubles) -> Doubles:
