@@ -118,6 +118,11 @@ def _recording(name: str) -> Recording:
     return record(found)
 
 
+def prepare(name: str) -> None:
+    """Makes the recording of a scene if there is none; for one process at a time."""
+    _recording(name)
+
+
 class Job:
     """One seed of one scenario."""
 

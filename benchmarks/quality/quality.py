@@ -26,7 +26,7 @@ from scipy import stats
 
 from benchmarks.quality.ablations import ablations
 from benchmarks.quality.baselines import FUSIONS
-from benchmarks.quality.learning import TRACES, Hindsight, Outcome, Scenario, work
+from benchmarks.quality.learning import TRACES, Hindsight, Outcome, Scenario, prepare, work
 from benchmarks.quality.needs import COLLECTIONS, scene
 from benchmarks.quality.simulation import CALL_COST, CANDIDATE_COST, Trace
 
@@ -348,6 +348,8 @@ def run(every: Sequence[Task], workers: int) -> None:
     """Runs all tasks, as many at a time as there are processors, in their order as far as they can begin."""
     waiting, running, done = list(every), {}, set()
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_quiet) as pool:
+        # Jobs that begin together would make the same recordings.
+        list(pool.map(prepare, dict.fromkeys(task.scenario.scene for task in every)))
         while waiting or running:
             for task in [one for one in waiting if one.after <= done][: workers - len(running)]:
                 waiting.remove(task)
