@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from functools import partial
 
 from honeyguide.candidate_cache import CandidateCache
 from honeyguide.candidates import Candidates
 from honeyguide.query import RetrievalQuery
 from honeyguide.retriever import Answer, Need, Strategy, ask_each
+from honeyguide.threads import WarmThreads
 from honeyguide_lexical.bm25 import search_text
 from honeyguide_lexical.fulltext import FullText
 from honeyguide_lexical.fuzzy import search_fuzzy
@@ -43,7 +42,7 @@ class LexicalRetriever:
     """Implements `honeyguide.retriever.Retriever` over the index that `index` returns at the time of a search; keeps
     `cache_max` lists of candidates until the index changes."""
 
-    def __init__(self, index: Callable[[], FullText], searching: Executor, cache_max: int) -> None:
+    def __init__(self, index: Callable[[], FullText], searching: WarmThreads, cache_max: int) -> None:
         self._index = index
         self._searching = searching
         # A layout that changes boosts alone takes effect without a commit.
@@ -61,7 +60,7 @@ class LexicalRetriever:
 
     async def _ask(self, index: FullText, name: str, query: RetrievalQuery, depth: int) -> Candidates:
         def search() -> Awaitable[Candidates]:
-            return asyncio.get_running_loop().run_in_executor(self._searching, _search, index, name, query, depth)
+            return self._searching.run(_search, index, name, query, depth)
 
         looked_at = query.understanding.interpretations if name == STRUCTURED else query.query
         return await self._cache.fetch((name, looked_at, query.filter), depth, search)

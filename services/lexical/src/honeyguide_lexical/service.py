@@ -9,6 +9,7 @@ from contextlib import ExitStack, asynccontextmanager
 
 from honeyguide.server import Registration
 from honeyguide.servicers import register_index, register_retriever
+from honeyguide.threads import WarmThreads
 from honeyguide_lexical.catalogue import Catalogue
 from honeyguide_lexical.recognition import Recognizer
 from honeyguide_lexical.retriever import LexicalRetriever
@@ -27,7 +28,8 @@ async def open_service(settings: LexicalSettings) -> AsyncIterator[Sequence[Regi
     with ExitStack() as stack:
         writing = stack.enter_context(ThreadPoolExecutor(1, "lexical-journal"))
         applying = stack.enter_context(ThreadPoolExecutor(1, "lexical-apply"))
-        searching = stack.enter_context(ThreadPoolExecutor(settings.search_threads, "lexical-search"))
+        searching = WarmThreads(settings.search_threads, "lexical-search")
+        stack.callback(searching.close)
         store = await asyncio.get_running_loop().run_in_executor(
             applying,
             Store,
@@ -49,5 +51,6 @@ async def open_service(settings: LexicalSettings) -> AsyncIterator[Sequence[Regi
             ]
         finally:
             await catalogue.close()
-            for executor in (searching, writing, applying):
+            searching.close()
+            for executor in (writing, applying):
                 executor.shutdown()

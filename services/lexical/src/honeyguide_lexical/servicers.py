@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import grpc
 
@@ -14,6 +12,7 @@ from honeyguide.documents import check_text, filter_from_proto
 from honeyguide.errors import InvalidArgument
 from honeyguide.query import span_to_proto
 from honeyguide.server import Registration
+from honeyguide.threads import WarmThreads
 from honeyguide_lexical.completion import complete
 from honeyguide_lexical.fulltext import BODY
 from honeyguide_lexical.recognition import Recognizer
@@ -31,13 +30,11 @@ QUICK_BYTES_MAX = 2**19
 COMMON_SHARE = 0.5
 """Share of the catalogue from which on a word is too common to be worth a mark ("the", and "film" among films)."""
 
-T = TypeVar("T")
-
 
 class LexicalServicer(lexical_pb2_grpc.LexicalServiceServicer):
     """Documents, recognition and completion; the work runs on threads."""
 
-    def __init__(self, store: Store, recognizer: Recognizer, searching: Executor) -> None:
+    def __init__(self, store: Store, recognizer: Recognizer, searching: WarmThreads) -> None:
         self._store = store
         self._recognizer = recognizer
         self._searching = searching
@@ -60,14 +57,14 @@ class LexicalServicer(lexical_pb2_grpc.LexicalServiceServicer):
         if len(shelved) == len(ids) and _is_quick(shelved.values(), snippets, request.query):
             return _fetched(ids, shelved, snippets, self._marked(snippets, request.query))
         marked = self._marked(snippets, request.query)
-        return await self._run(lambda: _fetched(ids, self._store.shelf.fetch(ids), snippets, marked))
+        return await self._searching.run(lambda: _fetched(ids, self._store.shelf.fetch(ids), snippets, marked))
 
     async def RecognizeSpans(
         self, request: lexical_pb2.RecognizeSpansRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> lexical_pb2.RecognizeSpansResponse:
         query = request.normalized_query
         check_text("normalized_query", query, QUERY_CHARS_MAX)
-        return await self._run(lambda: self._recognize(query))
+        return await self._searching.run(self._recognize, query)
 
     async def CompleteTitles(
         self, request: lexical_pb2.CompleteTitlesRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -77,7 +74,7 @@ class LexicalServicer(lexical_pb2_grpc.LexicalServiceServicer):
         check_text("prefix", request.prefix, PREFIX_CHARS_MAX)
         filter = filter_from_proto(request.filter)
         index = self._store.index
-        completions = await self._run(lambda: complete(index, request.prefix, filter, request.limit))
+        completions = await self._searching.run(complete, index, request.prefix, filter, request.limit)
         return lexical_pb2.CompleteTitlesResponse(
             completions=[
                 lexical_pb2.TitleCompletion(document_id=c.document_id, title=c.title, type=c.type, score=c.score)
@@ -106,9 +103,6 @@ class LexicalServicer(lexical_pb2_grpc.LexicalServiceServicer):
         if self._snippets.analysis is not self._store.index.analysis:
             self._snippets = Snippets(self._store.index.analysis)
         return self._snippets
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._searching, work)
 
 
 def _is_quick(documents: Iterable[Shelved], snippets: Snippets, query: str) -> bool:

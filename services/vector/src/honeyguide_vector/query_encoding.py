@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from honeyguide.errors import ResourceExhausted
+from honeyguide.threads import WarmThreads
 from honeyguide_vector.encoder import Encoder, Vectors
 
 # No encoder reads this far: what comes after is dropped before anything is spent on it.
@@ -36,7 +36,7 @@ class QueryEncoding:
         self._queue: deque[str] = deque()
         self._threads = threads
         self._free = threads
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="encode-query")
+        self._encoding = WarmThreads(threads, "encode-query")
         self._drains = 0
         self._draining: set[asyncio.Task[None]] = set()
         self.hits = 0
@@ -75,13 +75,12 @@ class QueryEncoding:
         return await asyncio.shield(future)
 
     async def _drain(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             while self._queue:
                 keys = self._next()
                 self._free -= 1
                 try:
-                    vectors = await loop.run_in_executor(self._executor, self._encoder.encode, keys)
+                    vectors = await self._encoding.run(self._encoder.encode, keys)
                 except Exception as error:  # whatever an encoder raises belongs to those who wait for it
                     for key in keys:
                         future = self._waiting.pop(key)
@@ -118,4 +117,4 @@ class QueryEncoding:
     async def close(self) -> None:
         """Waits for what runs, and ends the threads."""
         await asyncio.gather(*self._draining)
-        self._executor.shutdown()
+        self._encoding.close()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -13,6 +11,7 @@ from honeyguide.candidate_cache import CandidateCache
 from honeyguide.candidates import NO_CANDIDATES, Candidates
 from honeyguide.query import RetrievalQuery, Taste
 from honeyguide.retriever import Need, Strategy
+from honeyguide.threads import WarmThreads
 from honeyguide_vector.collection import Collection
 from honeyguide_vector.encoder import Vectors, unit
 from honeyguide_vector.query_encoding import QueryEncoding
@@ -45,15 +44,15 @@ class Searching:
     def __init__(self, collection: Collection, threads: int) -> None:
         self._collection = collection
         self.changes = lambda: collection.changes
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="search")
+        self._threads = WarmThreads(threads, "vector-search")
 
     async def run(self, search: Callable[[Collection], T]) -> T:
         """Runs a search on a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, search, self._collection)
+        return await self._threads.run(search, self._collection)
 
     def close(self) -> None:
         """Waits for what runs, and ends the threads."""
-        self._threads.shutdown()
+        self._threads.close()
 
 
 class Dense:
