@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 SLICE_S = 0.001
 """How long work goes on before it makes way."""
 
-PATIENCE_S = 0.005
+PATIENCE_S = 0.01
 """How long it waits at most for the searches under way: under steady load work must not starve."""
 
 
