@@ -29,7 +29,6 @@ async def open_service(settings: LexicalSettings) -> AsyncIterator[Sequence[Regi
         writing = stack.enter_context(ThreadPoolExecutor(1, "lexical-journal"))
         applying = stack.enter_context(ThreadPoolExecutor(1, "lexical-apply"))
         searching = WarmThreads(settings.search_threads, "lexical-search")
-        stack.callback(searching.close)
         store = await asyncio.get_running_loop().run_in_executor(
             applying,
             Store,
