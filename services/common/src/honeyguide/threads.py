@@ -1,7 +1,7 @@
 """Threads for short calls that an event loop must not wait for: an engine's search, a model's run.
 
-The standard library's pool wakes its threads by turns, each perhaps on a processor that has forgotten what the last call
-read. Here the thread that worked last works next.
+The standard library's pool wakes its threads by turns, each perhaps on a processor that has forgotten what the last
+call read. Here the thread that worked last works next.
 """
 
 from __future__ import annotations
