@@ -64,6 +64,20 @@ class Memory:
     async def act(self, query: str, document: str, time_s: float = NOW_S, weight: float = 1.0, **who: str) -> int:
         return await self.record(self.action(query, document, time_s, weight, **who))
 
+    def page(self, query: str, documents: Sequence[str], time_s: float = NOW_S, id: str = "") -> memory_pb2.Impressions:
+        """A page whose positions are looked at with probabilities 1, 1/2, 1/3 ..."""
+        self.events += 1
+        return memory_pb2.Impressions(
+            page_id=id or f"page-{self.events}",
+            normalized_query=query,
+            document_ids=documents,
+            looked_at=[1 / position for position in range(1, len(documents) + 1)],
+            time=time_to_proto(time_s),
+        )
+
+    async def show(self, *pages: memory_pb2.Impressions) -> int:
+        return (await self.memory.RecordImpressions(memory_pb2.RecordImpressionsRequest(pages=pages))).recorded
+
     async def put(self, *documents: Document) -> None:
         for begin in range(0, len(documents), 1_000):
             batch = [document_to_proto(document) for document in documents[begin : begin + 1_000]]

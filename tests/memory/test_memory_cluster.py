@@ -83,6 +83,9 @@ async def test_everything_works_on_a_cluster(cluster_url: str, opened: Callable[
         log = [memory.action("halo", f"d{i}", NOW_S, user_id="u", session_id="s", segment="g") for i in range(20)]
         assert await memory.record(*log) == 20
         assert await memory.record(*log) == 0
+        pages = [memory.page(query, [f"d{i}"]) for i, query in enumerate(("halo", "halo", "halos", "love song"))]
+        assert await memory.show(*pages) == 4
+        assert await memory.show(*pages) == 0
         await memory.act("halos", "d7", user_id="u")
         found = await memory.ask(ALL, "halo", user_id="u", segment="g")
         assert {name: len(candidates) for name, candidates in found.items()} == {
@@ -96,6 +99,7 @@ async def test_everything_works_on_a_cluster(cluster_url: str, opened: Callable[
         assert await memory.ids("memory.query", "title 3") == ["d3"]
         known = await memory.recall("halo", user_id="u", session_id="s")
         assert known.actions == pytest.approx(20.0, rel=1e-5)
+        assert known.pages == pytest.approx(2.0)
         assert len(known.taste.session_document_ids) == 20
         request = indexing_pb2.DeleteDocumentsRequest(document_ids=["d7"])
         assert (await memory.index.DeleteDocuments(request)).deleted == 1

@@ -268,6 +268,51 @@ async def test_bad_input_is_named(memory: Memory) -> None:
         await memory.record(*[good] * 1_001)
 
 
+async def test_bad_pages_are_named_and_nothing_of_their_batch_is_taken(memory: Memory) -> None:
+    good = memory.page("halo", ["a", "b"])
+    for change, field in [
+        ({"page_id": ""}, "pages[1].page_id"),
+        ({"normalized_query": "x" * 2_001}, "pages[1].normalized_query"),
+        ({"document_ids": ["a", ""]}, "pages[1].document_ids[1]"),
+        ({"document_ids": ["a"] * 101}, "pages[1].document_ids"),
+        ({"looked_at": [1.0]}, "pages[1].looked_at"),
+        ({"looked_at": [1.0, math.nan]}, "pages[1].looked_at[1]"),
+        ({"looked_at": [1.5, 1.0]}, "pages[1].looked_at[0]"),
+    ]:
+        bad = memory_pb2.Impressions()
+        bad.CopyFrom(good)
+        for name, value in change.items():
+            if isinstance(value, list):
+                del getattr(bad, name)[:]
+                getattr(bad, name).extend(value)
+            else:
+                setattr(bad, name, value)
+        with pytest.raises(InvalidArgument) as caught:
+            await memory.show(good, bad)
+        assert caught.value.violations[0].field == field
+    with pytest.raises(InvalidArgument, match="pages"):
+        await memory.show(*[good] * 1_001)
+    assert (await memory.recall("halo")).pages == 0
+
+
+async def test_recall_tells_what_was_shown_for_the_query_and_how_often(memory: Memory) -> None:
+    then_s = NOW_S - 42 * DAY_S
+    assert await memory.show(memory.page("halo", ["a", "b"], then_s), memory.page("Halo!", ["b"])) == 2
+    assert await memory.show(memory.page("", ["a"]), memory.page("halos", ["c"])) == 1
+    await memory.act("halo", "b")
+    found = await memory.recall("halo")
+    columns = np.frombuffer(found.features, "<f4").reshape(len(found.document_ids), len(found.feature_names))
+    shown = dict(
+        zip(found.document_ids, columns[:, list(found.feature_names).index("q2e_shown")].tolist(), strict=True)
+    )
+    assert shown == {"b": pytest.approx(1.25), "a": pytest.approx(0.5)}
+    assert found.pages == pytest.approx(1.5)
+    assert found.actions == pytest.approx(1.0)
+    assert (await memory.recall("hallo")).pages == 0
+    # What was only shown is no answer to any query.
+    assert await memory.ids("memory.query", "halos") == []
+
+
 async def test_recall_answers_for_a_query_that_people_acted_on(memory: Memory) -> None:
     await memory.put(film("a"), film("b"), Document(id="c", type="book", title="c"))
     for id in "abbccc":

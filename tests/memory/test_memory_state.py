@@ -82,6 +82,27 @@ async def test_a_resent_event_changes_nothing(opened: Opened) -> None:
         assert_same(once, await everything(memory), 0.0)
 
 
+async def test_a_page_told_again_changes_nothing(opened: Opened) -> None:
+    async with opened() as memory:
+        pages = [memory.page("halo", [f"d{i}", f"d{i + 1}"], NOW_S - i) for i in range(40)]
+        assert await memory.show(*pages, *pages[:3]) == 40
+        once = await memory.recall("halo")
+        assert await memory.show(*pages) == 0
+        assert await memory.recall("halo") == once
+        assert once.pages == pytest.approx(40.0, rel=1e-4)
+
+
+async def test_the_largest_pages_of_one_query_are_taken_in_and_their_documents_bounded(opened: Opened) -> None:
+    async with opened(pairs_per_query_max=50) as memory:
+        pages = [memory.page("halo", [f"d{i}-{k}" for k in range(100)]) for i in range(40)]
+        assert await memory.show(*pages) == 40
+        found = await memory.recall("halo")
+        assert found.pages == pytest.approx(40.0, rel=1e-4)
+        # The first of each page was looked at most.
+        assert {f"d{i}-0" for i in range(40)} <= set(found.document_ids)
+        assert len(found.document_ids) < 50
+
+
 async def test_an_event_twice_in_one_batch_counts_once(opened: Opened) -> None:
     async with opened() as memory:
         action = memory.action("halo", "a")
@@ -176,10 +197,14 @@ async def test_the_coldest_queries_leave_first_and_the_size_holds(
                 for i in range(begin, begin + 500)
             ]
             await memory.record(*batch)
+            await memory.show(
+                *(memory.page(f"query number {i}", [f"d{i}", "d"], NOW_S + i) for i in range(begin, begin + 500))
+            )
         assert (await memory.recall("query number 0", NOW_S + 6_000)).actions == 0.0
         assert (await memory.recall("query number 2999", NOW_S + 6_000)).actions > 0.9
         figures = (await memory.index.GetStats(indexing_pb2.GetStatsRequest())).figures
         assert 0 < figures["queries"] < 2_000
+        assert 0 < figures["queries_shown"] < 2_000
         for kind, share in SHARES.items():
             assert figures[f"{NAMES[kind]}_bytes"] <= share * budget
         # What is estimated is true: owners, and the lists of them from coldest to warmest.

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from honeyguide.api.lexical.v1 import lexical_pb2
 from honeyguide.api.memory.v1 import memory_pb2
-from honeyguide.documents import Context
+from honeyguide.documents import Context, time_from_proto
 from honeyguide.errors import InvalidArgument, Unavailable
 from honeyguide.query import Understanding
 from honeyguide.retriever import Strategy
@@ -65,6 +65,7 @@ class Streams:
         self.events = list(events)
         self.settled: dict[str, Mapping[str, float]] = {}
         self.remembered: list[memory_pb2.Action] = []
+        self.shown: list[memory_pb2.Impressions] = []
         self.calls = 0
         self.refused = ""
         self.down = False
@@ -94,6 +95,12 @@ class Streams:
         if any(action.event_id == self.refused for action in request.actions):
             raise InvalidArgument("actions", "no")
         self.remembered += request.actions
+
+    async def RecordImpressions(self, request: memory_pb2.RecordImpressionsRequest, timeout: float) -> None:
+        await asyncio.sleep(0)
+        if any(page.page_id == self.refused for page in request.pages):
+            raise InvalidArgument("pages", "no")
+        self.shown += request.pages
 
 
 def learner_of(streams: Streams) -> Learner:
@@ -128,13 +135,29 @@ async def test_memory_is_told_of_every_event_and_models_of_each_document_once() 
     assert set(streams.settled["d1"]) == {"x", "y"}
 
 
+async def test_memory_is_told_once_of_every_page_shown() -> None:
+    streams = Streams([record(f"d{i}", 100.0 + i) for i in range(REMEMBERED_AT_ONCE + 5)], [])
+    streams.refused = "d1"
+    learner = learner_of(streams)
+    with capture_logs() as logs:
+        await learner.step()
+        await learner.step()
+    assert [page.page_id for page in streams.shown] == [id for id in streams.decisions if id != "d1"]
+    (page,) = (page for page in streams.shown if page.page_id == "d2")
+    assert list(page.document_ids) == list(streams.decisions["d2"].document_ids)
+    assert list(page.looked_at) == pytest.approx([learner.ranker.looked_at(k) for k in (1, 2)])
+    assert page.looked_at[0] == 1.0
+    assert time_from_proto("time", page.time) == 102.0
+    assert [entry["refused"].count('"d1"') for entry in logs] == [1]
+
+
 async def test_one_event_that_memory_refuses_does_not_keep_the_others_from_it() -> None:
     streams = Streams([record("d1", 100.0)], [click("good", "d1"), click("bad", "d1"), click("better", "d1")])
     streams.refused = "bad"
     with capture_logs() as logs:
         await learner_of(streams).step()
     assert [action.event_id for action in streams.remembered] == ["good", "better"]
-    assert [entry["event_id"] for entry in logs] == ["bad"]
+    assert [entry["refused"].count('"bad"') for entry in logs] == [1]
 
 
 async def test_a_step_fails_where_memory_does_not_answer() -> None:

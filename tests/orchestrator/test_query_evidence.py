@@ -20,6 +20,7 @@ from honeyguide_orchestrator.query_evidence import (
     Remembered,
     expected,
     on_log_scale,
+    passed_over,
     remembered_from_proto,
     seen,
     silent,
@@ -58,16 +59,22 @@ def test_match_counts_by_popularity_and_mixes_with_memory() -> None:
 
 def test_silence_is_measured_in_actions_waited_for() -> None:
     # Three half-lives ago the favourite had 4 actions in decayed mass: 4 ln 2 a half-life, so 12 ln 2 were to come.
-    columns = np.array([[0, 0.5, 9, 0.125], [0, 1, 1, 1.0], [0, 0.25, 0.5, 0.25]], np.float32)
+    columns = np.array([[0, 0.5, 9, 0.125, 0], [0, 1, 1, 1.0, 0], [0, 0.25, 0.5, 0.25, 0]], np.float32)
     found = silent(columns, Remembered({"a": 0, "b": 1, "c": 2}, columns))
     assert 4 * math.log(8) > 6
     assert found[0] == 1.0
     assert found[1] == 0.0
     assert found[2] == 0.0  # one action, and ln 4 waited for
-    some = np.array([[0, 1.5, 2, 0.5], [0, 1, 1, 1.0]], np.float32)
+    some = np.array([[0, 1.5, 2, 0.5, 0], [0, 1, 1, 1.0, 0]], np.float32)
     (waited, _) = silent(some, Remembered({"a": 0, "b": 1}, some))
     assert waited == pytest.approx((3 * math.log(2) - 2) / 4)
-    assert silent(np.zeros((2, 4), np.float32), NOTHING_REMEMBERED).tolist() == [0.0, 0.0]
+    assert silent(np.zeros((2, 5), np.float32), NOTHING_REMEMBERED).tolist() == [0.0, 0.0]
+
+
+def test_a_document_is_passed_over_by_those_who_looked_and_did_not_act() -> None:
+    known = np.zeros((4, 5), np.float32)
+    known[:, 2], known[:, 4] = [0, 3, 30, -2], [3, 1, 99, 1]
+    assert passed_over(known) == pytest.approx([math.log(4), 0.0, math.log(100 / 31), math.log(2)])
 
 
 def test_the_log_scale_goes_from_nothing_to_certain() -> None:
@@ -77,8 +84,8 @@ def test_the_log_scale_goes_from_nothing_to_certain() -> None:
 def test_memory_speaks_for_documents_that_others_found() -> None:
     message = memory_pb2.RecallResponse(
         document_ids=["y", "gone"],
-        feature_names=["recency", "q2e_long", "q2e_short", "q2e_prior", "unheard of"],
-        features=np.array([[0.5, 3, 2, 0.25, 9], [0.1, 1, 1, 0.75, 9]], "<f4").tobytes(),
+        feature_names=["recency", "q2e_long", "q2e_short", "q2e_prior", "unheard of", "q2e_shown"],
+        features=np.array([[0.5, 3, 2, 0.25, 9, 7], [0.1, 1, 1, 0.75, 9, 0]], "<f4").tobytes(),
     )
     remembered = remembered_from_proto(message)
     assert remembered.totals.tolist() == [3.0, 4.0]
@@ -95,17 +102,18 @@ def test_memory_speaks_for_documents_that_others_found() -> None:
     assert y["q2e_actions"] == pytest.approx(math.log1p(3) / 3)
     assert y["q2e_short"] > 0 > x["q2e_short"]
     assert x["q2e_long"] == pytest.approx(math.log(2 / 6) / math.log(100))
+    assert (x["q2e_passed_over"], y["q2e_passed_over"]) == (0.0, pytest.approx(math.log(8 / 4)))
     assert x["actions_day"] == pytest.approx(math.log(2) / 3)
     assert 0 < x["expected"] < 1
     assert y["actions_long"] == 0
     blind, kept = without_query_memory(features, names)
     assert kept.all()
-    assert not blind[:, [names.index(name) for name in ("q2e_short", "q2e_long", "recency")]].any()
+    assert not blind[:, [names.index(name) for name in ("q2e_short", "q2e_long", "recency", "q2e_passed_over")]].any()
 
 
 def test_a_step_that_does_not_know_the_query_expects_what_one_of_a_new_query_would() -> None:
     found = Candidates(["x", "y"], np.array([2.0, 1.0], np.float32), ["film", "film"])
-    columns = np.array([[0.9, 8.0, 9.0, 1.0]], np.float32)  # words of the query say y since people chose y for it
+    columns = np.array([[0.9, 8.0, 9.0, 1.0, 0.0]], np.float32)  # words of the query say y since people chose y for it
     remembered, actions = Remembered({"y": 0}, columns), DocumentActions()
     for _ in range(9):
         actions.learn("y", 1.0, NOW_S)
@@ -129,7 +137,7 @@ def test_a_recall_that_does_not_fit_its_columns_counts_as_none() -> None:
         document_ids=["y"], feature_names=["q2e_prior"], features=np.array([np.nan], "<f4").tobytes()
     )
     assert remembered_from_proto(wrong) is NOTHING_REMEMBERED
-    assert Remembered().of(["y"]).tolist() == [[0.0, 0.0, 0.0, 0.0]]
+    assert Remembered().of(["y"]).tolist() == [[0.0] * 5]
 
 
 def test_actions_fade_at_two_half_lives_in_any_order() -> None:

@@ -21,6 +21,7 @@ TREND = "trend"
 Q2E_PRIOR = "q2e_prior"
 Q2E_SHORT = "q2e_short"
 Q2E_LONG = "q2e_long"
+Q2E_SHOWN = "q2e_shown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,10 @@ DOCUMENTS_KEPT = 16_384
 
 
 class Owner(StrEnum):
-    """Who remembers targets: documents, or for a prefix queries."""
+    """Who remembers targets: documents, or for a prefix queries. SHOWN is a query too, and remembers impressions."""
 
     QUERY = "q"
+    SHOWN = "i"
     WORD = "w"
     USER = "u"
     SEGMENT = "g"

@@ -60,10 +60,12 @@ class QueryMemory:
         self._nearest: list[tuple[bytes, float]] | None = None
 
     def ask(self, batch: Batch) -> None:
-        """Asks for observed and predicted pairs, for the names of near queries, and for what is known of the words."""
+        """Asks for observed and predicted pairs, what was shown, the names of near queries, and what is known of the
+        words."""
         self.asked = True
         layout = self._layout
         self._observed = batch.ask_owner(layout.owner_key(self._owner))
+        self._shown = batch.ask_owner(layout.owner_key(owner_id(Owner.SHOWN, self.key[0])))
         self._postings = [batch.ask(("MGET", *keys), as_is) for keys in self._nodes.gram_keys(self._slots)]
         key = prediction_id(self._words)
         self._predicted = batch.ask(("HGET", layout.bucket_key(key), key), _predicted)
@@ -102,6 +104,11 @@ class QueryMemory:
     def observed(self) -> Masses:
         """Observed pairs."""
         return self._observed.value
+
+    @property
+    def shown(self) -> Masses:
+        """Documents shown, each time by how likely they were looked at; the target without a name counts pages."""
+        return self._shown.value
 
     @property
     def predicted(self) -> list[PredictedPair]:

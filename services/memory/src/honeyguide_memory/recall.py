@@ -7,7 +7,7 @@ One round trip; a second one if near queries help, or for the documents if there
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +27,9 @@ from honeyguide_memory.settings import MemorySettings
 from honeyguide_memory.store import Store
 
 TASTE_MAX = 50
+PAGE = b""
+"""The target that counts the pages shown for a query."""
+
 NO_FILTER = Filter()
 
 
@@ -40,6 +43,7 @@ class Recollection:
     near_similarity: float = 0.0
     user_actions: float = 0.0
     taste: Taste = Taste()
+    pages: float = 0.0
     known: Known = field(default_factory=Known)
     answer: Answer | None = None
 
@@ -86,6 +90,7 @@ class Recall:
         if query:
             self._memories.keep(query)
         entropy, top_share = spread(observed) if observed else (0.0, 0.0)
+        impressions = dict(zip(query.shown.targets, query.shown.long.tolist(), strict=True)) if query else {}
         of_user, of_session = user.value if user else None, session.value if session else None
         return Recollection(
             actions=float(observed.positive.sum()) if observed else 0.0,
@@ -97,11 +102,12 @@ class Recall:
                 newest_first(of_session, context.time_s - self._settings.session_s) if of_session else (),
                 newest_first(of_user) if of_user else (),
             ),
-            known=self._known(query, context.time_s) if query else Known(),
+            pages=impressions.pop(PAGE, 0.0),
+            known=self._known(query, impressions, context.time_s) if query else Known(),
             answer=Answer(answer(), time.perf_counter() - begin) if answer else None,
         )
 
-    def _known(self, query: QueryMemory, now_s: float) -> Known:
+    def _known(self, query: QueryMemory, impressions: Mapping[bytes, float], now_s: float) -> Known:
         # Whether a predicted pair is of the document's present version is not looked up: a document that was found
         # otherwise and was once predicted for the query is no bad guess.
         predicted = {pair.document: float(pair.score) for pair in query.predicted}
@@ -109,7 +115,7 @@ class Recall:
         sources = query.sources(predicted, near, self._settings)
         share = told(sources)
         prior = {document: share * probability for document, probability in mix(sources).items()}
-        return known(query.observed, prior, now_s, self._lives)
+        return known(query.observed, impressions, prior, now_s, self._lives)
 
     def _ask(self, batch: Batch, kind: Owner, name: str) -> Pending[Masses] | None:
         return batch.ask_owner(self._layout.owner_key(owner_id(kind, name))) if name else None

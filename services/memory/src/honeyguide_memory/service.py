@@ -11,6 +11,7 @@ from honeyguide.server import Registration
 from honeyguide.servicers import register_index, register_retriever
 from honeyguide_memory.actions import ActionRecorder
 from honeyguide_memory.completion import Completer
+from honeyguide_memory.impressions import ImpressionRecorder
 from honeyguide_memory.index import MemoryIndex
 from honeyguide_memory.layout import Layout
 from honeyguide_memory.mass import HalfLives
@@ -47,6 +48,7 @@ async def open_service(
             register_memory(
                 Recall(store, layout, settings, memories, retriever),
                 ActionRecorder(store, layout, nodes, settings),
+                ImpressionRecorder(store, layout, nodes, settings),
                 Completer(store, layout, settings),
                 clock,
             ),

@@ -25,11 +25,14 @@ from honeyguide.server import Registration
 from honeyguide.servicers import answer_to_proto
 from honeyguide_memory.actions import Action, ActionRecorder
 from honeyguide_memory.completion import Completer
+from honeyguide_memory.impressions import ImpressionRecorder, Impressions
 from honeyguide_memory.known import FEATURES
 from honeyguide_memory.recall import Recall
 from honeyguide_memory.retriever import QUERY
 
 ACTIONS_PER_CALL_MAX = 1_000
+PAGES_PER_CALL_MAX = 1_000
+DOCUMENTS_PER_PAGE_MAX = 100
 EVENT_ID_BYTES_MAX = 128
 QUERY_CHARS_MAX = 2_000
 PREFIX_CHARS_MAX = 200
@@ -39,13 +42,17 @@ WEIGHT_MAX = 10
 
 
 def register_memory(
-    recall: Recall, recorder: ActionRecorder, completer: Completer, clock: Callable[[], float] = time.time
+    recall: Recall,
+    actions: ActionRecorder,
+    impressions: ImpressionRecorder,
+    completer: Completer,
+    clock: Callable[[], float] = time.time,
 ) -> Registration:
     """The memory service, ready for a server."""
     return Registration(
         "honeyguide.memory.v1.MemoryService",
         memory_pb2_grpc.add_MemoryServiceServicer_to_server,
-        MemoryServicer(recall, recorder, completer, clock),
+        MemoryServicer(recall, actions, impressions, completer, clock),
     )
 
 
@@ -53,10 +60,16 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     """Puts recall, recording and completion on the wire."""
 
     def __init__(
-        self, recall: Recall, recorder: ActionRecorder, completer: Completer, clock: Callable[[], float] = time.time
+        self,
+        recall: Recall,
+        actions: ActionRecorder,
+        impressions: ImpressionRecorder,
+        completer: Completer,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._recall = recall
-        self._recorder = recorder
+        self._actions = actions
+        self._impressions = impressions
         self._completer = completer
         self._clock = clock
 
@@ -78,6 +91,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
             feature_names=FEATURES,
             features=found.known.features.astype("<f4").tobytes(),
             answer=answer_to_proto(QUERY, found.answer) if found.answer else None,
+            pages=found.pages,
         )
 
     async def RecordActions(
@@ -87,7 +101,16 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
             raise InvalidArgument("actions", f"{len(request.actions):,}; at most {ACTIONS_PER_CALL_MAX:,} are allowed")
         now_s = self._clock()
         actions = [_action(message, f"actions[{i}]", now_s) for i, message in enumerate(request.actions)]
-        return pb.RecordActionsResponse(recorded=await self._recorder.record(actions))
+        return pb.RecordActionsResponse(recorded=await self._actions.record(actions))
+
+    async def RecordImpressions(
+        self, request: pb.RecordImpressionsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.RecordImpressionsResponse:
+        if len(request.pages) > PAGES_PER_CALL_MAX:
+            raise InvalidArgument("pages", f"{len(request.pages):,}; at most {PAGES_PER_CALL_MAX:,} are allowed")
+        now_s = self._clock()
+        pages = [_impressions(message, f"pages[{i}]", now_s) for i, message in enumerate(request.pages)]
+        return pb.RecordImpressionsResponse(recorded=await self._impressions.record(pages))
 
     async def CompleteQueries(
         self, request: pb.CompleteQueriesRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -102,9 +125,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
 
 
 def _action(message: pb.Action, path: str, now_s: float) -> Action:
-    if not 1 <= len(message.event_id.encode(errors="surrogatepass")) <= EVENT_ID_BYTES_MAX:
-        raise InvalidArgument(f"{path}.event_id", f"needs 1 to {EVENT_ID_BYTES_MAX} bytes")
-    check_text(f"{path}.event_id", message.event_id, CONTEXT_CHARS_MAX)
+    _check_once_id(f"{path}.event_id", message.event_id)
     check_text(f"{path}.normalized_query", message.normalized_query, QUERY_CHARS_MAX)
     check_id(f"{path}.document_id", message.document_id)
     if not (math.isfinite(message.weight) and abs(message.weight) <= WEIGHT_MAX):
@@ -120,3 +141,27 @@ def _action(message: pb.Action, path: str, now_s: float) -> Action:
         time_s=time_s,
         position=message.position,
     )
+
+
+def _impressions(message: pb.Impressions, path: str, now_s: float) -> Impressions:
+    _check_once_id(f"{path}.page_id", message.page_id)
+    check_text(f"{path}.normalized_query", message.normalized_query, QUERY_CHARS_MAX)
+    if len(message.document_ids) > DOCUMENTS_PER_PAGE_MAX:
+        raise InvalidArgument(
+            f"{path}.document_ids", f"{len(message.document_ids):,}; at most {DOCUMENTS_PER_PAGE_MAX} are allowed"
+        )
+    for i, document_id in enumerate(message.document_ids):
+        check_id(f"{path}.document_ids[{i}]", document_id)
+    if len(message.looked_at) != len(message.document_ids):
+        raise InvalidArgument(f"{path}.looked_at", f"needs {len(message.document_ids)}, one for each document")
+    for i, looked_at in enumerate(message.looked_at):
+        if not 0 <= looked_at <= 1:
+            raise InvalidArgument(f"{path}.looked_at[{i}]", f"{looked_at} is not in [0, 1]")
+    time_s = time_from_proto(f"{path}.time", message.time) if message.HasField("time") else now_s
+    return Impressions(message.page_id, message.normalized_query, message.document_ids, message.looked_at, time_s)
+
+
+def _check_once_id(field: str, id: str) -> None:
+    if not 1 <= len(id.encode(errors="surrogatepass")) <= EVENT_ID_BYTES_MAX:
+        raise InvalidArgument(field, f"needs 1 to {EVENT_ID_BYTES_MAX} bytes")
+    check_text(field, id, CONTEXT_CHARS_MAX)

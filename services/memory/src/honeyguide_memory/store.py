@@ -58,14 +58,15 @@ def script(*names: str) -> Script:
     return Script(source, sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-ASSOCIATE = script("mass", "seen", "associate")
+ASSOCIATE = script("mass", "seen", "owners", "associate")
+IMPRESS = script("mass", "seen", "owners", "impress")
 POPULARITY = script("mass", "seen", "popularity")
 UPSERT = script("upsert")
 DELETE = script("delete")
 PREDICT = script("predict")
 POST = script("post")
 REPOST = script("repost")
-SCRIPTS = (ASSOCIATE, POPULARITY, UPSERT, DELETE, PREDICT, POST, REPOST)
+SCRIPTS = (ASSOCIATE, IMPRESS, POPULARITY, UPSERT, DELETE, PREDICT, POST, REPOST)
 
 
 def call(wanted: Script, tags: Sequence[bytes], *arguments: Any) -> Command:

@@ -14,7 +14,7 @@ from honeyguide.query import Taste, Understanding
 from honeyguide_orchestrator.document_actions import NO_ACTIONS, DocumentActions
 from honeyguide_orchestrator.document_language import NO_LANGUAGE, DocumentLanguage
 from honeyguide_orchestrator.merge import Merged
-from honeyguide_orchestrator.query_evidence import expected, on_log_scale, seen, silent
+from honeyguide_orchestrator.query_evidence import expected, on_log_scale, passed_over, seen, silent
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -43,6 +43,7 @@ GENERAL = (
     "q2e_latest",
     "q2e_silent",
     "called",
+    "q2e_passed_over",
 )
 """Features that do not belong to one strategy."""
 
@@ -99,8 +100,8 @@ def candidate_features(
     log popularity relative to the list's largest, less the mean of the candidates of its type (0 for types that have
     none: what sells well says nothing against an abstract), newness (halved every year), what memory knows, how far
     the document and its type are what the query was understood to mean; and, whichever strategy found the document,
-    what was expected of it and seen on this query (see `query_evidence`), people's actions on it in a day and for long,
-    and how likely it is called so and wanted at all, relative to the likeliest (see `called`).
+    what was expected of it, seen on this query and passed over (see `query_evidence`), people's actions on it in a day
+    and for long, and how likely it is called so and wanted at all, relative to the likeliest (see `called`).
     """
     count, strategies = merged.ranks.shape
     features = np.zeros((count, len(GENERAL) + strategies * len(PER_STRATEGY)), np.float32)
@@ -149,6 +150,7 @@ def candidate_features(
         general[:, 15:17] = np.log1p(acted) / 3
         general[:, 17] = remembered.latest(merged.document_ids)
         general[:, 18] = silent(known, remembered)
+        general[:, 20] = passed_over(known)
         likelihoods = language.likelihoods(merged.document_ids, understanding.normalized_query)
         if likelihoods is not None:
             general[:, 19] = called(likelihoods, acted[:, 1])

@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
@@ -57,6 +57,8 @@ REMEMBERED_AT_ONCE = 20
 
 REMEMBERING_MAX = 2
 """Such calls under way, so that Redis need not wait for the next."""
+
+T = TypeVar("T", memory_pb2.Action, memory_pb2.Impressions)
 
 Lesson = tuple[Example, float | None]
 """An action, and what the trees earn by it."""
@@ -179,7 +181,7 @@ class Learner:
             Judged(event, records.get(event.decision_id), *self._attribute(event, records)) for _, _, event in events
         ]
         # Memory is told, mostly waiting for Redis, while the models learn.
-        remembering = asyncio.create_task(self._remember(judged))
+        remembering = asyncio.create_task(self._remember(judged, [record for record in taken if record]))
         try:
             await self._learn_from(judged, taken)
         finally:
@@ -339,8 +341,27 @@ class Learner:
         response = await self._lexical.FetchDocuments(request, timeout=CALL_TIMEOUT_S)
         return [one.document for one in response.documents]
 
-    async def _remember(self, judged: Sequence[Judged]) -> None:
-        """Tells memory of what is worth anything; order does not matter to it."""
+    async def _remember(self, judged: Sequence[Judged], shown: Sequence[DecisionRecord]) -> None:
+        """Tells memory of what was shown, and of actions worth anything; order does not matter to it."""
+        await asyncio.gather(self._remember_actions(judged), self._remember_pages(shown))
+
+    async def _remember_pages(self, shown: Sequence[DecisionRecord]) -> None:
+        for begin in range(0, len(shown), REMEMBERED_AT_ONCE):
+            await self._make_way()
+            pages = [self._impressions(record) for record in shown[begin : begin + REMEMBERED_AT_ONCE]]
+            await _each_once(self._record_pages, pages)
+
+    def _impressions(self, record: DecisionRecord) -> memory_pb2.Impressions:
+        page = record.document_ids[: record.page_size]
+        return memory_pb2.Impressions(
+            page_id=record.id,
+            normalized_query=record.understanding.normalized_query,
+            document_ids=page,
+            looked_at=[self.ranker.looked_at(position) for position in range(1, len(page) + 1)],
+            time=time_to_proto(record.context.time_s),
+        )
+
+    async def _remember_actions(self, judged: Sequence[Judged]) -> None:
         contexts: dict[str, document_pb2.Context] = {}
         wanted = [one for one in judged if self._options.rewards.of(one.event)]
         turns = asyncio.Semaphore(REMEMBERING_MAX)
@@ -349,25 +370,18 @@ class Learner:
             async with turns:
                 await self._make_way()
                 actions = [self._action(event, record, contexts) for event, record, _, _ in some]
-                try:
-                    await self._record(actions)
-                except InvalidArgument:
-                    await self._record_one_by_one(actions)
+                await _each_once(self._record_actions, actions)
 
         begins = range(0, len(wanted), REMEMBERED_AT_ONCE)
         await asyncio.gather(*(tell(wanted[begin : begin + REMEMBERED_AT_ONCE]) for begin in begins))
 
-    async def _record(self, actions: Sequence[memory_pb2.Action]) -> None:
+    async def _record_pages(self, pages: Sequence[memory_pb2.Impressions]) -> None:
+        request = memory_pb2.RecordImpressionsRequest(pages=pages)
+        await self._memory.RecordImpressions(request, timeout=CALL_TIMEOUT_S)
+
+    async def _record_actions(self, actions: Sequence[memory_pb2.Action]) -> None:
         request = memory_pb2.RecordActionsRequest(actions=actions)
         await self._memory.RecordActions(request, timeout=CALL_TIMEOUT_S)
-
-    async def _record_one_by_one(self, actions: Sequence[memory_pb2.Action]) -> None:
-        """One action that memory refuses must not keep the others from it."""
-        for action in actions:
-            try:
-                await self._record([action])
-            except InvalidArgument as error:
-                log.error("memory refuses an event", event_id=action.event_id, error=error.message)
 
     def _action(
         self, event: Event, record: DecisionRecord | None, contexts: dict[str, document_pb2.Context]
@@ -470,6 +484,18 @@ def _only(message: document_pb2.Document, attributes: Set[str]) -> Document:
         if name in message.attributes:
             kept.attributes[name].CopyFrom(message.attributes[name])
     return document_from_proto(kept)
+
+
+async def _each_once(record: Callable[[Sequence[T]], Awaitable[None]], messages: Sequence[T]) -> None:
+    """Tells memory of all of them; one that it refuses must not keep the others from it."""
+    try:
+        await record(messages)
+    except InvalidArgument:
+        for message in messages:
+            try:
+                await record([message])
+            except InvalidArgument as error:
+                log.error("memory refuses what happened", refused=str(message), error=error.message)
 
 
 def _key(credit: Credit) -> tuple[str, str]:

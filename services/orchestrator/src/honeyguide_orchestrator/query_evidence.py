@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide.api.memory.v1 import memory_pb2
-from honeyguide.candidates import Q2E_LONG, Q2E_PRIOR, Q2E_SHORT, RECENCY
+from honeyguide.candidates import Q2E_LONG, Q2E_PRIOR, Q2E_SHORT, Q2E_SHOWN, RECENCY
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-COLUMNS = (Q2E_PRIOR, Q2E_SHORT, Q2E_LONG, RECENCY)
+COLUMNS = (Q2E_PRIOR, Q2E_SHORT, Q2E_LONG, RECENCY, Q2E_SHOWN)
 
 PRIOR_ACTIONS = 2.0
 """S: actions that the prior counts as."""
@@ -163,6 +163,20 @@ def silent(known: Floats, remembered: Remembered) -> Floats:
     waited = np.maximum(known[:, 1], 0) / recency * np.log(np.maximum(newest / recency, 1.0))
     surprise: Floats = np.clip((waited - WAITED_COMMON) / (WAITED_OVER - WAITED_COMMON), 0, 1).astype(np.float32)
     return np.where(known[:, 3] > 0, surprise, np.float32(0))
+
+
+def passed_over(known: Floats) -> Floats:
+    """How much more often a document was looked at for this query than acted on, [N], 0 or more.
+
+    The inverse, as a logarithm, of its clicks over expected clicks (COEC: Zhang and Jones, "Comparing click logs and
+    editorial labels for training query rewriting", WWW 2007 workshop): an impression counts by how likely its position
+    is looked at, so that standing far down, unseen, says little against a document. Both sums are smoothed by 1.
+
+    Args:
+        known: [N, len(COLUMNS)], what is remembered of these documents.
+    """
+    passed: Floats = np.maximum(np.log1p(known[:, 4]) - np.log1p(np.maximum(known[:, 2], 0)), 0)
+    return passed
 
 
 def on_log_scale(expected: Doubles) -> Doubles:

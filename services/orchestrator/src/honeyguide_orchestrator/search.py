@@ -226,6 +226,7 @@ class Searcher:
             answers[known.answer.strategy] = answer
         return Recollection(
             known.actions,
+            known.pages,
             known.entropy,
             known.top_share,
             known.near_similarity,

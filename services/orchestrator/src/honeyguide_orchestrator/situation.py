@@ -51,6 +51,8 @@ _PLAIN = (
     "season_cos",
     "filtered",
     "empty",
+    "in_vain",
+    "always_in_vain",
 )
 
 FEATURES: tuple[str, ...] = (
@@ -74,6 +76,7 @@ class Recollection:
     """
 
     actions: float = 0.0
+    pages: float = 0.0
     entropy: float = 0.0
     top_share: float = 0.0
     near_similarity: float = 0.0
@@ -91,6 +94,7 @@ def describe(
     Words, intents, locales, devices and segments are hashed into a few buckets (feature hashing, Weinberger et al.
     2009): cheap, bounded, and open to words never seen, where an embedding of the query would cost an encoding.
     """
+    in_vain = max(math.log1p(recollection.pages) - math.log1p(recollection.actions), 0.0)
     words = understanding.normalized_query.split()
     look = shape(query)
     moment = datetime.fromtimestamp(context.time_s, UTC)
@@ -124,6 +128,8 @@ def describe(
         math.cos(season),
         float(filtered),
         float(not words),
+        in_vain / 2,
+        float(in_vain > 0 and not recollection.actions),
     )
     x = np.zeros(len(FEATURES), np.float32)
     x[: len(plain)] = plain

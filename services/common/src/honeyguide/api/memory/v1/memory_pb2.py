@@ -27,7 +27,7 @@ from honeyguide.api.retrieval.v1 import document_pb2 as honeyguide_dot_api_dot_r
 from honeyguide.api.retrieval.v1 import retriever_pb2 as honeyguide_dot_api_dot_retrieval_dot_v1_dot_retriever__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%honeyguide/api/memory/v1/memory.proto\x12\x14honeyguide.memory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a*honeyguide/api/retrieval/v1/document.proto\x1a+honeyguide/api/retrieval/v1/retriever.proto\"\x9c\x01\n\rRecallRequest\x12\x18\n\x10normalized_query\x18\x01 \x01(\t\x12\x31\n\x07\x63ontext\x18\x02 \x01(\x0b\x32 .honeyguide.retrieval.v1.Context\x12/\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1f.honeyguide.retrieval.v1.Filter\x12\r\n\x05\x64\x65pth\x18\x04 \x01(\r\"\x9f\x02\n\x0eRecallResponse\x12\x0f\n\x07\x61\x63tions\x18\x01 \x01(\x01\x12\x0f\n\x07\x65ntropy\x18\x02 \x01(\x01\x12\x11\n\ttop_share\x18\x03 \x01(\x01\x12\x17\n\x0fnear_similarity\x18\x04 \x01(\x01\x12\x14\n\x0cuser_actions\x18\x05 \x01(\x01\x12-\n\x05taste\x18\x06 \x01(\x0b\x32\x1e.honeyguide.retrieval.v1.Taste\x12\x14\n\x0c\x64ocument_ids\x18\x07 \x03(\t\x12\x15\n\rfeature_names\x18\x08 \x03(\t\x12\x10\n\x08\x66\x65\x61tures\x18\t \x01(\x0c\x12;\n\x06\x61nswer\x18\n \x01(\x0b\x32+.honeyguide.retrieval.v1.StrategyCandidates\"\xc8\x01\n\x06\x41\x63tion\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x18\n\x10normalized_query\x18\x02 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\x12\x0e\n\x06weight\x18\x04 \x01(\x01\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07\x63ontext\x18\x06 \x01(\x0b\x32 .honeyguide.retrieval.v1.Context\x12\x10\n\x08position\x18\x07 \x01(\r\"E\n\x14RecordActionsRequest\x12-\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x1c.honeyguide.memory.v1.Action\")\n\x15RecordActionsResponse\x12\x10\n\x08recorded\x18\x01 \x01(\r\"7\n\x16\x43ompleteQueriesRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"1\n\x0fQueryCompletion\x12\r\n\x05query\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tions\x18\x02 \x01(\x01\"U\n\x17\x43ompleteQueriesResponse\x12:\n\x0b\x63ompletions\x18\x01 \x03(\x0b\x32%.honeyguide.memory.v1.QueryCompletion2\xbe\x02\n\rMemoryService\x12S\n\x06Recall\x12#.honeyguide.memory.v1.RecallRequest\x1a$.honeyguide.memory.v1.RecallResponse\x12h\n\rRecordActions\x12*.honeyguide.memory.v1.RecordActionsRequest\x1a+.honeyguide.memory.v1.RecordActionsResponse\x12n\n\x0f\x43ompleteQueries\x12,.honeyguide.memory.v1.CompleteQueriesRequest\x1a-.honeyguide.memory.v1.CompleteQueriesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%honeyguide/api/memory/v1/memory.proto\x12\x14honeyguide.memory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a*honeyguide/api/retrieval/v1/document.proto\x1a+honeyguide/api/retrieval/v1/retriever.proto\"\x9c\x01\n\rRecallRequest\x12\x18\n\x10normalized_query\x18\x01 \x01(\t\x12\x31\n\x07\x63ontext\x18\x02 \x01(\x0b\x32 .honeyguide.retrieval.v1.Context\x12/\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1f.honeyguide.retrieval.v1.Filter\x12\r\n\x05\x64\x65pth\x18\x04 \x01(\r\"\xae\x02\n\x0eRecallResponse\x12\x0f\n\x07\x61\x63tions\x18\x01 \x01(\x01\x12\x0f\n\x07\x65ntropy\x18\x02 \x01(\x01\x12\x11\n\ttop_share\x18\x03 \x01(\x01\x12\x17\n\x0fnear_similarity\x18\x04 \x01(\x01\x12\x14\n\x0cuser_actions\x18\x05 \x01(\x01\x12-\n\x05taste\x18\x06 \x01(\x0b\x32\x1e.honeyguide.retrieval.v1.Taste\x12\x14\n\x0c\x64ocument_ids\x18\x07 \x03(\t\x12\x15\n\rfeature_names\x18\x08 \x03(\t\x12\x10\n\x08\x66\x65\x61tures\x18\t \x01(\x0c\x12;\n\x06\x61nswer\x18\n \x01(\x0b\x32+.honeyguide.retrieval.v1.StrategyCandidates\x12\r\n\x05pages\x18\x0b \x01(\x01\"\xc8\x01\n\x06\x41\x63tion\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x18\n\x10normalized_query\x18\x02 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\x12\x0e\n\x06weight\x18\x04 \x01(\x01\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07\x63ontext\x18\x06 \x01(\x0b\x32 .honeyguide.retrieval.v1.Context\x12\x10\n\x08position\x18\x07 \x01(\r\"E\n\x14RecordActionsRequest\x12-\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x1c.honeyguide.memory.v1.Action\")\n\x15RecordActionsResponse\x12\x10\n\x08recorded\x18\x01 \x01(\r\"\x8b\x01\n\x0bImpressions\x12\x0f\n\x07page_id\x18\x01 \x01(\t\x12\x18\n\x10normalized_query\x18\x02 \x01(\t\x12\x14\n\x0c\x64ocument_ids\x18\x03 \x03(\t\x12\x11\n\tlooked_at\x18\x04 \x03(\x02\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x18RecordImpressionsRequest\x12\x30\n\x05pages\x18\x01 \x03(\x0b\x32!.honeyguide.memory.v1.Impressions\"-\n\x19RecordImpressionsResponse\x12\x10\n\x08recorded\x18\x01 \x01(\r\"7\n\x16\x43ompleteQueriesRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"1\n\x0fQueryCompletion\x12\r\n\x05query\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tions\x18\x02 \x01(\x01\"U\n\x17\x43ompleteQueriesResponse\x12:\n\x0b\x63ompletions\x18\x01 \x03(\x0b\x32%.honeyguide.memory.v1.QueryCompletion2\xb4\x03\n\rMemoryService\x12S\n\x06Recall\x12#.honeyguide.memory.v1.RecallRequest\x1a$.honeyguide.memory.v1.RecallResponse\x12h\n\rRecordActions\x12*.honeyguide.memory.v1.RecordActionsRequest\x1a+.honeyguide.memory.v1.RecordActionsResponse\x12t\n\x11RecordImpressions\x12..honeyguide.memory.v1.RecordImpressionsRequest\x1a/.honeyguide.memory.v1.RecordImpressionsResponse\x12n\n\x0f\x43ompleteQueries\x12,.honeyguide.memory.v1.CompleteQueriesRequest\x1a-.honeyguide.memory.v1.CompleteQueriesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,19 +37,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECALLREQUEST']._serialized_start=186
   _globals['_RECALLREQUEST']._serialized_end=342
   _globals['_RECALLRESPONSE']._serialized_start=345
-  _globals['_RECALLRESPONSE']._serialized_end=632
-  _globals['_ACTION']._serialized_start=635
-  _globals['_ACTION']._serialized_end=835
-  _globals['_RECORDACTIONSREQUEST']._serialized_start=837
-  _globals['_RECORDACTIONSREQUEST']._serialized_end=906
-  _globals['_RECORDACTIONSRESPONSE']._serialized_start=908
-  _globals['_RECORDACTIONSRESPONSE']._serialized_end=949
-  _globals['_COMPLETEQUERIESREQUEST']._serialized_start=951
-  _globals['_COMPLETEQUERIESREQUEST']._serialized_end=1006
-  _globals['_QUERYCOMPLETION']._serialized_start=1008
-  _globals['_QUERYCOMPLETION']._serialized_end=1057
-  _globals['_COMPLETEQUERIESRESPONSE']._serialized_start=1059
-  _globals['_COMPLETEQUERIESRESPONSE']._serialized_end=1144
-  _globals['_MEMORYSERVICE']._serialized_start=1147
-  _globals['_MEMORYSERVICE']._serialized_end=1465
+  _globals['_RECALLRESPONSE']._serialized_end=647
+  _globals['_ACTION']._serialized_start=650
+  _globals['_ACTION']._serialized_end=850
+  _globals['_RECORDACTIONSREQUEST']._serialized_start=852
+  _globals['_RECORDACTIONSREQUEST']._serialized_end=921
+  _globals['_RECORDACTIONSRESPONSE']._serialized_start=923
+  _globals['_RECORDACTIONSRESPONSE']._serialized_end=964
+  _globals['_IMPRESSIONS']._serialized_start=967
+  _globals['_IMPRESSIONS']._serialized_end=1106
+  _globals['_RECORDIMPRESSIONSREQUEST']._serialized_start=1108
+  _globals['_RECORDIMPRESSIONSREQUEST']._serialized_end=1184
+  _globals['_RECORDIMPRESSIONSRESPONSE']._serialized_start=1186
+  _globals['_RECORDIMPRESSIONSRESPONSE']._serialized_end=1231
+  _globals['_COMPLETEQUERIESREQUEST']._serialized_start=1233
+  _globals['_COMPLETEQUERIESREQUEST']._serialized_end=1288
+  _globals['_QUERYCOMPLETION']._serialized_start=1290
+  _globals['_QUERYCOMPLETION']._serialized_end=1339
+  _globals['_COMPLETEQUERIESRESPONSE']._serialized_start=1341
+  _globals['_COMPLETEQUERIESRESPONSE']._serialized_end=1426
+  _globals['_MEMORYSERVICE']._serialized_start=1429
+  _globals['_MEMORYSERVICE']._serialized_end=1865
 # @@protoc_insertion_point(module_scope)

@@ -75,6 +75,7 @@ class RecallResponse(_message.Message):
     FEATURE_NAMES_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
+    PAGES_FIELD_NUMBER: _builtins.int
     actions: _builtins.float
     """Decayed number of positive actions on this query."""
     entropy: _builtins.float
@@ -87,14 +88,16 @@ class RecallResponse(_message.Message):
     """Decayed number of actions of this user."""
     features: _builtins.bytes
     """The features: little-endian float32, row-major, one row of feature_names a document."""
+    pages: _builtins.float
+    """Number of pages shown for this query, decayed at the long half-life."""
     @_builtins.property
     def taste(self) -> _retriever_pb2.Taste:
         """What user and session acted on."""
 
     @_builtins.property
     def document_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Documents that memory ties to this query: those acted on, then the likeliest by predicted pairs, near queries and
-        words, each once; at most 300. Deleted ones may be among them.
+        """Documents that memory ties to this query: those acted on, those shown, then the likeliest by predicted pairs, near
+        queries and words, each once; at most 300. Deleted ones may be among them.
         """
 
     @_builtins.property
@@ -102,7 +105,8 @@ class RecallResponse(_message.Message):
         """Names of the columns of features: "q2e_prior" (share of the document in what is expected of the query before any
         action on it; adds up to at most 1, to less where only some of predicted pairs, near queries and words expect
         anything), "q2e_short" and "q2e_long" (positive less negative actions on it for this query, decayed at either
-        half-life), "recency" (of the newest of them, halved every short half-life).
+        half-life), "recency" (of the newest of them, halved every short half-life), "q2e_shown" (how often it was shown for
+        this query, each time by how likely its position is looked at, decayed at the long half-life).
         """
 
     @_builtins.property
@@ -124,10 +128,11 @@ class RecallResponse(_message.Message):
         feature_names: _abc.Iterable[_builtins.str] | None = ...,
         features: _builtins.bytes = ...,
         answer: _retriever_pb2.StrategyCandidates | None = ...,
+        pages: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "taste", b"taste"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "answer", b"answer", "document_ids", b"document_ids", "entropy", b"entropy", "feature_names", b"feature_names", "features", b"features", "near_similarity", b"near_similarity", "taste", b"taste", "top_share", b"top_share", "user_actions", b"user_actions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "answer", b"answer", "document_ids", b"document_ids", "entropy", b"entropy", "feature_names", b"feature_names", "features", b"features", "near_similarity", b"near_similarity", "pages", b"pages", "taste", b"taste", "top_share", b"top_share", "user_actions", b"user_actions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -230,6 +235,96 @@ class RecordActionsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordActionsResponse: _TypeAlias = RecordActionsResponse  # noqa: Y015
+
+@_typing.final
+class Impressions(_message.Message):
+    """A page of results that was shown, whatever was done about it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_ID_FIELD_NUMBER: _builtins.int
+    NORMALIZED_QUERY_FIELD_NUMBER: _builtins.int
+    DOCUMENT_IDS_FIELD_NUMBER: _builtins.int
+    LOOKED_AT_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    page_id: _builtins.str
+    """Id of the page, for instance of the decision: a second one with the same id changes nothing."""
+    normalized_query: _builtins.str
+    """The query, normalised."""
+    @_builtins.property
+    def document_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The documents shown, best first; at most 100."""
+
+    @_builtins.property
+    def looked_at(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """For each of them, how likely its position is looked at, in [0, 1]."""
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was shown; unset = now."""
+
+    def __init__(
+        self,
+        *,
+        page_id: _builtins.str = ...,
+        normalized_query: _builtins.str = ...,
+        document_ids: _abc.Iterable[_builtins.str] | None = ...,
+        looked_at: _abc.Iterable[_builtins.float] | None = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_ids", b"document_ids", "looked_at", b"looked_at", "normalized_query", b"normalized_query", "page_id", b"page_id", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Impressions: _TypeAlias = Impressions  # noqa: Y015
+
+@_typing.final
+class RecordImpressionsRequest(_message.Message):
+    """Pages to take in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Impressions]:
+        """At most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        pages: _abc.Iterable[Global___Impressions] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pages", b"pages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordImpressionsRequest: _TypeAlias = RecordImpressionsRequest  # noqa: Y015
+
+@_typing.final
+class RecordImpressionsResponse(_message.Message):
+    """What was new."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDED_FIELD_NUMBER: _builtins.int
+    recorded: _builtins.int
+    """Pages not seen before."""
+    def __init__(
+        self,
+        *,
+        recorded: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recorded", b"recorded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordImpressionsResponse: _TypeAlias = RecordImpressionsResponse  # noqa: Y015
 
 @_typing.final
 class CompleteQueriesRequest(_message.Message):

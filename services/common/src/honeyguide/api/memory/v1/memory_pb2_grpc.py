@@ -45,6 +45,11 @@ class MemoryServiceStub:
                 request_serializer=honeyguide_dot_api_dot_memory_dot_v1_dot_memory__pb2.RecordActionsRequest.SerializeToString,
                 response_deserializer=honeyguide_dot_api_dot_memory_dot_v1_dot_memory__pb2.RecordActionsResponse.FromString,
                 _registered_method=True)
+        self.RecordImpressions = channel.unary_unary(
+                '/honeyguide.memory.v1.MemoryService/RecordImpressions',
+                request_serializer=honeyguide_dot_api_dot_memory_dot_v1_dot_memory__pb2.RecordImpressionsRequest.SerializeToString,
+                response_deserializer=honeyguide_dot_api_dot_memory_dot_v1_dot_memory__pb2.RecordImpressionsResponse.FromString,
+                _registered_method=True)
         self.CompleteQueries = channel.unary_unary(
                 '/honeyguide.memory.v1.MemoryService/CompleteQueries',
                 request_serializer=honeyguide_dot_api_dot_memory_dot_v1_dot_memory__pb2.CompleteQueriesRequest.SerializeToString,
@@ -70,6 +75,13 @@ class MemoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordImpressions(self, request, context):
+        """Takes in what was shown. Idempotent by page id; answered when it is stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CompleteQueries(self, request, context):
         """Completes a prefix to remembered queries that succeeded.
         """
@@ -89,6 +101,11 @@ def add_MemoryServiceServicer_to_server(servicer, server):
                     servicer.RecordActions,
                     request_deserializer=honeyguide_dot_api_dot_memory_dot_v1_dot_memory__pb2.RecordActionsRequest.FromString,
                     response_serializer=honeyguide_dot_api_dot_memory_dot_v1_dot_memory__pb2.RecordActionsResponse.SerializeToString,
+            ),
+            'RecordImpressions': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordImpressions,
+                    request_deserializer=honeyguide_dot_api_dot_memory_dot_v1_dot_memory__pb2.RecordImpressionsRequest.FromString,
+                    response_serializer=honeyguide_dot_api_dot_memory_dot_v1_dot_memory__pb2.RecordImpressionsResponse.SerializeToString,
             ),
             'CompleteQueries': grpc.unary_unary_rpc_method_handler(
                     servicer.CompleteQueries,
@@ -151,6 +168,33 @@ class MemoryService:
             '/honeyguide.memory.v1.MemoryService/RecordActions',
             honeyguide_dot_api_dot_memory_dot_v1_dot_memory__pb2.RecordActionsRequest.SerializeToString,
             honeyguide_dot_api_dot_memory_dot_v1_dot_memory__pb2.RecordActionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordImpressions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/honeyguide.memory.v1.MemoryService/RecordImpressions',
+            honeyguide_dot_api_dot_memory_dot_v1_dot_memory__pb2.RecordImpressionsRequest.SerializeToString,
+            honeyguide_dot_api_dot_memory_dot_v1_dot_memory__pb2.RecordImpressionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class MemoryServiceStub:
     """Tells what memory knows of a query and of a user: the context of a decision."""
     RecordActions: _grpc.UnaryUnaryMultiCallable[_memory_pb2.RecordActionsRequest, _memory_pb2.RecordActionsResponse]
     """Takes in what people did. Idempotent by event id; answered when it is stored."""
+    RecordImpressions: _grpc.UnaryUnaryMultiCallable[_memory_pb2.RecordImpressionsRequest, _memory_pb2.RecordImpressionsResponse]
+    """Takes in what was shown. Idempotent by page id; answered when it is stored."""
     CompleteQueries: _grpc.UnaryUnaryMultiCallable[_memory_pb2.CompleteQueriesRequest, _memory_pb2.CompleteQueriesResponse]
     """Completes a prefix to remembered queries that succeeded."""
 
@@ -49,6 +51,8 @@ class MemoryServiceAsyncStub(MemoryServiceStub):
     """Tells what memory knows of a query and of a user: the context of a decision."""
     RecordActions: _aio.UnaryUnaryMultiCallable[_memory_pb2.RecordActionsRequest, _memory_pb2.RecordActionsResponse]  # type: ignore[assignment]
     """Takes in what people did. Idempotent by event id; answered when it is stored."""
+    RecordImpressions: _aio.UnaryUnaryMultiCallable[_memory_pb2.RecordImpressionsRequest, _memory_pb2.RecordImpressionsResponse]  # type: ignore[assignment]
+    """Takes in what was shown. Idempotent by page id; answered when it is stored."""
     CompleteQueries: _aio.UnaryUnaryMultiCallable[_memory_pb2.CompleteQueriesRequest, _memory_pb2.CompleteQueriesResponse]  # type: ignore[assignment]
     """Completes a prefix to remembered queries that succeeded."""
 
@@ -70,6 +74,14 @@ class MemoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_memory_pb2.RecordActionsResponse, _abc.Awaitable[_memory_pb2.RecordActionsResponse]]:
         """Takes in what people did. Idempotent by event id; answered when it is stored."""
+
+    @_abc_1.abstractmethod
+    def RecordImpressions(
+        self,
+        request: _memory_pb2.RecordImpressionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_memory_pb2.RecordImpressionsResponse, _abc.Awaitable[_memory_pb2.RecordImpressionsResponse]]:
+        """Takes in what was shown. Idempotent by page id; answered when it is stored."""
 
     @_abc_1.abstractmethod
     def CompleteQueries(
