@@ -78,9 +78,12 @@ def tasks(quick: bool) -> list[Task]:
         ]
         for seed in (1, 2, 3, 4, 5)
     ]
-    # What exploring is worth is less than systems differ from run to run.
-    explored = [
-        Task(MIXED, seed, ("honeyguide", "greedy", "epsilon_greedy")) for seed in range(4, 11) if scene("mixed")
+    # What exploring is worth is less than systems differ from run to run, and other bandits are not far.
+    more = [
+        Task(MIXED, seed, names)
+        for seed in range(4, 11)
+        if scene("mixed")
+        for names in (("honeyguide", "greedy", "epsilon_greedy"), ("linucb", "vw_squarecb"))
     ]
     drift = [Task(DRIFT, seed, ("honeyguide", "greedy")) for seed in (1, 2, 3) if scene("mixed")]
     ablated = [
@@ -89,7 +92,7 @@ def tasks(quick: bool) -> list[Task]:
         if scene("mixed")
         for names in np.array_split(list(ablations()), 4)
     ]
-    return [*chain.from_iterable(mixed), *explored, *ablated, *drift, *chain.from_iterable(alone)]
+    return [*chain.from_iterable(mixed), *more, *ablated, *drift, *chain.from_iterable(alone)]
 
 
 def _tasks(scenario: Scenario, seed: int, first: Sequence[Sequence[str]], then: Sequence[Sequence[str]]) -> list[Task]:
