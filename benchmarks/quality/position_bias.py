@@ -41,7 +41,7 @@ from honeyguide_orchestrator.ranker import RANKERS, RankerModel, order_of
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 SEARCHES = 4_800
-SEEDS = (1, 2, 3)
+SEEDS = (1, 2, 3, 4, 5, 6)
 SWAP_SHARE = 0.2
 OFTEN = 10
 GAIN_SCALE = 1_000

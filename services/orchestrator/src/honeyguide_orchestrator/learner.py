@@ -357,7 +357,7 @@ class Learner:
             page_id=record.id,
             normalized_query=record.understanding.normalized_query,
             document_ids=page,
-            looked_at=[self.ranker.looked_at(position) for position in range(1, len(page) + 1)],
+            looked_at=[self.ranker.weight_of_impression(position) for position in range(1, len(page) + 1)],
             time=time_to_proto(record.context.time_s),
         )
 

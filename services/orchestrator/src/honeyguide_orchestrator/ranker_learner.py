@@ -252,6 +252,10 @@ class RankerLearner:
         """How likely a position is looked at, as far as swaps tell by now."""
         return partial(looked_at, power=self.examination.power)
 
+    def weight_of_impression(self, position: int) -> float:
+        """How much it counts that a document was shown at a position: how likely that is looked at."""
+        return looked_at(position, self.examination.power, least=0.0)
+
     def weight_in_memory(self, position: int) -> float:
         """How much memory shall count an action on what stood at a position, 0 = not known, against one at the first.
 
@@ -308,6 +312,6 @@ class RankerLearner:
         )
 
 
-def looked_at(position: int, power: float = PRIOR_POWER) -> float:
-    """Probability position ** -power that a position is looked at, cut so that no single action weighs too much."""
-    return max(float(position**-power), PROPENSITY_MIN)
+def looked_at(position: int, power: float = PRIOR_POWER, least: float = PROPENSITY_MIN) -> float:
+    """Probability position ** -power that a position is looked at; cut, so that no single action weighs too much."""
+    return max(float(position**-power), least)
