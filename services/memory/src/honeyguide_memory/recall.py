@@ -91,6 +91,7 @@ class Recall:
             self._memories.keep(query)
         entropy, top_share = spread(observed) if observed else (0.0, 0.0)
         impressions = dict(zip(query.shown.targets, query.shown.long.tolist(), strict=True)) if query else {}
+        pages = impressions.pop(PAGE, 0.0)
         of_user, of_session = user.value if user else None, session.value if session else None
         return Recollection(
             actions=float(observed.positive.sum()) if observed else 0.0,
@@ -102,7 +103,7 @@ class Recall:
                 newest_first(of_session, context.time_s - self._settings.session_s) if of_session else (),
                 newest_first(of_user) if of_user else (),
             ),
-            pages=impressions.pop(PAGE, 0.0),
+            pages=pages,
             known=self._known(query, impressions, context.time_s) if query else Known(),
             answer=Answer(answer(), time.perf_counter() - begin) if answer else None,
         )
