@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -179,6 +180,17 @@ async def test_a_record_with_another_context_stops_neither_events_nor_decisions_
     assert learner.ranker.actions == 1
     assert set(streams.settled) == {"odd", "clicked", "later 0"}
     assert learner._allocation.updates == 1
+
+
+async def test_rankers_learn_nothing_from_features_of_an_earlier_version() -> None:
+    old = replace(record("old", 100.0), features=np.ones((2, len(feature_names(ANSWERED)) - 1), np.float32))
+    streams = Streams([old, record("new", 101.0)], [click("e1", "old"), click("e2", "new")])
+    learner = learner_of(streams)
+    with capture_logs() as logs:
+        await learner.step()
+    assert not logs
+    assert learner.ranker.actions == 1
+    assert set(streams.settled) == {"old", "new"}
 
 
 async def test_what_breaks_in_a_decision_that_closes_is_logged_and_learning_goes_on() -> None:

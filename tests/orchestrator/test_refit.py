@@ -13,6 +13,7 @@ from honeyguide.errors import Unavailable
 from honeyguide.query import Understanding
 from honeyguide_orchestrator import refit
 from honeyguide_orchestrator.attribution import Credit
+from honeyguide_orchestrator.candidate_features import feature_names
 from honeyguide_orchestrator.decision_log import DecisionRecord
 from honeyguide_orchestrator.example import example_of
 from honeyguide_orchestrator.ranker_learner import REFIT_MIN, RankerLearner
@@ -24,7 +25,6 @@ TREES = Trees("", (), {}, REFIT_MIN, 1)
 
 
 def record(i: int) -> DecisionRecord:
-    names = 16
     return DecisionRecord(
         id=f"d{i}",
         query=f"query {i}",
@@ -43,7 +43,7 @@ def record(i: int) -> DecisionRecord:
         types=("film", "film", "film"),
         scores=np.zeros(3, np.float32),
         ranks=np.ones((3, 1), np.int16),
-        features=np.full((3, names), i, np.float32),
+        features=np.full((3, len(feature_names(ANSWERED))), i, np.float32),
         strategy_scores=np.zeros((3, 1), np.float32),
         page_size=2,
     )

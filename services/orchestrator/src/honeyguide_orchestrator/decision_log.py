@@ -17,6 +17,7 @@ from honeyguide.documents import Context
 from honeyguide.errors import Unavailable
 from honeyguide.query import Understanding, understanding_from_proto, understanding_to_proto
 from honeyguide_orchestrator import packing
+from honeyguide_orchestrator.candidate_features import feature_names
 from honeyguide_orchestrator.distribution import Distribution
 from honeyguide_orchestrator.experiment import Trial
 from honeyguide_orchestrator.fanout import Status
@@ -123,6 +124,11 @@ class DecisionRecord:
     def calls(self) -> int:
         """Strategies asked."""
         return sum(strategy.depth > 0 for strategy in self.strategies)
+
+    @property
+    def has_todays_features(self) -> bool:
+        """Whether its candidates' features, if any are kept, are those that rankers know: versions differ in them."""
+        return not len(self.features) or self.features.shape[1] == len(feature_names(self.answered))
 
 
 class DecisionLog:

@@ -64,9 +64,10 @@ class Example:
 
 
 def example_of(credit: Credit) -> Example | None:
-    """The example in an attributed action; None if its document stood below those whose features are kept."""
+    """The example in an attributed action; None if its document stood below those whose features are kept, or if these
+    are of another version."""
     record = credit.record
-    if credit.position > len(record.features):
+    if credit.position > len(record.features) or not record.has_todays_features:
         return None
     return Example(
         decision_id=record.id,

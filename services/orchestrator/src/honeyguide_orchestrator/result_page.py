@@ -128,7 +128,7 @@ def _bare(record: DecisionRecord, rows: range) -> dict[str, lexical_pb2.FetchedD
 
 
 def _contributions(record: DecisionRecord, row: int, learned: Learned) -> tuple[tuple[str, float, float], ...]:
-    if row >= len(record.features):
+    if row >= len(record.features) or not record.has_todays_features:
         return ()
     values = record.features[row]
     parts = RANKERS[record.ranker].contributions(record.features[row : row + 1], record.answered, learned.ranker)[0]

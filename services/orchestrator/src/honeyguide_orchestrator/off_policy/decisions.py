@@ -32,7 +32,6 @@ from honeyguide_orchestrator.learned import Learned
 from honeyguide_orchestrator.off_policy import reward_model, support
 from honeyguide_orchestrator.off_policy.replay import (
     Examination,
-    can_be_replayed,
     judge,
     places_by_allocation,
 )
@@ -188,7 +187,7 @@ class DecisionSample:
         if record.distribution is None:
             self.left_out["of interleaved pages, which no single policy made"] += 1
             return None
-        if record.ranker not in self._rankers or not can_be_replayed(record):
+        if record.ranker not in self._rankers or not record.has_todays_features:
             self.left_out["of another version"] += 1
             return None
         strategies = self._learned.strategies

@@ -17,7 +17,7 @@ from honeyguide_orchestrator.decision_log import DecisionRecord
 from honeyguide_orchestrator.off_policy import support
 from honeyguide_orchestrator.off_policy.decisions import LoggedDecision
 from honeyguide_orchestrator.off_policy.empirical_likelihood import mean_interval
-from honeyguide_orchestrator.off_policy.replay import Examination, can_be_replayed, judge, places_by_ranker
+from honeyguide_orchestrator.off_policy.replay import Examination, judge, places_by_ranker
 from honeyguide_orchestrator.off_policy.rounds import Estimate, Rounds, estimate_of
 from honeyguide_orchestrator.off_policy.support import Support
 from honeyguide_orchestrator.prices import Prices
@@ -56,7 +56,7 @@ def estimate_ranker(
     """
     if clip is not None and not clip > 0:
         raise InvalidArgument("clip", f"{clip} wanted; above 0 is allowed")
-    usable = [(record, rewards) for record, rewards in log if can_be_replayed(record)]
+    usable = [(record, rewards) for record, rewards in log if record.has_todays_features]
     if not usable:
         raise InvalidArgument("log", "holds no decision whose candidates can be ranked anew; at least 1 is needed")
     judged = [

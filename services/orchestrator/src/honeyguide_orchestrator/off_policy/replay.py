@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from honeyguide_orchestrator.candidate_features import GENERAL, PER_STRATEGY, best_rank, feature_names
+from honeyguide_orchestrator.candidate_features import GENERAL, PER_STRATEGY, best_rank
 from honeyguide_orchestrator.decision_log import DecisionRecord
 from honeyguide_orchestrator.ranker import Ranker, RankerModel
 from honeyguide_orchestrator.ranker_learner import looked_at
@@ -161,8 +161,3 @@ def _rescaled(scores: Floats, found: npt.NDArray[np.bool_]) -> Floats:
         return np.where(found, 1.0, scores).astype(np.float32)
     rescaled = SCORE_MIN + (1.0 - SCORE_MIN) * (scores - low) / (high - low)
     return np.where(found, rescaled, scores).astype(np.float32)
-
-
-def can_be_replayed(record: DecisionRecord) -> bool:
-    """Whether the features logged are those of today's rankers."""
-    return not len(record.features) or record.features.shape[1] == len(feature_names(record.answered))
