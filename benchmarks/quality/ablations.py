@@ -18,7 +18,7 @@ MEMORY = frozenset({"memory.query", "memory.near", "memory.user", "memory.popula
 
 CONTEXT_GROUPS: Mapping[str, Collection[str]] = {
     "look of the query": ("words", "characters", "digits", "question", "not_latin", "empty"),
-    "what memory knows": ("known", "entropy", "top_share", "near_similarity"),
+    "what memory knows": ("known", "entropy", "top_share", "near_similarity", "in_vain", "always_in_vain"),
     "idf and coverage": ("idf_max", "coverage", "corrected"),
     "understanding": (
         "confidence",
@@ -76,6 +76,7 @@ def ablations() -> dict[str, System]:
         "without the bandit (full depth)": System("full_depth", "full_depth"),
         "without the bandit (safe)": System("safe", "safe"),
         "without memory": System("no memory", hidden=MEMORY, memory=False),
+        "without impressions": System("no impressions", impressions=False),
         "without query understanding": System("no understanding", understanding=False),
         "without the online ranker (prior)": System("prior", ranker="prior"),
         "without exploration (greedy)": System("greedy", "greedy"),

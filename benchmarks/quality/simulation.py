@@ -92,6 +92,9 @@ class System:
     memory: bool = True
     """Whether searches recall what people did; without, its strategies are hidden too."""
 
+    impressions: bool = True
+    """Whether memory is told of what was shown, or of actions only."""
+
     learns: bool = True
     """Whether its policy goes by the learned allocation; where not, learning it is left out to save time."""
 
@@ -155,6 +158,19 @@ class NoMemory:
     async def Recall(self, request: memory_pb2.RecallRequest, timeout: float) -> memory_pb2.RecallResponse:
         """See `honeyguide.memory.v1.MemoryService`."""
         return memory_pb2.RecallResponse()
+
+
+class ActionsOnly:
+    """A memory that is not told of what was shown."""
+
+    def __init__(self, memory: Any) -> None:
+        self.RecordActions = memory.RecordActions
+
+    async def RecordImpressions(
+        self, request: memory_pb2.RecordImpressionsRequest, timeout: float
+    ) -> memory_pb2.RecordImpressionsResponse:
+        """See `honeyguide.memory.v1.MemoryService`."""
+        return memory_pb2.RecordImpressionsResponse()
 
 
 class Masked:
@@ -354,7 +370,7 @@ async def stage(system: System, scene: Scene, recording: Recording, seed: int) -
                     snapshots=Snapshots(models),  # type: ignore[arg-type]
                     lease=_Lease(),  # type: ignore[arg-type]
                     lexical=lexical,
-                    memory=memory,
+                    memory=memory if system.impressions else ActionsOnly(memory),
                     strategies=searcher.strategies,
                     options=LearnerOptions(
                         depths=system.depths,
