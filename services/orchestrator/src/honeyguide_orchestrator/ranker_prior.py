@@ -27,7 +27,7 @@ PRIOR_WEIGHTS = {
     "q2e_latest": 0.5,
     "q2e_silent": -2.5,
     "called": 3.0,
-    "q2e_passed_over": -1.2,
+    "q2e_passed_over": -2.0,
     "named": 2.0,
     "type_meant": 0.5,
     "type_affinity": 1.0,
