@@ -228,6 +228,10 @@ class DecisionList:
         """See `DecisionLog`."""
         self.settled.update(rewards)
 
+    async def rewards(self, decision_ids: Sequence[str]) -> dict[str, Mapping[str, float]]:
+        """See `DecisionLog`."""
+        return {id: self.settled[id] for id in decision_ids if id in self.settled}
+
 
 class EventList:
     """The event stream without Redis."""
@@ -361,7 +365,7 @@ async def stage(system: System, scene: Scene, recording: Recording, seed: int) -
                     experiment=None,
                     decision_log=decisions,  # type: ignore[arg-type]
                     pages=ResultPages(lexical, decisions, PageTokens(b"benchmark"), FOREVER_S),  # type: ignore[arg-type]
-                    limits=SearchLimits(FOREVER_S, FOREVER_S, system.swap_share),
+                    limits=SearchLimits(FOREVER_S, FOREVER_S, FOREVER_S, system.swap_share),
                     rng=np.random.default_rng([seed, 7]),
                 )
                 learner = Learner(

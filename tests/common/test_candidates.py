@@ -61,6 +61,7 @@ def floats(*numbers: float) -> bytes:
         {"scores": floats(1, 2)[:-1]},
         {"scores": floats(1, np.nan)},
         {"scores": floats(np.inf, 1)},
+        {"scores": floats(3e38, 1)},
         {"document_ids": ["a", "a"]},
         {"type_indexes": b"\0"},
         {"type_indexes": b"\0\1"},
@@ -68,6 +69,7 @@ def floats(*numbers: float) -> bytes:
         {"features": floats(1)},
         {"features": floats(1, 2, 3)},
         {"features": floats(1, np.nan)},
+        {"features": floats(1, -2e30)},
         {"feature_names": []},
         {"feature_names": ["a", "b"]},
     ],
@@ -82,5 +84,5 @@ def test_columns_that_do_not_fit_are_an_error(wrong):
         "features": floats(5, 6),
     }
     assert len(candidates_from_proto(pb.StrategyCandidates(**right))) == 2
-    with pytest.raises(ValueError, match=r"fit together|size|twice|finite|beyond"):
+    with pytest.raises(ValueError, match=r"fit together|size|twice|not a number|beyond"):
         candidates_from_proto(pb.StrategyCandidates(**(right | wrong)))

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from honeyguide.api.retrieval.v1 import document_pb2 as pb
 from honeyguide.documents import (
     CONTEXT_ATTRIBUTES_MAX,
+    POPULARITY_MAX,
     TIME_MAX_S,
     TIME_MIN_S,
     Context,
@@ -47,7 +48,7 @@ documents = st.builds(
     title=plain,
     text=plain,
     attributes=st.dictionaries(ids, st.lists(values, min_size=1, max_size=3).map(tuple), max_size=3),
-    popularity=st.floats(0, 1e300),
+    popularity=st.floats(0, POPULARITY_MAX),
     created_at_s=st.none() | times_s,
     related=st.lists(ids, max_size=3).map(tuple),
 )
@@ -170,6 +171,7 @@ LONG = "x" * 40_000
         (bad_line(popularity=-math.inf), "popularity"),
         (bad_line(popularity=10**400), "popularity"),
         (bad_line(popularity=-1), "popularity"),
+        (bad_line(popularity=1e31), "popularity"),
         (bad_line(popularity="9"), "popularity"),
         (bad_line(popularity=True), "popularity"),
         (bad_line(popularity=False), "popularity"),
@@ -228,6 +230,7 @@ def test_an_empty_embedding_is_none():
         ({"embedding": np.float32(np.nan).tobytes()}, "embedding"),
         ({"embedding": np.float32(np.inf).tobytes()}, "embedding"),
         ({"popularity": math.nan}, "popularity"),
+        ({"popularity": 1e39}, "popularity"),
         ({"created_at": Timestamp(seconds=2**62)}, "created_at"),
         ({"created_at": Timestamp(seconds=-(2**62))}, "created_at"),
         ({"created_at": Timestamp(nanos=-1)}, "created_at"),

@@ -112,7 +112,7 @@ def _settings(encoder_cache: Path) -> Iterator[None]:
     """For each module, so that nothing of it reaches other folders. A busy machine makes no strategy late."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HONEYGUIDE_VECTOR_CACHE_DIR", str(encoder_cache))
-        for stage in ("UNDERSTAND", "RETRIEVE", "FETCH"):
+        for stage in ("UNDERSTAND", "RETRIEVE", "LOG", "FETCH"):
             patch.setenv(f"HONEYGUIDE_ORCHESTRATOR_{stage}_TIMEOUT_S", "10")
         yield
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -22,6 +24,7 @@ from honeyguide.errors import Unavailable
 from honeyguide.server import Registration
 from honeyguide_standalone.api import Api, new_event_id
 from honeyguide_standalone.engine import Engine
+from honeyguide_standalone.valkey import ValkeyServer
 from honeyguide_vector.service import open_service as open_vector
 from honeyguide_vector.settings import VectorSettings
 
@@ -396,3 +399,23 @@ async def test_a_shadow_policy_is_logged_but_not_obeyed_and_swaps_are_logged(
         assert decision["shadow"]
         assert sum(decision["shadow"].values()) < sum(asked.values())
         assert 1 <= decision["swapped_at"] <= 4
+
+
+async def test_a_redis_that_freezes_holds_no_search_up(
+    tmp_path: Path, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stage in ("UNDERSTAND", "RETRIEVE", "LOG"):
+        monkeypatch.setenv(f"HONEYGUIDE_ORCHESTRATOR_{stage}_TIMEOUT_S", "0.2")
+    valkey = ValkeyServer(tmp_path / "valkey")
+    try:
+        async with Engine(tmp_path / "engine", valkey.url, learner=False) as engine:
+            await indexed(engine.api, until)
+            os.kill(valkey.pid, signal.SIGSTOP)
+            try:
+                async with asyncio.timeout(4):  # redis-py alone would wait for 5 s
+                    found = await engine.api.search("park gate")
+            finally:
+                os.kill(valkey.pid, signal.SIGCONT)
+            assert found.results[0].document.id == "d0"
+    finally:
+        valkey.stop()

@@ -127,3 +127,40 @@ def test_rewards() -> None:
     assert REWARDS.of(action("skip")) == 0.0
     assert REWARDS.of(action("play", seconds=15.0)) == 0.5
     assert REWARDS.of(action("play", seconds=600.0)) == 1.0
+
+
+def test_an_action_that_earns_more_raises_what_a_document_was_credited_with() -> None:
+    attribution = Attribution(window_s=60)
+    attribution.opened(record(), "1-0", 0)
+    attribution.attribute(click("x"), 0.1, record())
+    verdict, more = attribution.attribute(click("x"), 1.0, record())
+    assert verdict is Verdict.RAISED
+    assert more is not None
+    assert (more.reward, more.earlier, more.gain) == (1.0, 0.1, 0.9)
+    assert attribution.attribute(click("x"), 0.5, record()) == (Verdict.REPEATED, None)
+    assert attribution.rewards("d1") == {"x": 1.0}
+
+
+def test_what_was_credited_to_decisions_that_are_not_open_is_known_until_their_time_is_over() -> None:
+    attribution = Attribution(window_s=60)
+    attribution.attribute(click("x", "early"), 1.0, record("early", 1_000.0))
+    assert attribution.unknown(["early", "closed"]) == ["closed"]
+    attribution.remember({"closed": record("closed", 900.0)}, {"closed": {"x": 1.0}})
+    assert attribution.attribute(click("x", "closed", 950.0), 1.0, record("closed", 900.0)) == (Verdict.REPEATED, None)
+    assert attribution.attribute(click("y", "closed", 950.0), 1.0, record("closed", 900.0))[0] is Verdict.ATTRIBUTED
+    assert set(attribution.rewards("closed")) == {"x", "y"}
+    attribution.opened(record("early", 1_000.0), "1-0", 0)
+    assert list(attribution.close()) == []
+    assert set(attribution.credited) == {"early"}
+
+
+def test_a_decision_that_was_open_and_is_gone_does_not_stay_credited_after_a_restart() -> None:
+    before, after = Attribution(window_s=60), Attribution(window_s=60)
+    for id in ("gone", "there"):
+        before.opened(record(id), "1-0", 0)
+        before.attribute(click("x", id), 1.0, record(id))
+    after.opened(record("there"), "1-0", 0)
+    after.restore(before.to_state())
+    after.opened(record("later", 2_000.0), "2-0", 1)
+    assert [closed.id for closed, _ in after.close()] == ["there"]
+    assert after.credited == {}

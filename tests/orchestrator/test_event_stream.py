@@ -54,6 +54,10 @@ async def test_one_holds_the_lease_and_only_who_holds_it_publishes(redis_url: st
         assert newest is not None
         assert (newest.version, newest.time_s, newest.content) == (1, 7.0, {"a": 1})
         assert await store.fetch(known_version=1) is None
+        # Redis lost what it had: versions begin anew, and what they hold is news.
+        lower = await store.fetch(known_version=30)
+        assert lower is not None
+        assert lower.version == 1
         await theirs.release()
         assert await ours.hold()
         await ours.release()

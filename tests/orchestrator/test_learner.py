@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from honeyguide.api.lexical.v1 import lexical_pb2
 from honeyguide.api.memory.v1 import memory_pb2
+from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import Context, time_from_proto
 from honeyguide.errors import InvalidArgument, Unavailable
 from honeyguide.query import Understanding
@@ -23,7 +24,7 @@ from honeyguide_orchestrator.event_stream import Event
 from honeyguide_orchestrator.examination import PRIOR_POWER
 from honeyguide_orchestrator.fanout import Status
 from honeyguide_orchestrator.foreground import Foreground
-from honeyguide_orchestrator.learner import REMEMBERED_AT_ONCE, Learner, LearnerOptions
+from honeyguide_orchestrator.learner import FETCHED_AT_ONCE, REMEMBERED_AT_ONCE, Learner, LearnerOptions
 from honeyguide_orchestrator.situation import FEATURES
 
 ANSWERED = ("lexical.bm25",)
@@ -60,11 +61,14 @@ def click(id: str, decision: str, document: str = "x") -> Event:
 
 
 class Streams:
-    """The decision log, the event stream, lexical and memory at once; `refused`: an event that memory refuses."""
+    """The decision log, the event stream, lexical and memory at once; `refused`: an event that memory refuses;
+    `elsewhere`: decisions that are kept, but not in the stream."""
 
     def __init__(self, decisions: Sequence[DecisionRecord], events: Sequence[Event]) -> None:
         self.decisions = {decision.id: decision for decision in decisions}
+        self.elsewhere: dict[str, DecisionRecord] = {}
         self.events = list(events)
+        self.fetched: list[Sequence[str]] = []
         self.settled: dict[str, Mapping[str, float]] = {}
         self.remembered: list[memory_pb2.Action] = []
         self.shown: list[memory_pb2.Impressions] = []
@@ -73,7 +77,8 @@ class Streams:
         self.down = False
 
     async def fetch(self, ids: Sequence[str], pause: Any = None) -> dict[str, DecisionRecord]:
-        return {id: self.decisions[id] for id in ids if id in self.decisions}
+        known = self.decisions | self.elsewhere
+        return {id: known[id] for id in ids if id in known}
 
     async def read(self, after: Any, count: int) -> list[Any]:
         if isinstance(after, str):
@@ -85,9 +90,18 @@ class Streams:
     async def settle(self, rewards: Mapping[str, Mapping[str, float]]) -> None:
         self.settled |= rewards
 
+    async def rewards(self, ids: Sequence[str]) -> dict[str, Mapping[str, float]]:
+        return {id: self.settled[id] for id in ids if id in self.settled}
+
     async def FetchDocuments(self, request: Any, timeout: float) -> lexical_pb2.FetchDocumentsResponse:
         await asyncio.sleep(0)
-        return lexical_pb2.FetchDocumentsResponse()
+        self.fetched.append(request.document_ids)
+        return lexical_pb2.FetchDocumentsResponse(
+            documents=[
+                lexical_pb2.FetchedDocument(document=document_pb2.Document(id=id, type="film"))
+                for id in request.document_ids
+            ]
+        )
 
     async def RecordActions(self, request: memory_pb2.RecordActionsRequest, timeout: float) -> None:
         self.calls += 1
@@ -209,3 +223,55 @@ async def test_what_breaks_in_a_decision_that_closes_is_logged_and_learning_goes
     assert [(entry["log_level"], entry["decision"]) for entry in logs] == [("error", "broken")]
     assert set(streams.settled) == {"broken", "later 0"}
     assert learner._allocation.updates == 1
+
+
+async def test_what_arrives_after_a_decision_closed_adds_to_its_rewards_and_is_learned_once() -> None:
+    streams = Streams([record("d1", 100.0), record("d2", 100.0 + 2 * WINDOW_S)], [click("e1", "d1")])
+    learner = learner_of(streams)
+    await learner.step()
+    (reward,) = streams.settled["d1"].values()
+    streams.events += [click("again", "d1"), click("late", "d1", "y"), click("late again", "d1", "y")]
+    await learner.step()
+    assert set(streams.settled["d1"]) == {"x", "y"}
+    assert streams.settled["d1"]["x"] == reward
+    assert learner._progress.events == {"attributed": 2, "repeated": 2}
+    assert learner.ranker.actions == 2
+    await learner.step()
+    assert learner._attribution.credited == {}
+
+
+async def test_nothing_is_learned_from_what_was_done_about_an_untracked_search() -> None:
+    unseen = replace(record("unseen", 100.0), tracked=False)
+    streams = Streams([record("d1", 100.0)], [click("e1", "unseen"), click("e2", "d1")])
+    streams.elsewhere = {"unseen": unseen}
+    learner = learner_of(streams)
+    await learner.step()
+    assert learner._progress.events == {"attributed": 1, "untracked": 1}
+    assert [action.event_id for action in streams.remembered] == ["e2"]
+    assert (learner.ranker.actions, learner._allocation.updates) == (1, 1)
+    assert set(streams.settled) == {"d1"} == set(learner._attribution.credited)
+
+
+async def test_an_action_that_earns_more_is_learned_by_what_it_earns_more() -> None:
+    played = [
+        Event(id=f"e{seconds}", decision_id="d1", document_id="x", action="play", time_s=100.0, seconds=seconds)
+        for seconds in (3.0, 30.0)
+    ]
+    streams = Streams([record("d1", 100.0)], played)
+    learner = learner_of(streams)
+    await learner.step()
+    assert streams.settled["d1"] == {"x": 1.0}
+    assert learner._progress.events == {"attributed": 1, "raised": 1}
+    assert (learner.ranker.actions, learner._allocation.updates) == (1, 1)
+    value = learner._allocation.value_sums
+    once = learner_of(Streams([record("d1", 100.0)], played[1:]))
+    await once.step()
+    assert value == pytest.approx(once._allocation.value_sums)
+    assert learner.ranker.linear.count == 2
+
+
+async def test_more_documents_than_full_text_gives_at_once_are_asked_for_in_parts() -> None:
+    ids = [f"x{i}" for i in range(2 * FETCHED_AT_ONCE + 1)]
+    streams = Streams([], [])
+    assert [document.id for document in await learner_of(streams)._fetched(ids)] == ids
+    assert [len(some) for some in streams.fetched] == [FETCHED_AT_ONCE, FETCHED_AT_ONCE, 1]

@@ -85,6 +85,7 @@ def test_only_the_newest() -> None:
         ('{"action": true, "propensity": 1, "reward": 1}', "action"),
         ('{"action": "a", "reward": 1}', "propensity: missing"),
         ('{"action": "a", "propensity": 0, "reward": 1}', "above 0 to 1"),
+        ('{"action": "a", "propensity": 1, "reward": 1' + "0" * 400 + "}", "reward"),
         ('{"action": "a", "propensity": 1.5, "reward": 1}', "above 0 to 1"),
         ('{"action": "a", "propensity": 1, "reward": "much"}', "reward"),
         ('{"action": "a", "propensity": 1, "reward": NaN}', "reward"),

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide.api.retrieval.v1 import retriever_pb2 as pb
+from honeyguide.documents import POPULARITY_MAX
 
 Floats = npt.NDArray[np.float32]
 
@@ -22,6 +23,9 @@ Q2E_PRIOR = "q2e_prior"
 Q2E_SHORT = "q2e_short"
 Q2E_LONG = "q2e_long"
 Q2E_SHOWN = "q2e_shown"
+
+NUMBER_MAX = POPULARITY_MAX
+"""Of scores and features: what is computed from them must stay within float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ def candidates_from_proto(message: pb.StrategyCandidates) -> Candidates:
     """Reads one strategy's candidates.
 
     Raises:
-        ValueError: if columns differ in length, an id comes twice, or a number is not finite.
+        ValueError: if columns differ in length, an id comes twice, or a number is not finite or above `NUMBER_MAX`.
     """
     document_ids = list(message.document_ids)
     type_indexes = message.type_indexes
@@ -92,8 +96,8 @@ def candidates_from_proto(message: pb.StrategyCandidates) -> Candidates:
         )
     if len(set(document_ids)) != n:
         raise ValueError(f"{message.strategy}: a document comes twice")
-    if not (np.isfinite(scores).all() and np.isfinite(matrix).all()):
-        raise ValueError(f"{message.strategy}: a score or feature is not finite")
+    if not ((np.abs(scores) <= NUMBER_MAX).all() and (np.abs(matrix) <= NUMBER_MAX).all()):  # nor is NaN
+        raise ValueError(f"{message.strategy}: a score or feature is not a number of -{NUMBER_MAX:g} to {NUMBER_MAX:g}")
     matrix = matrix.reshape(n, len(names))
     types = list(message.types)
     if type_indexes and (not types or max(type_indexes) >= len(types)):

@@ -35,6 +35,9 @@ FILTER_EXCLUDED_MAX = 10_000
 CONTEXT_ATTRIBUTES_MAX = 32
 CONTEXT_CHARS_MAX = 256
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+POPULARITY_MAX = 1e30
+"""Far within float32, in which it is sent and computed with."""
+
 DAY_S = 86_400.0
 
 
@@ -146,8 +149,8 @@ def document_from_proto(message: pb.Document, *, keep_message: bool = False) -> 
         raise InvalidArgument("type", f"{message.type[:80]!r} is not 1 to 64 characters of a-z, 0-9, _ and -")
     check_text("title", message.title, TITLE_CHARS_MAX)
     check_text("text", message.text, TEXT_CHARS_MAX)
-    if not math.isfinite(message.popularity) or message.popularity < 0:
-        raise InvalidArgument("popularity", f"{message.popularity} is not a finite number of 0 or more")
+    if not 0 <= message.popularity <= POPULARITY_MAX:  # which NaN is not either
+        raise InvalidArgument("popularity", f"{message.popularity} is not a number of 0 to {POPULARITY_MAX:g}")
     if len(message.related) > RELATED_MAX:
         raise InvalidArgument("related", f"{len(message.related)} ids; at most {RELATED_MAX:,} are allowed")
     for related_id in message.related:

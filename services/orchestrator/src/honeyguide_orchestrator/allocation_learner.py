@@ -178,6 +178,12 @@ class AllocationLearner:
         table[rows.start, COLUMNS.index("bias")] = FIRST_BIN[traits.prior]
         table[rows, COLUMNS.index(MISSES)] = MISSED
 
+    def learn_more(self, asked: Mapping[str, int], ranks: Mapping[str, int], reward: float) -> None:
+        """Takes in that a document that was learned of before, and found at these ranks, earned so much more."""
+        for name, rank in ranks.items():
+            if name in self.strategies and rank <= asked.get(name, 0) and rank <= self.depths[-1]:
+                self.value_sums[self.strategies[name], bisect_left(self.depths, rank)] += reward
+
     def learn(
         self,
         x: Floats,

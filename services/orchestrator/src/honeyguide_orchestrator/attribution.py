@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -19,10 +19,12 @@ class Verdict(Enum):
     """What an event turned out to be."""
 
     ATTRIBUTED = "attributed"
+    RAISED = "raised"
     REPEATED = "repeated"
     NOT_SHOWN = "not_shown"
     LATE = "late"
     UNKNOWN_DECISION = "unknown_decision"
+    UNTRACKED = "untracked"
     NEUTRAL = "neutral"
 
 
@@ -44,7 +46,8 @@ class Rewards:
 class Credit:
     """An attributed event: the document stood at `position` (from 1) and earned the graded `reward` in [0, 1].
 
-    `gain` is by how much that raises the decision's reward, which is the best of its documents'.
+    `earlier` is what it had earned before, 0 = nothing. `gain` is by how much the decision's reward rises, which is the
+    best of its documents'.
     """
 
     record: DecisionRecord
@@ -53,11 +56,7 @@ class Credit:
     reward: float
     gain: float
     ordinal: int
-
-    @property
-    def weight(self) -> float:
-        """What the action would have earned at the first position."""
-        return self.reward * math.log2(1 + self.position)
+    earlier: float = 0.0
 
     @cached_property
     def asked(self) -> dict[str, int]:
@@ -82,17 +81,23 @@ class _Open:
 class Attribution:
     """The decisions whose window is open, and what was credited to them so far.
 
-    A decision closes when a decision more than `window_s` younger was made: time is that of the requests.
+    A decision closes when a decision more than `window_s` younger was made: time is that of the requests. An event in
+    time for its decision may arrive when that is closed already, and is credited all the same: what was credited before
+    is then to be had from the decision log.
+
+    apart: when those were made that are credited, but not open: closed already, or not taken in yet.
     """
 
     window_s: float
     watermark_s: float = -math.inf
     open: OrderedDict[str, _Open] = field(default_factory=OrderedDict)
     credited: dict[str, dict[str, float]] = field(default_factory=dict)
+    apart: dict[str, float] = field(default_factory=dict)
 
     def opened(self, record: DecisionRecord, position: str, ordinal: int) -> None:
         """Takes in a decision, in the order made."""
         self.open[record.id] = _Open(record, position, ordinal)
+        self.apart.pop(record.id, None)
         self.watermark_s = max(self.watermark_s, record.context.time_s)
 
     def record(self, decision_id: str) -> DecisionRecord | None:
@@ -104,6 +109,8 @@ class Attribution:
         """Joins an event that earns `weight` to its decision."""
         if record is None:
             return Verdict.UNKNOWN_DECISION, None
+        if not record.tracked:
+            return Verdict.UNTRACKED, None
         if event.time_s - record.context.time_s > self.window_s:
             return Verdict.LATE, None
         if weight <= 0:
@@ -114,14 +121,26 @@ class Attribution:
             return Verdict.NOT_SHOWN, None
         reward = weight / math.log2(1 + position)
         rewards = self.credited.get(record.id, {})
-        if event.document_id in rewards:
+        earlier = rewards.get(event.document_id, 0.0)
+        if reward <= earlier:
             return Verdict.REPEATED, None
         gain = max(0.0, reward - max(rewards.values(), default=0.0))
+        self.credited[record.id] = rewards | {event.document_id: reward}
         known = self.open.get(record.id)
-        if known is not None or record.context.time_s + self.window_s >= self.watermark_s:
-            self.credited[record.id] = rewards | {event.document_id: reward}
-        ordinal = known.ordinal if known else -1
-        return Verdict.ATTRIBUTED, Credit(record, event.document_id, position, reward, gain, ordinal)
+        if known is None:
+            self.apart[record.id] = record.context.time_s
+        credit = Credit(record, event.document_id, position, reward, gain, known.ordinal if known else -1, earlier)
+        return Verdict.RAISED if earlier else Verdict.ATTRIBUTED, credit
+
+    def unknown(self, decision_ids: Iterable[str]) -> list[str]:
+        """Those of which nothing is known here: what was credited to them stands in the decision log, if anything."""
+        return [id for id in decision_ids if id not in self.open and id not in self.credited]
+
+    def remember(self, records: Mapping[str, DecisionRecord], credited: Mapping[str, Mapping[str, float]]) -> None:
+        """Takes in what the decision log says was credited to decisions that are closed."""
+        for id, rewards in credited.items():
+            self.credited[id] = dict(rewards)
+            self.apart[id] = records[id].context.time_s
 
     def rewards(self, decision_id: str) -> Mapping[str, float]:
         """What was credited to a decision so far, by document."""
@@ -129,6 +148,9 @@ class Attribution:
 
     def close(self) -> Iterator[tuple[DecisionRecord, Mapping[str, float]]]:
         """Closes what is due: the record, and what was credited to it, by document."""
+        for id in [id for id, time_s in self.apart.items() if time_s + self.window_s < self.watermark_s]:
+            del self.apart[id]
+            self.credited.pop(id, None)
         while self.open:
             id, oldest = next(iter(self.open.items()))
             if oldest.record.context.time_s + self.window_s >= self.watermark_s:
@@ -141,8 +163,18 @@ class Attribution:
         return {
             "watermark_s": self.watermark_s if math.isfinite(self.watermark_s) else None,
             "credited": self.credited,
+            "apart": self.apart,
             "open": len(self.open),
         }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes in what `to_state` told; the decisions that were open are opened before."""
+        if state["watermark_s"] is not None:
+            self.watermark_s = max(self.watermark_s, state["watermark_s"])
+        self.credited = {id: dict(rewards) for id, rewards in state["credited"].items()}
+        apart = state.get("apart", {})
+        # One that was open and is gone from the log's stream will not close.
+        self.apart = {id: apart.get(id, -math.inf) for id in self.credited if id not in self.open}
 
 
 def asked_depths(record: DecisionRecord) -> dict[str, int]:

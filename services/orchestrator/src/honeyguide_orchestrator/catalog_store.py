@@ -8,11 +8,11 @@ from typing import Any, cast
 
 from google.protobuf.message import DecodeError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from honeyguide.api.retrieval.v1 import indexing_pb2 as pb
 from honeyguide.errors import HoneyguideError, Unavailable
 from honeyguide_orchestrator.catalog_facts import NumericAttribute
+from honeyguide_orchestrator.redis_store import REDIS_ERRORS
 
 ATTRIBUTES_KEPT_MAX = 4_096
 
@@ -96,7 +96,7 @@ class CatalogStore:
 async def _reaching_redis() -> AsyncIterator[None]:
     try:
         yield
-    except (TimeoutError, RedisError, OSError) as error:
+    except (TimeoutError, *REDIS_ERRORS, OSError) as error:
         raise Unavailable(f"redis: {error or type(error).__name__}") from error
 
 

@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import structlog
-from redis.exceptions import RedisError
 
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import Context
@@ -23,7 +22,7 @@ from honeyguide_orchestrator.experiment import Trial
 from honeyguide_orchestrator.fanout import Status
 from honeyguide_orchestrator.packing import Unpacker, packed
 from honeyguide_orchestrator.policy import NO_EXPLORATION, Exploration
-from honeyguide_orchestrator.redis_store import Keys, get_each, set_each
+from honeyguide_orchestrator.redis_store import REDIS_ERRORS, Keys, get_each, set_each
 
 Floats = npt.NDArray[np.float32]
 
@@ -36,6 +35,13 @@ BROKEN = (KeyError, TypeError, ValueError, *packing.BROKEN)
 
 READ_STEP = 10_000
 """Positions read at once when looking back."""
+
+FORGOTTEN_AT_ONCE = 500
+STREAM_SLACK = 2
+"""So many times `decisions_max` ids are in the stream at most where no learner forgets decisions."""
+
+UNTRACKED_KEEP_S = 3_600.0
+"""Untracked decisions are kept for paging only."""
 
 FEATURE_ROWS_MAX = 60
 """Ranked candidates whose features are kept: what can be shown on the first pages."""
@@ -132,7 +138,7 @@ class DecisionRecord:
 
 
 class DecisionLog:
-    """The log in Redis: a hash a decision, which expires, and a bounded stream of their ids."""
+    """The log in Redis: a key a decision, which expires, and a stream of their ids; `forget` bounds both."""
 
     def __init__(self, redis: Any, keys: Keys, keep_s: float, decisions_max: int) -> None:
         self._redis = redis
@@ -147,14 +153,42 @@ class DecisionLog:
             Unavailable: if Redis does not answer.
         """
         key = self._keys.decision(record.id)
+        keep_s = self._keep_s if record.tracked else min(self._keep_s, UNTRACKED_KEEP_S)
         try:
             pipeline = self._redis.pipeline(transaction=False)
-            pipeline.set(key, encode(record), ex=int(self._keep_s) + 1)
+            pipeline.set(key, encode(record), ex=int(keep_s) + 1)
             if record.tracked:
-                pipeline.xadd(self._keys.decisions, {"id": record.id}, maxlen=self._decisions_max, approximate=True)
+                at_most = STREAM_SLACK * self._decisions_max
+                pipeline.xadd(self._keys.decisions, {"id": record.id}, maxlen=at_most, approximate=True)
             await pipeline.execute()
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             raise Unavailable(f"the decision log does not answer: {error}") from error
+
+    async def forget(self) -> int:
+        """Forgets the oldest decisions that are more than `decisions_max`, and their rewards; returns how many.
+
+        Raises:
+            Unavailable: if Redis does not answer.
+        """
+        forgotten = 0
+        try:
+            excess: int = await self._redis.xlen(self._keys.decisions) - self._decisions_max
+            for begin in range(0, excess, FORGOTTEN_AT_ONCE):
+                count = min(excess - begin, FORGOTTEN_AT_ONCE)
+                entries = await self._redis.xrange(self._keys.decisions, "-", "+", count)
+                if not entries:
+                    break
+                pipeline = self._redis.pipeline(transaction=False)
+                for _, fields in entries:
+                    id = fields[b"id"].decode()
+                    pipeline.unlink(self._keys.decision(id))
+                    pipeline.unlink(self._keys.rewards(id))
+                pipeline.xdel(self._keys.decisions, *(position for position, _ in entries))
+                await pipeline.execute()
+                forgotten += len(entries)
+        except REDIS_ERRORS as error:
+            raise Unavailable(f"the decision log does not answer: {error}") from error
+        return forgotten
 
     async def fetch_encoded(self, decision_ids: Sequence[str]) -> dict[str, bytes]:
         """Those that are still kept as `encode` made them, by id.
@@ -198,7 +232,7 @@ class DecisionLog:
         try:
             values = {self._keys.rewards(id): msgspec.json.encode(credited) for id, credited in rewards.items()}
             await set_each(self._redis, values, int(self._keep_s) + 1)
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             raise Unavailable(f"the decision log does not answer: {error}") from error
 
     async def rewards(self, decision_ids: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -215,7 +249,7 @@ class DecisionLog:
             return []
         try:
             return await get_each(self._redis, keys)
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             raise Unavailable(f"the decision log does not answer: {error}") from error
 
     async def read(self, after: str, count: int) -> list[tuple[str, str]]:
@@ -226,7 +260,7 @@ class DecisionLog:
         """
         try:
             entries = await self._redis.xrange(self._keys.decisions, f"({after}" if after != "0" else "-", "+", count)
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             raise Unavailable(f"the decision log does not answer: {error}") from error
         return [(position.decode(), fields[b"id"].decode()) for position, fields in entries]
 
@@ -241,7 +275,7 @@ class DecisionLog:
             step = min(count, READ_STEP)
             try:
                 entries = await self._redis.xrevrange(self._keys.decisions, last, "-", step + 1)
-            except RedisError as error:
+            except REDIS_ERRORS as error:
                 raise Unavailable(f"the decision log does not answer: {error}") from error
             if len(entries) <= step:
                 return "0"

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from redis.exceptions import RedisError
 
 from honeyguide.documents import Context
 from honeyguide.errors import Unavailable
-from honeyguide_orchestrator.redis_store import Keys, partition_of
+from honeyguide_orchestrator.redis_store import REDIS_ERRORS, Keys, partition_of
 
 SEEN_PER_EVENT = 2
 """Event ids remembered for each event the stream may hold."""
@@ -77,7 +76,7 @@ class EventStream:
                     for partition, indexes in by_partition.items()
                 )
             )
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             raise Unavailable(f"the event stream does not answer: {error}") from error
         for indexes, answer in zip(by_partition.values(), answers, strict=True):
             for i, new in zip(indexes, answer, strict=True):
@@ -105,6 +104,6 @@ class EventStream:
                 begin = f"({position}" if position != "0" else "-"
                 entries = await self._redis.xrange(self._keys.events(partition), begin, "+", count)
                 found += [(partition, at.decode(), _decoder.decode(fields[b"e"])) for at, fields in entries]
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             raise Unavailable(f"the event stream does not answer: {error}") from error
         return found

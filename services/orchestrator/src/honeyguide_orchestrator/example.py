@@ -36,7 +36,8 @@ class Example:
     """One action.
 
     query: normalised. features: [M, K] of the first M documents in the order shown, columns `names`. position: of the
-    document acted on, from 1. grade: what the action says of it, in (0, 1], undiscounted.
+    document acted on, from 1. grade: what the action says of it, in (0, 1], undiscounted; earlier: what others said
+    before, which was learned from, 0 = nothing.
     """
 
     decision_id: str
@@ -46,6 +47,12 @@ class Example:
     shown: int
     position: int
     grade: float
+    earlier: float = 0.0
+
+    @property
+    def news(self) -> float:
+        """What the action says beyond that."""
+        return self.grade - self.earlier
 
     @property
     def row(self) -> int:
@@ -69,6 +76,7 @@ def example_of(credit: Credit) -> Example | None:
     record = credit.record
     if credit.position > len(record.features) or not record.has_todays_features:
         return None
+    undiscounted = float(np.log2(1 + credit.position))
     return Example(
         decision_id=record.id,
         query=record.understanding.normalized_query,
@@ -76,7 +84,8 @@ def example_of(credit: Credit) -> Example | None:
         features=record.features,
         shown=-(-credit.position // record.page_size) * record.page_size,
         position=credit.position,
-        grade=min(1.0, credit.reward * float(np.log2(1 + credit.position))),
+        grade=min(1.0, credit.reward * undiscounted),
+        earlier=min(1.0, credit.earlier * undiscounted),
     )
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from honeyguide_orchestrator.decision_log import DecisionRecord
-from honeyguide_orchestrator.situation import FEATURES
+from honeyguide_orchestrator.situation import named
 
 DOCUMENTS_MAX = 100
 
@@ -86,7 +86,7 @@ def _rung(depth: int, depths: Sequence[int]) -> int:
 
 
 def _features(record: DecisionRecord) -> dict[str, float]:
-    return {name: round(float(value), 6) for name, value in zip(FEATURES, record.x, strict=True) if value}
+    return {name: round(value, 6) for name, value in named(record.x).items()}
 
 
 def _found_by(record: DecisionRecord, row: int) -> dict[str, int]:

@@ -49,6 +49,9 @@ BATCH = 250
 PREDICTED_AT_ONCE = 20
 """Actions for which the trees are asked at once: about a millisecond of work."""
 
+FETCHED_AT_ONCE = 500
+"""Documents asked for at once; full text gives 1,000 at most."""
+
 CALL_TIMEOUT_S = 10.0
 RETRY_S = 1.0
 
@@ -62,6 +65,9 @@ T = TypeVar("T", memory_pb2.Action, memory_pb2.Impressions)
 
 Lesson = tuple[Example, float | None]
 """An action, and what the trees earn by it."""
+
+_Key = tuple[str, str, float]
+"""A credit's decision and document, and what this had earned before."""
 
 log = structlog.get_logger("honeyguide.learner")
 
@@ -167,6 +173,7 @@ class Learner:
             if changed and now - published > self._options.snapshot_interval_s:
                 if not await self.publish():
                     return
+                await self._decision_log.forget()
                 published, changed = now, False
             if taken < BATCH:
                 await asyncio.sleep(self._options.learn_interval_s)
@@ -177,9 +184,14 @@ class Learner:
         taken = [] if self._events_behind else await self._take_decisions()
         events = await self._new_events()
         records = await self._records([event for _, _, event in events])
+        if earlier := self._attribution.unknown(records):
+            self._attribution.remember(records, await self._decision_log.rewards(earlier))
         judged = [
             Judged(event, records.get(event.decision_id), *self._attribute(event, records)) for _, _, event in events
         ]
+        for one in judged:
+            self._progress.counted(one.verdict.value)
+        judged = [one for one in judged if one.verdict is not Verdict.UNTRACKED]  # of which nothing is learned
         # Memory is told, mostly waiting for Redis, while the models learn.
         remembering = asyncio.create_task(self._remember(judged, [record for record in taken if record]))
         try:
@@ -200,9 +212,8 @@ class Learner:
         documents = await self._documents(credits)
         lessons = await self._lessons(credits)
         self._learn_names(judged)
-        for event, _, verdict, credit in judged:
+        for event, _, _, credit in judged:
             await self._make_way()
-            self._progress.counted(verdict.value)
             self._actions.learn(event.document_id, self._options.rewards.of(event), event.time_s)
             if credit is not None:
                 try:
@@ -268,9 +279,9 @@ class Learner:
         weight = self._options.rewards.of(event)
         return self._attribution.attribute(event, weight, records.get(event.decision_id))
 
-    async def _lessons(self, credits: Sequence[Credit]) -> dict[tuple[str, str], Lesson]:
+    async def _lessons(self, credits: Sequence[Credit]) -> dict[_Key, Lesson]:
         """What rankers learn from credited actions, where the document's features are kept."""
-        found: dict[tuple[str, str], Lesson] = {}
+        found: dict[_Key, Lesson] = {}
         for begin in range(0, len(credits), PREDICTED_AT_ONCE):
             await self._make_way()
             some = {_key(credit): example_of(credit) for credit in credits[begin : begin + PREDICTED_AT_ONCE]}
@@ -282,13 +293,16 @@ class Learner:
     def _learn_one(self, event: Event, credit: Credit, lesson: Lesson | None, document: Document | None) -> None:
         record = credit.record
         seed = seed_of(event.id)
-        self._allocation.learn(record.x, credit.asked, credit.ranks, credit.reward, seed)
+        if credit.earlier:
+            self._allocation.learn_more(credit.asked, credit.ranks, credit.reward - credit.earlier)
+        else:
+            self._allocation.learn(record.x, credit.asked, credit.ranks, credit.reward, seed)
         if lesson is not None:
             example, trees_earn = lesson
-            weight = example.grade / self.ranker.looked_at(example.position)
+            weight = example.news / self.ranker.looked_at(example.position)
             self._affinity.learn(example, record.types, record.x, self.ranker.linear.weights_of(example.names), weight)
             self.ranker.learn(example, seed, trees_earn)
-        if document is not None:
+        if document is not None and not credit.earlier:
             flags = [
                 satisfied(interpretation, document.id, document.type, document.attributes, document.title)
                 for interpretation in record.understanding.interpretations
@@ -335,11 +349,12 @@ class Learner:
         return documents
 
     async def _fetched(self, document_ids: Sequence[str]) -> list[document_pb2.Document]:
-        if not document_ids:
-            return []
-        request = lexical_pb2.FetchDocumentsRequest(document_ids=document_ids)
-        response = await self._lexical.FetchDocuments(request, timeout=CALL_TIMEOUT_S)
-        return [one.document for one in response.documents]
+        found: list[document_pb2.Document] = []
+        for begin in range(0, len(document_ids), FETCHED_AT_ONCE):
+            request = lexical_pb2.FetchDocumentsRequest(document_ids=document_ids[begin : begin + FETCHED_AT_ONCE])
+            response = await self._lexical.FetchDocuments(request, timeout=CALL_TIMEOUT_S)
+            found += [one.document for one in response.documents]
+        return found
 
     async def _remember(self, judged: Sequence[Judged], shown: Sequence[DecisionRecord]) -> None:
         """Tells memory of what was shown, and of actions worth anything; order does not matter to it."""
@@ -441,9 +456,7 @@ class Learner:
                 after = position
             if not due:
                 break
-        if state["watermark_s"] is not None:
-            self._attribution.watermark_s = max(self._attribution.watermark_s, state["watermark_s"])
-        self._attribution.credited = {id: dict(rewards) for id, rewards in state["credited"].items()}
+        self._attribution.restore(state)
 
     async def publish(self) -> bool:
         """Publishes what was learned; False if the lease is another's."""
@@ -498,8 +511,8 @@ async def _each_once(record: Callable[[Sequence[T]], Awaitable[None]], messages:
                 log.error("memory refuses what happened", refused=str(message), error=error.message)
 
 
-def _key(credit: Credit) -> tuple[str, str]:
-    return credit.record.id, credit.document_id
+def _key(credit: Credit) -> _Key:
+    return credit.record.id, credit.document_id, credit.earlier
 
 
 def _query_of(event: Event, record: DecisionRecord | None) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from honeyguide.errors import Unavailable
+from honeyguide_orchestrator.redis_store import REDIS_ERRORS
 
 _RENEW = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
@@ -37,12 +36,12 @@ class Lease:
             if await self._redis.set(self._key, self.token, nx=True, px=self._duration_ms):
                 return True
             return bool(await self._renew(keys=[self._key], args=[self.token, self._duration_ms]))
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             raise Unavailable(f"the lease cannot be had: {error}") from error
 
     async def release(self) -> None:
         """Gives it up, if it is held."""
         try:
             await self._release(keys=[self._key], args=[self.token])
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             raise Unavailable(f"the lease cannot be given up: {error}") from error

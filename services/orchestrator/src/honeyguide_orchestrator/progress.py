@@ -49,6 +49,8 @@ class Stretch:
     def credited(self, credit: Credit) -> None:
         """Adds what an event earned."""
         self.reward += credit.gain
+        if credit.earlier:
+            return
         self.rewarded += 1
         for name in credit.asked:
             _add(self.judged, name, 1)

@@ -236,10 +236,11 @@ class RankerLearner:
         trees_earn: by this action.
         """
         weight = 1.0 / self.looked_at(example.position)
-        self._weigh_evidence(example, weight, trees_earn)
-        self.actions += 1
+        if not example.earlier:
+            self._weigh_evidence(example, weight, trees_earn)
+            self.actions += 1
         self.groups.add(example)
-        self.linear.learn(example, weight * example.grade, seed)
+        self.linear.learn(example, weight * example.news, seed)
 
     def closed(self, record: DecisionRecord, acted_on: Collection[str]) -> None:
         """Takes in a decision whose time for feedback is over: what swaps tell of position bias."""

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from honeyguide.errors import Unavailable
 from honeyguide_orchestrator.settings import OrchestratorSettings
 
 POOL_WAIT_S = 5.0
+
+REDIS_ERRORS = (RedisError, RedisClusterException)
+"""What redis-py raises where Redis does not answer as it should: a cluster's errors are not among the others."""
 
 _SET_EACH = "for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1]) end"
 
@@ -85,7 +88,7 @@ async def open_redis(settings: OrchestratorSettings) -> Any:
         client = Redis.from_pool(pool)
     try:
         await client.ping()
-    except RedisError as error:
+    except REDIS_ERRORS as error:
         await client.aclose()
         raise Unavailable(f"Redis at {settings.redis_url} does not answer: {error}") from error
     return client

@@ -42,7 +42,7 @@ from honeyguide_orchestrator.ranker import Ranker, check_available, order_of
 from honeyguide_orchestrator.related import RELATED, RelatedEntities
 from honeyguide_orchestrator.result_page import ResultPages, SearchPage
 from honeyguide_orchestrator.search_query import SearchQuery
-from honeyguide_orchestrator.situation import FEATURES, Recollection, describe
+from honeyguide_orchestrator.situation import Recollection, describe
 from honeyguide_orchestrator.understanding import Understander
 
 RANKED_MAX = 500
@@ -61,6 +61,7 @@ class SearchLimits:
 
     understand_s: float
     retrieve_s: float
+    log_s: float
     swap_share: float
 
 
@@ -388,10 +389,11 @@ class Searcher:
 
     async def _log(self, record: DecisionRecord) -> None:
         try:
-            await self._decision_log.append(record)
-        except Unavailable as error:
+            async with asyncio.timeout(self._limits.log_s):
+                await self._decision_log.append(record)
+        except (Unavailable, TimeoutError) as error:
             # The results are still good; what is lost is what could have been learned from them.
-            log.error("decision not logged", decision=record.id, error=error.message)
+            log.error("decision not logged", decision=record.id, error=str(error) or "late")
 
 
 def _answers(outcomes: Mapping[str, Outcome]) -> dict[str, Candidates]:
@@ -454,11 +456,6 @@ def _logged(draw: Draw, outcomes: Mapping[str, Outcome], learned: Learned) -> tu
             )
         )
     return tuple(logged)
-
-
-def context_features(record: DecisionRecord) -> dict[str, float]:
-    """The context's features by name, those that are not 0."""
-    return {name: float(value) for name, value in zip(FEATURES, record.x, strict=True) if value}
 
 
 class _Timer:

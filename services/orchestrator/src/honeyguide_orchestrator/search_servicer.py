@@ -20,8 +20,9 @@ from honeyguide_orchestrator.fanout import Status
 from honeyguide_orchestrator.feedback import AHEAD_MAX_S
 from honeyguide_orchestrator.foreground import Foreground
 from honeyguide_orchestrator.result_page import Hit, SearchPage
-from honeyguide_orchestrator.search import Searcher, context_features
+from honeyguide_orchestrator.search import Searcher
 from honeyguide_orchestrator.search_query import SearchQuery
+from honeyguide_orchestrator.situation import named
 from honeyguide_orchestrator.suggest import Suggester
 
 QUERY_CHARS_MAX = 2_000
@@ -137,7 +138,7 @@ def _explanation(page: SearchPage) -> pb.Explanation:
         propensity=record.propensity,
         propensity_estimated=record.propensity_estimated,
         strategies=[_outcome(one) for one in record.strategies],
-        context_features=context_features(record),
+        context_features=named(record.x),
         timings={stage: _duration(seconds) for stage, seconds in page.timings_s.items()},
     )
 

@@ -133,6 +133,7 @@ async def open_service(
             limits=SearchLimits(
                 settings.understand_timeout_s,
                 settings.retrieve_timeout_s,
+                settings.log_timeout_s,
                 settings.swap_share,
             ),
             rng=np.random.default_rng(settings.seed or None),

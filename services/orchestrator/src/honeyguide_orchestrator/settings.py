@@ -78,6 +78,9 @@ class OrchestratorSettings(ServerSettings):
 
     understand_timeout_s: float = Field(0.1, gt=0, le=60, description="to understand a query; without it if late")
     retrieve_timeout_s: float = Field(0.5, gt=0, le=60, description="for all strategies; late ones are done without")
+    log_timeout_s: float = Field(
+        1.0, gt=0, le=60, description="to log a decision; the search is answered without, and nothing learned from it"
+    )
     fetch_timeout_s: float = Field(1.0, gt=0, le=60, description="for the documents of a page")
 
     rewards: dict[str, float] = Field(
@@ -88,7 +91,11 @@ class OrchestratorSettings(ServerSettings):
     feedback_stream_s: float = Field(600.0, gt=0, description="after which a feedback stream ends, to spread load")
     attribution_window_s: float = Field(1_800.0, gt=0, description="after a decision, in which its events count")
     decision_keep_s: float = Field(7 * 86_400.0, gt=0, description="how long decisions are kept")
-    decisions_max: int = Field(100_000, ge=100, description="decisions kept at most")
+    decisions_max: int = Field(
+        100_000,
+        ge=100,
+        description="decisions kept at most, some 10 kB each; they should reach back over attribution_window_s",
+    )
     events_max: int = Field(1_000_000, ge=1_000, description="events kept in the stream at most")
     event_partitions: int = Field(1, ge=1, le=256, description="partitions of the event stream; never lower it")
 

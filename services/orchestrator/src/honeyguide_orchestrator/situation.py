@@ -65,6 +65,14 @@ FEATURES: tuple[str, ...] = (
 )
 """Names of the context's features, in the order of `describe`."""
 
+
+def named(x: Floats) -> dict[str, float]:
+    """The context's features by name, those that are not 0; none where they are of another version."""
+    if len(x) != len(FEATURES):
+        return {}
+    return {name: float(value) for name, value in zip(FEATURES, x, strict=True) if value}
+
+
 _YEAR_S = 365.2425 * 86_400
 
 

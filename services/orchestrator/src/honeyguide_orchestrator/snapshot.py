@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
 
 from honeyguide.errors import Unavailable
 from honeyguide_orchestrator.packing import packed, unpacked
-from honeyguide_orchestrator.redis_store import Keys
+from honeyguide_orchestrator.redis_store import REDIS_ERRORS, Keys
 
 log = structlog.get_logger("honeyguide.snapshot")
 
@@ -61,22 +60,24 @@ class SnapshotStore:
             version: int = await self._publish(
                 keys=[self._keys.snapshot, self._keys.lease], args=[lease_token, body, time_s, FORMAT]
             )
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             raise Unavailable(f"the snapshot store does not answer: {error}") from error
         return version
 
     async def fetch(self, known_version: int = 0) -> Snapshot | None:
-        """The newest snapshot, or None if there is none newer than the version known.
+        """The newest snapshot, or None if it is of the version known.
+
+        A lower version is news as well: Redis has lost what it knew, and counts anew.
 
         Raises:
             Unavailable: if Redis does not answer.
         """
         try:
             version = int(await self._redis.hget(self._keys.snapshot, "version") or 0)
-            if version <= known_version:
+            if version in {0, known_version}:
                 return None
             raw = await self._redis.hmget(self._keys.snapshot, "version", "time", "format", "content")
-        except RedisError as error:
+        except REDIS_ERRORS as error:
             raise Unavailable(f"the snapshot store does not answer: {error}") from error
         version, time_s = int(raw[0]), float(raw[1])
         if raw[2] is None or int(raw[2]) != FORMAT:

@@ -41,6 +41,7 @@ from honeyguide_orchestrator.policy import Policy, Situation, middle_rung
 from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.ranker import Ranker
 from honeyguide_orchestrator.ranker_learner import looked_at
+from honeyguide_orchestrator.situation import FEATURES
 
 LoggedDecision = tuple[DecisionRecord, Mapping[str, float]]
 """A decision, and what was credited to it by document (empty = nothing)."""
@@ -187,7 +188,8 @@ class DecisionSample:
         if record.distribution is None:
             self.left_out["of interleaved pages, which no single policy made"] += 1
             return None
-        if record.ranker not in self._rankers or not record.has_todays_features:
+        known = record.ranker in self._rankers and len(record.x) == len(FEATURES)
+        if not known or not record.has_todays_features:
             self.left_out["of another version"] += 1
             return None
         strategies = self._learned.strategies

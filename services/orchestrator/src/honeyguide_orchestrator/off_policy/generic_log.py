@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -264,7 +265,7 @@ def _number(
     least: float = -math.inf,
     most: float = math.inf,
 ) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if not good or not (value > above and least <= value <= most):  # type: ignore[operator]
         allowed = "a number" if most == math.inf else f"{'above ' if above == 0 else ''}0 to {most:g}"
         told = "missing" if value is None else f"{str(value)[:40]!r}"

@@ -128,7 +128,7 @@ class Document(_message.Message):
     text: _builtins.str
     """Its running text; may be empty."""
     popularity: _builtins.float
-    """How wanted it is before any feedback: any scale, 0 (unknown) or more."""
+    """How wanted it is before any feedback: any scale, 0 (unknown) to 1e30."""
     embedding: _builtins.bytes
     """Optional embedding supplied with the document: little-endian float32, as many as the encoder has dimensions."""
     @_builtins.property

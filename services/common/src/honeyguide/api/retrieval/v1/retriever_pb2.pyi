@@ -346,11 +346,11 @@ class StrategyCandidates(_message.Message):
     message: _builtins.str
     """What went wrong, when it did."""
     scores: _builtins.bytes
-    """The strategy's own raw scores, higher is better: little-endian float32, one a candidate."""
+    """The strategy's own raw scores, higher is better, -1e30 to 1e30: little-endian float32, one a candidate."""
     type_indexes: _builtins.bytes
     """Index into types: one byte a candidate."""
     features: _builtins.bytes
-    """The features: little-endian float32, row-major, one row of feature_names a candidate."""
+    """The features, -1e30 to 1e30: little-endian float32, row-major, one row of feature_names a candidate."""
     total_matched: _builtins.int
     """Documents that matched in all, where the strategy knows; 0 = not known."""
     @_builtins.property

@@ -438,8 +438,9 @@ class GetProgressResponse(_message.Message):
 
     @_builtins.property
     def events(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Events by what became of them: attributed, repeated (credited before), not_shown (not a result of that search),
-        late (after the window), unknown_decision, neutral (earns nothing).
+        """Events by what became of them: attributed, raised (credited before, with less), repeated (credited before, with as
+        much), not_shown (not a result of that search), late (after the window), unknown_decision, untracked (of a search
+        that nothing is learned from), neutral (earns nothing).
         """
 
     def __init__(
