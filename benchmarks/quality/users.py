@@ -25,16 +25,19 @@ class ClickModel(Protocol):
 @dataclass(frozen=True, slots=True)
 class PositionBased:
     """Position r is looked at with probability r ** -bias, whatever stands elsewhere (position-based model: Craswell,
-    Zoeter, Taylor and Ramsey, WSDM 2008; Joachims, Swaminathan and Schnabel, WSDM 2017, section 5). bias 0 = none."""
+    Zoeter, Taylor and Ramsey, WSDM 2008; Joachims, Swaminathan and Schnabel, WSDM 2017, section 5). bias 0 = none;
+    noise: chance to click what is looked at and neither wanted nor related."""
 
     bias: float = 0.7
+    noise: float = CLICK_OTHER
 
     def clicks(self, shown: Sequence[str], wanted: str, grades: Mapping[str, int], random: Random) -> list[int]:
         """See `ClickModel`."""
         return [
             position
             for position, document in enumerate(shown, start=1)
-            if random.random() < position**-self.bias and random.random() < _attraction(document, wanted, grades)
+            if random.random() < position**-self.bias
+            and random.random() < _attraction(document, wanted, grades, self.noise)
         ]
 
 
@@ -49,7 +52,7 @@ class Cascade:
         """See `ClickModel`."""
         clicked = []
         for position, document in enumerate(shown, start=1):
-            if random.random() < _attraction(document, wanted, grades):
+            if random.random() < _attraction(document, wanted, grades, CLICK_OTHER):
                 clicked.append(position)
                 if document == wanted:
                     break
@@ -75,7 +78,7 @@ class Mixture:
 PEOPLE: ClickModel = Mixture(PositionBased(), Cascade())
 
 
-def _attraction(document: str, wanted: str, grades: Mapping[str, int]) -> float:
+def _attraction(document: str, wanted: str, grades: Mapping[str, int], noise: float) -> float:
     if document == wanted:
         return CLICK_WANTED
-    return CLICK_RELATED if document in grades else CLICK_OTHER
+    return CLICK_RELATED if document in grades else noise

@@ -26,6 +26,14 @@ from honeyguide.text import fold, has_forbidden_characters, normalize, words
         ("tabs\tand\nlines", "tabs and lines"),
         ("2001: A Space Odyssey", "2001 a space odyssey"),
         ("Halo℠", "halosm"),
+        ("हिन्दी की किताब", "हिन्दी की किताब"),
+        ("ที่นี่ กิน", "ที่นี่ กิน"),
+        ("நான்", "நான்"),
+        ("バス ﾊﾟｽ がくせい", "バス パス がくせい"),
+        ("မြန်မာ", "မြန်မာ"),
+        ("שָׁלוֹם", "שלום"),
+        ("مُحَمَّد", "محمد"),
+        ("1\ufe0f\u20e3 ❤\ufe0f", "1"),
     ],
 )
 def test_normalize(text, expected):
