@@ -1,10 +1,20 @@
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
 import redis.asyncio
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from honeyguide.documents import Context
 from honeyguide_orchestrator.event_stream import Event, EventStream
 from honeyguide_orchestrator.lease import Lease
-from honeyguide_orchestrator.redis_store import Keys
+from honeyguide_orchestrator.redis_store import Keys, open_redis
+from honeyguide_orchestrator.settings import OrchestratorSettings
 from honeyguide_orchestrator.snapshot import SnapshotStore
+from honeyguide_standalone.valkey import ValkeyServer
 
 
 def event(id: str, **more: object) -> Event:
@@ -74,3 +84,27 @@ async def test_a_snapshot_of_another_format_is_learned_again(redis_url: str, key
         newest = await store.fetch()
         assert newest is not None
         assert (newest.version, newest.content) == (1, {})
+
+
+async def test_after_redis_was_restarted_no_old_connection_fails_a_call(tmp_path: Path) -> None:
+    valkey = ValkeyServer(tmp_path)
+    client = await open_redis(OrchestratorSettings(redis_url=valkey.url))
+    try:
+        stream = EventStream(client, Keys("test"), partitions=1, events_max=1_000)
+        before = [stream.append([event(f"before {i}")], 5.0) for i in range(10)]
+        assert await asyncio.gather(*before) == [[True]] * 10
+        _killed_and_back(valkey)
+        after = [stream.append([event(f"after {i}")], 5.0) for i in range(10)]
+        assert await asyncio.gather(*after) == [[True]] * 10
+    finally:
+        await client.aclose()
+        valkey.stop()
+
+
+def _killed_and_back(valkey: ValkeyServer) -> None:
+    os.kill(valkey.pid, signal.SIGKILL)
+    while valkey.running:
+        time.sleep(0.01)
+    valkey.restart()
+    with redis.Redis.from_url(valkey.url, retry=Retry(ConstantBackoff(0.01), 1_000)) as client:
+        client.ping()

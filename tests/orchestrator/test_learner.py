@@ -152,7 +152,8 @@ async def test_memory_is_told_of_every_event_and_models_of_each_document_once() 
 
 
 async def test_memory_is_told_once_of_every_page_shown() -> None:
-    streams = Streams([record(f"d{i}", 100.0 + i) for i in range(REMEMBERED_AT_ONCE + 5)], [])
+    times_s = {f"d{i}": 100.0 + i for i in range(REMEMBERED_AT_ONCE + 5)}
+    streams = Streams([replace(record(id, time_s), context=Context(time_s)) for id, time_s in times_s.items()], [])
     streams.refused = "d1"
     learner = learner_of(streams)
     with capture_logs() as logs:
@@ -164,6 +165,18 @@ async def test_memory_is_told_once_of_every_page_shown() -> None:
     assert list(page.looked_at) == pytest.approx([1.0, 2**-PRIOR_POWER])
     assert time_from_proto("time", page.time) == 102.0
     assert [entry["refused"].count('"d1"') for entry in logs] == [1]
+
+
+async def test_a_person_who_looks_again_within_half_an_hour_has_seen_a_page_once() -> None:
+    def seen(id: str, time_s: float, user: str) -> DecisionRecord:
+        return replace(record(id, time_s), context=Context(time_s, user_id=user))
+
+    looks = [seen("a", 100.0, "u"), seen("b", 200.0, "u"), seen("c", 200.0, "v"), seen("d", 2_000.0, "u")]
+    streams = Streams([*looks, seen("e", 200.0, ""), seen("f", 210.0, "")], [])
+    await learner_of(streams).step()
+    a, b, c, d, e, f = (page.page_id for page in streams.shown)
+    assert a == b
+    assert len({a, c, d, e, f}) == 5
 
 
 async def test_one_event_that_memory_refuses_does_not_keep_the_others_from_it() -> None:

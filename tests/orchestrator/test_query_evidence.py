@@ -16,6 +16,7 @@ from honeyguide_orchestrator.document_actions import DOCUMENTS_MAX, DocumentActi
 from honeyguide_orchestrator.example import without_query_memory
 from honeyguide_orchestrator.merge import merge
 from honeyguide_orchestrator.query_evidence import (
+    DISLIKED_LOOKS,
     NOTHING_REMEMBERED,
     Remembered,
     expected,
@@ -74,7 +75,8 @@ def test_silence_is_measured_in_actions_waited_for() -> None:
 def test_a_document_is_passed_over_by_those_who_looked_and_did_not_act() -> None:
     known = np.zeros((4, 5), np.float32)
     known[:, 2], known[:, 4] = [0, 3, 30, -2], [3, 1, 99, 1]
-    assert passed_over(known) == pytest.approx([math.log(4), 0.0, math.log(100 / 31), math.log(2)])
+    disliked = math.log(1 + 1 + 2 * DISLIKED_LOOKS)
+    assert passed_over(known) == pytest.approx([math.log(4), 0.0, math.log(100 / 31), disliked])
 
 
 def test_the_log_scale_goes_from_nothing_to_certain() -> None:

@@ -207,7 +207,7 @@ class Server:
                 ("grpc.keepalive_permit_without_calls", 1),
                 # Calls that run, streams among them, stay on the old connection until they end.
                 ("grpc.max_connection_age_ms", round(common.connection_age_s * 1_000)),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
             ],
         )
         for registration in registrations:

@@ -129,7 +129,7 @@ def candidate_features(
         known = remembered.of(merged.document_ids)
         general[:, 4] = np.log1p(100 * merged.shared[Q2E]) / np.log1p(100)
         general[:, 5] = np.log1p(np.maximum(merged.shared[Q2E_ACTIONS], known[:, 2])) / 3
-        general[:, 6] = np.maximum(merged.shared[RECENCY], known[:, 3])
+        general[:, 6] = np.maximum(merged.shared[RECENCY], np.where(known[:, 2] >= 0, known[:, 3], 0))
         general[:, 7] = np.log1p(np.maximum(merged.shared[TREND], 0)) / 3
         named, meant = _meant(understanding)
         acted_on = {*taste.session_document_ids, *taste.user_document_ids}

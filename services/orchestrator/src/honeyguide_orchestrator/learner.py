@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
@@ -57,6 +58,9 @@ RETRY_S = 1.0
 
 REMEMBERED_AT_ONCE = 20
 """Actions that memory is told of at once: one or two milliseconds of Redis, which searches wait for too."""
+
+LOOKS_AGAIN_S = 1_800.0
+"""Searches of one person for the same within so long count as one look, in memory."""
 
 REMEMBERING_MAX = 2
 """Such calls under way, so that Redis need not wait for the next."""
@@ -369,7 +373,7 @@ class Learner:
     def _impressions(self, record: DecisionRecord) -> memory_pb2.Impressions:
         page = record.document_ids[: record.page_size]
         return memory_pb2.Impressions(
-            page_id=record.id,
+            page_id=_page_id(record),
             normalized_query=record.understanding.normalized_query,
             document_ids=page,
             looked_at=[self.ranker.weight_of_impression(position) for position in range(1, len(page) + 1)],
@@ -513,6 +517,15 @@ async def _each_once(record: Callable[[Sequence[T]], Awaitable[None]], messages:
 
 def _key(credit: Credit) -> _Key:
     return credit.record.id, credit.document_id, credit.earlier
+
+
+def _page_id(record: DecisionRecord) -> str:
+    """A person who looks again at what a query finds has seen it once."""
+    person = record.context.user_id or record.context.session_id
+    if not person:
+        return record.id
+    seen = person, record.understanding.normalized_query, record.context.time_s // LOOKS_AGAIN_S
+    return blake2b(repr(seen).encode(), digest_size=16).hexdigest()
 
 
 def _query_of(event: Event, record: DecisionRecord | None) -> str:

@@ -46,6 +46,8 @@ GAIN_UNIT = 4.605170185988092
 RECENCY_MIN = 1e-6
 """Some twenty half-lives; whatever is older is as old."""
 
+DISLIKED_LOOKS = 3.0
+
 WAITED_COMMON, WAITED_OVER = 2.0, 6.0
 """Actions waited for in vain: up to the first they say nothing, from the second on all that they can."""
 
@@ -170,12 +172,14 @@ def passed_over(known: Floats) -> Floats:
 
     The inverse, as a logarithm, of its clicks over expected clicks (COEC: Zhang and Jones, "Comparing click logs and
     editorial labels for training query rewriting", WWW 2007 workshop): an impression counts by how likely its position
-    is looked at, so that standing far down, unseen, says little against a document. Both sums are smoothed by 1.
+    is looked at, so that standing far down, unseen, says little against a document. Both sums are smoothed by 1. Who
+    dislikes a document says so on purpose: as much as `DISLIKED_LOOKS` who look and do nothing.
 
     Args:
         known: [N, len(COLUMNS)], what is remembered of these documents.
     """
-    passed: Floats = np.maximum(np.log1p(known[:, 4]) - np.log1p(np.maximum(known[:, 2], 0)), 0)
+    looked_at = known[:, 4] + DISLIKED_LOOKS * np.maximum(-known[:, 2], 0)
+    passed: Floats = np.maximum(np.log1p(looked_at) - np.log1p(np.maximum(known[:, 2], 0)), 0)
     return passed
 
 

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as NotConnected
 from redis.exceptions import RedisClusterException, RedisError
 
 from honeyguide.errors import Unavailable
 from honeyguide_orchestrator.settings import OrchestratorSettings
 
 POOL_WAIT_S = 5.0
+RETRIES, RETRY_BASE_S, RETRY_CAP_S = 2, 0.02, 0.2
 
 REDIS_ERRORS = (RedisError, RedisClusterException)
 """What redis-py raises where Redis does not answer as it should: a cluster's errors are not among the others."""
@@ -82,8 +86,10 @@ async def open_redis(settings: OrchestratorSettings) -> Any:
     if settings.redis_cluster:
         client = RedisCluster.from_url(settings.redis_url, max_connections=settings.redis_connections_max)
     else:
+        # A Redis that was restarted has closed every connection of the pool: each would fail one call.
+        again = Retry(ExponentialBackoff(RETRY_CAP_S, RETRY_BASE_S), RETRIES, supported_errors=(NotConnected,))
         pool = BlockingConnectionPool.from_url(
-            settings.redis_url, max_connections=settings.redis_connections_max, timeout=POOL_WAIT_S
+            settings.redis_url, max_connections=settings.redis_connections_max, timeout=POOL_WAIT_S, retry=again
         )
         client = Redis.from_pool(pool)
     try:
