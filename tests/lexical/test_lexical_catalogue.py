@@ -5,19 +5,69 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sqlite3
 import sys
+import threading
 import time
 from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2, indexing_pb2_grpc
 from honeyguide.documents import Document, document_to_proto
-from honeyguide.errors import FailedPrecondition, InvalidArgument
+from honeyguide.errors import FailedPrecondition, HoneyguideError, InvalidArgument
+from honeyguide.journal import Journal
+from honeyguide_lexical import store as store_module
+from honeyguide_lexical.catalogue import Catalogue
+from honeyguide_lexical.fulltext import FullText
+from honeyguide_lexical.lexicon import Lexicon
 from honeyguide_lexical.service import open_service
 from honeyguide_lexical.settings import LexicalSettings
+from honeyguide_lexical.store import Store
+
+
+class HeldJournal:
+    """Lets journals write, but not say so before it is let go."""
+
+    def __init__(self) -> None:
+        self._holding, self._written, self._let_go = False, threading.Event(), threading.Event()
+        self._write = Journal.write
+
+    def write(self, journal: Journal, changes: Iterable[tuple[str, bytes | None]]) -> int:
+        sequence = self._write(journal, changes)
+        if self._holding:
+            self._written.set()
+            self._let_go.wait(10)
+        return sequence
+
+    async def give_up(self, change: Any) -> None:
+        """Goes away from a change when the journal has it; held until `let_go`."""
+        self._holding = True
+        self._written.clear()
+        self._let_go.clear()
+        call = asyncio.ensure_future(change)
+        await asyncio.to_thread(self._written.wait, 10)
+        call.cancel()
+        with suppress(asyncio.CancelledError):
+            await call
+
+    def let_go(self) -> None:
+        self._holding = False
+        self._let_go.set()
+
+
+@pytest.fixture
+def held_journal(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldJournal]:
+    held = HeldJournal()
+    monkeypatch.setattr(Journal, "write", lambda journal, changes: held.write(journal, changes))
+    yield held
+    held.let_go()
 
 
 async def test_an_upsert_is_found_within_a_second(client) -> None:
@@ -64,6 +114,18 @@ async def test_deleting(client) -> None:
     assert stats.documents_by_type == {"film": 6, "person": 2, "track": 3}
 
 
+async def test_a_change_is_made_whole_though_its_caller_goes_away(
+    tmp_path: Path, opener, held_journal: HeldJournal
+) -> None:
+    async with opener(tmp_path) as client:
+        await client.put(Document("a", "film", "Alpha"), Document("b", "film", "Beta"))
+        for change in (client.delete("a"), client.put(Document("c", "film", "Gamma"))):
+            await held_journal.give_up(change)
+            held_journal.let_go()
+            await asyncio.wait_for(client.stats(), 5)
+        assert await client.ids("lexical.bm25", "alpha beta gamma") == ["b", "c"]
+
+
 async def test_deleting_everything_leaves_no_word_behind(client) -> None:
     await client.delete(*(f"f{i}" for i in range(1, 8)), "p1", "p2", "t1", "t2", "t3")
     stats = await client.stats()
@@ -98,12 +160,27 @@ async def test_a_folder_serves_one_process_at_a_time(tmp_path: Path, opener) -> 
                 pass
 
 
+def index_folder(data_dir: Path) -> Path:
+    [folder] = data_dir.glob("index-*")  # of which there is one
+    return folder
+
+
 def do_damage(data_dir: Path, damage: str) -> None:
-    [folder] = data_dir.glob("index-*")
+    folder = index_folder(data_dir)
     if damage == "no folder":
         shutil.rmtree(folder)
     elif damage == "no meta":
         (folder / "meta.json").write_text("{")
+    elif damage == "lexicon cut":
+        os.truncate(data_dir / "lexicon.sqlite3", (data_dir / "lexicon.sqlite3").stat().st_size // 2)
+    elif damage == "lexicon of something else":
+        for name in ("lexicon.sqlite3", "lexicon.sqlite3-wal", "lexicon.sqlite3-shm"):
+            (data_dir / name).write_bytes(b"something else " * 1_000)
+    elif damage == "lexicon of an older layout":
+        with closing(sqlite3.connect(data_dir / "lexicon.sqlite3")) as database, database:
+            database.execute("UPDATE settings SET value = 'older' WHERE name = 'fingerprint'")
+            database.execute("ALTER TABLE readings RENAME TO older")
+            database.execute("CREATE TABLE readings (number INTEGER PRIMARY KEY, name TEXT NOT NULL)")
     elif damage == "cut segment":
         for path in folder.glob("*.store"):
             os.truncate(path, 3)
@@ -114,7 +191,13 @@ def do_damage(data_dir: Path, damage: str) -> None:
             path.unlink()
 
 
-@pytest.mark.parametrize("damage", ["no folder", "no meta", "cut segment", "lexicon gone"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *("no folder", "no meta", "cut segment"),
+        *("lexicon gone", "lexicon cut", "lexicon of something else", "lexicon of an older layout"),
+    ],
+)
 async def test_a_damaged_index_is_rebuilt_from_the_journal(tmp_path: Path, damage: str, opener) -> None:
     async with opener(tmp_path) as client:
         await client.put(Document("a", "film", "Alpha"), Document("b", "film", "Beta"))
@@ -123,6 +206,40 @@ async def test_a_damaged_index_is_rebuilt_from_the_journal(tmp_path: Path, damag
         assert await client.ids("lexical.bm25", "alpha") == ["a"]
         assert await client.complete("bet") == ["Beta"]
         assert (await client.recognize("alpha")).spans
+
+
+async def test_closing_waits_for_a_change_that_nobody_waits_for(tmp_path: Path, held_journal: HeldJournal) -> None:
+    with ThreadPoolExecutor(1) as writing, ThreadPoolExecutor(1) as applying:
+        store = Store(tmp_path, 16 * 2**20, 1, 0)
+        catalogue = Catalogue(store, writing, applying, commit_interval_s=0.05, backlog_max=100)
+        catalogue.start()
+        await held_journal.give_up(catalogue.upsert([Document("a", "film", "Alpha")]))
+        closed = asyncio.create_task(catalogue.close())
+        await asyncio.sleep(0.1)
+        held_journal.let_go()
+        await closed
+        assert store.index.searcher.num_docs == 1
+        store.close()
+
+
+def test_what_is_deleted_during_a_rebuild_stays_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(Store(tmp_path, 16 * 2**20, 1, 0)) as store:
+        changes = {id: Document(id, "film", "Alpha") for id in ("a", "b")}
+        messages = [(id, document_to_proto(document).SerializeToString()) for id, document in changes.items()]
+        store.put(changes, store.shelf.write(messages))
+        put = FullText.put
+
+        def put_and_delete(index: FullText, document: Document) -> None:
+            monkeypatch.setattr(FullText, "put", put)
+            put(index, document)
+            store.shelf.write([(document.id, None)])
+
+        monkeypatch.setattr(FullText, "put", put_and_delete)
+        monkeypatch.setattr(store_module, "REBUILD_BATCH", 1)
+        store.configure(indexing_pb2.CatalogConfiguration(language="de"))
+        assert store.index.searcher.num_docs == 1
+    with closing(Store(tmp_path, 16 * 2**20, 1, 0)) as store:  # nothing was left to catch up on
+        assert store.index.searcher.num_docs == 1
 
 
 async def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path, opener) -> None:
@@ -195,6 +312,35 @@ async def test_a_wrong_configuration_is_refused(client, configuration, field: st
             indexing_pb2.ConfigureRequest(configuration=indexing_pb2.CatalogConfiguration(**configuration))
         )
     assert await client.ids("lexical.bm25", "amelie") == ["f2"]
+
+
+@pytest.mark.parametrize(("part", "step"), [(FullText, "commit"), (Lexicon, "rebuild"), (FullText, "close")])
+async def test_configuring_that_failed_goes_on_when_repeated(
+    tmp_path: Path, opener, monkeypatch: pytest.MonkeyPatch, part: Any, step: str
+) -> None:
+    async def check(client: Any) -> None:
+        assert await client.complete("moonl") == ["Running dogs"]
+        [span] = (await client.recognize("moonlight")).spans
+        assert [(reading.type, reading.attribute) for reading in span.readings] == [("film", "")]
+
+    def fail(*args: Any) -> None:
+        monkeypatch.undo()
+        raise OSError(28, "No space left on device")
+
+    alias = indexing_pb2.AttributeConfiguration(name="aka", alias=True)
+    async with opener(tmp_path) as client:
+        await client.put(Document("a", "film", "Running dogs", "", {"aka": ("Moonlight",)}))
+        monkeypatch.setattr(part, step, fail)
+        with pytest.raises(HoneyguideError):
+            await client.configure(alias)
+        await client.put(Document("b", "film", "Other"))
+        await client.configure(alias)
+        await check(client)
+        await client.put(Document("c", "film", "Another"))
+    async with opener(tmp_path) as client:
+        await check(client)
+        assert await client.complete("ot") == ["Other"]
+    assert index_folder(tmp_path)
 
 
 async def test_numbers_of_a_searchable_attribute_are_words_and_flags_are_not(empty) -> None:

@@ -50,6 +50,20 @@ def test_the_snippet_is_where_most_words_are() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "query", "snippet"),
+    [
+        ("Un cafe\u0301 noir", "café", "Un <b>caf\u00e9</b> noir"),
+        ("Une e\u0301tude", "etude", "Une <b>\u00e9tude</b>"),
+        ("A x\u0304y here", "xy", "A <b>x\u0304y</b> here"),
+        ("यह हिन्दी किताब", "किताब हिन्दी", "यह <b>हिन्दी</b> <b>किताब</b>"),
+    ],
+)
+def test_a_mark_stays_in_its_word(text: str, query: str, snippet: str) -> None:
+    snippets = Snippets(Analysis("en"))
+    assert snippets.snippet(snippets.read(text), codes_of(snippets.terms(query))) == snippet
+
+
+@pytest.mark.parametrize(
     "text", ["a" * 5_000, "pear" * 900, "é" * 300 + " pear", "pear", " pear\n", "\U0001d52dear pear " * 200]
 )
 def test_odd_texts_give_bounded_snippets(text: str) -> None:
@@ -67,6 +81,21 @@ async def test_titles_complete_by_popularity(client) -> None:
     assert (await client.complete("t", limit=1)) == ["Taylor Swift"]
     assert await client.complete("") == []
     assert await client.complete("-") == []
+
+
+@pytest.mark.parametrize("prefix", ["øde", "ode", "ØDEG", "martin øde", "martin ødegaard", "Martin Odegaard"])
+async def test_letters_complete_in_every_form(client, prefix: str) -> None:
+    await client.put(Document("o", "person", "Martin Ødegaard", popularity=5))
+    assert await client.complete(prefix) == ["Martin Ødegaard"]
+
+
+async def test_a_title_that_begins_with_the_prefix_counts_more_in_every_form_of_its_letters(client) -> None:
+    await client.put(Document("b", "film", "Æon Flux", popularity=5), Document("i", "film", "The Æon", popularity=7))
+    for prefix in ("æo", "aeo"):
+        assert await client.complete(prefix) == ["Æon Flux", "The Æon"]
+    for prefix in ("æon flux", "aeon flux"):
+        request = lexical_pb2.CompleteTitlesRequest(prefix=prefix, limit=1)
+        assert (await client.lexical.CompleteTitles(request)).completions[0].score == 1.0
 
 
 async def test_completion_honours_the_filter(client) -> None:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import Document
 from honeyguide.errors import InvalidArgument
 from honeyguide_lexical.spelling import deletion_keys, edits_allowed, nearest
@@ -35,6 +36,34 @@ async def test_documents_come_most_popular_first_with_the_highest_popularity(cli
     assert await client.delete("r0") == 1
     [span] = (await client.recognize("remake")).spans
     assert (list(span.readings[0].document_ids), span.readings[0].popularity) == (["r2"], 5)
+
+
+async def test_values_that_only_filters_tell_apart_are_readings_of_one_name(client) -> None:
+    def films(*spellings: str) -> list[Document]:
+        return [Document(f"s{i}", "film", "S", "", {"genre": (value,)}) for i, value in enumerate(spellings)]
+
+    async def found() -> set[str]:
+        [span] = [span for span in (await client.recognize("sci fi")).spans if span.end - span.begin == 2]
+        interpretations = [
+            document_pb2.Interpretation(
+                likelihood=1 / len(span.readings),
+                conditions=[document_pb2.AttributeCondition(attribute="genre", equals={"text": reading.value})],
+            )
+            for reading in span.readings
+        ]
+        return set(await client.ids("lexical.structured", "sci fi", interpretations=interpretations))
+
+    await client.put(*films("Sci Fi", "SCI FI", "sci-fi", "Sci/Fi"))
+    assert readings(await client.recognize("sci fi"), 0, 2) == [
+        ("", "genre", "Sci Fi", 0, 2),
+        ("", "genre", "Sci-Fi", 0, 2),  # f1's, which came first
+        ("", "genre", "Sci/Fi", 0, 1),
+    ]
+    assert await found() == {"f1", "s0", "s1", "s2", "s3"}
+    await client.delete("f1", "s2")
+    assert await found() == {"s0", "s1", "s3"}
+    await client.delete("s0", "s1")
+    assert readings(await client.recognize("sci fi"), 0, 2) == [("", "genre", "Sci/Fi", 0, 1)]
 
 
 async def test_a_value_names_no_documents(client) -> None:

@@ -85,6 +85,23 @@ async def test_fuzzy_finds_what_was_meant(client, query: str, wanted: str) -> No
     assert (await client.ids("lexical.fuzzy", query))[0] == wanted
 
 
+@pytest.mark.parametrize(
+    ("query", "wanted"), [("martin øde", "o"), ("łód", "l"), ("lodznoca", "l"), ("łódźnocą", "l"), ("łódź no", "l")]
+)
+async def test_fuzzy_finds_letters_in_every_form(client, query: str, wanted: str) -> None:
+    await client.put(Document("o", "person", "Martin Ødegaard"), Document("l", "film", "Łódź nocą"))
+    assert await client.ids("lexical.fuzzy", query) == [wanted]
+
+
+async def test_the_title_itself_is_known_in_every_form_of_its_letters(client) -> None:
+    await client.put(
+        Document("l", "film", "Łódź", "A town of mills and of looms, long ago. " * 20),
+        *(Document(f"l{i}", "person", f"Łódź {name}") for i, name in enumerate(("Daure", "Menges", "Kiefer"))),
+    )
+    for query in ("łódź", "lodz"):
+        assert (await client.ids("lexical.bm25", query))[0] == "l"
+
+
 async def test_depth_and_order(client) -> None:
     for strategy in ("lexical.bm25", "lexical.popular", "lexical.fuzzy"):
         result = await client.ask(strategy, "love", depth=2)

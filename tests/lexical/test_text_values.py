@@ -9,8 +9,9 @@ from honeyguide_lexical.text_values import TextValue, name_of, text_value
 
 
 def test_a_value_is_read_the_same_again():
-    read = TextValue("sbeyonce - halo", "beyonce halo", "Beyoncé - Halo")
+    read = TextValue("sbeyonce - halo", "beyonce halo", "Beyoncé - Halo", "sbeyonce - halo")
     assert text_value("Beyoncé - Halo") == text_value("Beyoncé - Halo") == read
+    assert text_value("HALO") == TextValue("shalo", "halo", "HALO", "")
 
 
 def test_a_name_has_up_to_six_words_and_60_characters():

@@ -93,6 +93,11 @@ def test_newest_takes_dated_and_undated_in_turns() -> None:
     assert found == [(b"a", 1.0), (b"x", 1 / 2), (b"b", 1 / 3), (b"c", 1 / 4)]
 
 
+def test_newest_takes_a_document_that_is_dated_and_undated_once() -> None:
+    found = newest([(b"a", 9.0), (b"b", 5.0)], [(b"b", 8.0), (b"a", 7.0), (b"x", 6.0)])
+    assert found == [(b"a", 1.0), (b"b", 1 / 2), (b"x", 1 / 3)]
+
+
 def test_similarity_is_dice_over_grams() -> None:
     known = gram_slots(["taylor", "love"])
     asked = gram_slots(["tayler", "love"])

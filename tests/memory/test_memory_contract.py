@@ -96,6 +96,32 @@ async def test_a_changed_title_leaves_its_old_predictions(memory: Memory) -> Non
     assert await memory.ids("memory.query", "new title") == ["f1"]
 
 
+async def test_what_was_predicted_for_deleted_documents_makes_room_for_others(memory: Memory) -> None:
+    await memory.put(*(film(f"old{i}", "Halo") for i in range(25)))
+    assert len(await memory.ids("memory.query", "halo", depth=50)) == 20
+    old = [f"old{i}" for i in range(25)]
+    await memory.index.DeleteDocuments(indexing_pb2.DeleteDocumentsRequest(document_ids=old))
+    await memory.put(*(film(f"new{i}", "Halo") for i in range(25)))
+    found = await memory.ids("memory.query", "halo", depth=50)
+    assert len(found) == 20
+    assert all(id.startswith("new") for id in found)
+
+
+async def test_what_was_predicted_for_an_old_title_makes_room_even_for_the_less_popular(memory: Memory) -> None:
+    await memory.put(*(film(f"x{i}", "Moon", popularity=5.0) for i in range(20)))
+    await memory.put(*(film(f"x{i}", f"Sun {i}", popularity=5.0) for i in range(20)))
+    await memory.put(film("y", "Moon", popularity=4.0))
+    assert await memory.ids("memory.query", "moon", depth=50) == ["y"]
+
+
+async def test_whoever_is_displaced_takes_the_room_of_a_deleted_document(memory: Memory) -> None:
+    await memory.put(*(film(f"x{i:02}", "Moon", popularity=5.0 + i) for i in range(20)))
+    await memory.index.DeleteDocuments(indexing_pb2.DeleteDocumentsRequest(document_ids=["x07"]))
+    await memory.put(film("y", "Moon", popularity=50.0))
+    found = await memory.ids("memory.query", "moon", depth=50)
+    assert found == ["y", *(f"x{i:02}" for i in range(19, -1, -1) if i != 7)]
+
+
 async def test_features_of_a_candidate(memory: Memory) -> None:
     await memory.put(film("a", "Other", popularity=7.0, created_at_s=10 * DAY_S))
     await memory.act("halo", "a", NOW_S)
@@ -177,6 +203,45 @@ async def test_fresh_is_newest_first_and_not_of_the_future(memory: Memory) -> No
     await memory.put(*(film(id, created_at_s=time_s) for id, time_s in dated.items()), film("undated"))
     assert await memory.ids("memory.fresh") == ["new", "undated", "old"]
     assert await memory.ids("memory.fresh", time_s=NOW_S - 2 * DAY_S) == ["old"]
+
+
+async def test_a_document_that_gets_or_loses_its_date_stays_among_the_fresh_once(memory: Memory) -> None:
+    await memory.put(film("a"), film("b", created_at_s=NOW_S - 50))
+    await memory.put(film("a", created_at_s=NOW_S - 100))
+    assert await memory.ids("memory.fresh") == ["b", "a"]
+    assert await memory.ids("memory.fresh", time_s=NOW_S - 60) == ["a"]
+    await memory.put(film("a"), film("b", "Another title"))
+    films = Filter(types=frozenset(["film"]))
+    assert (
+        sorted(await memory.ids("memory.fresh")) == sorted(await memory.ids("memory.fresh", filter=films)) == ["a", "b"]
+    )
+    assert await memory.ids("memory.fresh", time_s=NOW_S - 1) == []  # new is now when they were indexed
+
+
+async def test_a_document_of_another_type_keeps_what_it_was_acted_on(memory: Memory) -> None:
+    await memory.put(film("a"), film("b"))
+    for document in "aab":
+        await memory.act("", document)
+    await memory.put(film("a", type="series"))
+    before = (await memory.ask("memory.popular"))["memory.popular"]
+    assert before.document_ids == ["a", "b"]
+    assert before.scores == pytest.approx([2.0, 1.0], rel=1e-5)
+    assert await memory.ids("memory.popular", filter=Filter(types=frozenset(["series"]))) == ["a"]
+    assert await memory.ids("memory.popular", filter=Filter(types=frozenset(["film"]))) == ["b"]
+
+
+async def test_lists_are_read_on_where_a_filter_leaves_few(memory: Memory) -> None:
+    many = [film(f"d{i:04}", popularity=9_000.0 - i, created_at_s=NOW_S - i) for i in range(1_500)]
+    rare = [film(f"r{i}", attributes={"genre": ("Rare",)}, popularity=9.0 - i, created_at_s=i) for i in range(3)]
+    await memory.put(*many, *rare)
+    excluded = Filter(excluded_ids=frozenset(f"d{i:04}" for i in range(1_200)))
+    for strategy in ("memory.popular", "memory.fresh"):
+        assert await memory.ids(strategy, filter=excluded, depth=5) == [f"d{i}" for i in range(1_200, 1_205)]
+    conditions = Filter(conditions=(Condition("genre", frozenset(["rare"])),))
+    assert await memory.ids("memory.popular", filter=conditions) == ["r0", "r1", "r2"]
+    assert await memory.ids("memory.fresh", filter=conditions) == ["r2", "r1", "r0"]
+    few = Filter(types=frozenset(["film", *"abcde"]), conditions=conditions.conditions)
+    assert await memory.ids("memory.popular", filter=few, depth=1) == ["r0"]
 
 
 async def test_a_deleted_document_leaves_every_answer(memory: Memory) -> None:

@@ -15,9 +15,10 @@ import redis.asyncio as redis
 from honeyguide.api.memory.v1 import memory_pb2
 from honeyguide.api.retrieval.v1 import indexing_pb2, retriever_pb2
 from honeyguide.candidates import Candidates
-from honeyguide.documents import DAY_S, Document
+from honeyguide.documents import DAY_S, Condition, Document, Filter
 from honeyguide.errors import FailedPrecondition, Unavailable
 from honeyguide_memory.budget import NAMES, SHARES, Budget
+from honeyguide_memory.lists import LOOKED_UP_MAX
 from honeyguide_memory.settings import MemorySettings
 from honeyguide_standalone.valkey import ValkeyServer
 
@@ -322,6 +323,35 @@ async def test_lists_are_bounded(opened: Opened) -> None:
         top = [f"d{i}" for i in range(39, 23, -1)]
         assert await memory.ids("memory.popular", depth=100) == top
         assert await memory.ids("memory.fresh", depth=100) == top
+
+
+async def test_lists_are_read_on_within_bounds_and_only_if_they_must(opened: Opened) -> None:
+    async with opened(partitions=1) as memory:
+        await memory.put(
+            *(Document(id=f"d{i}", type="film", popularity=9_000.0 - i) for i in range(LOOKED_UP_MAX + 600)),
+            Document(id="rare", type="film", attributes={"g": ("rare",)}, popularity=1.0),
+        )
+        store = memory.retriever._servicer._retriever._store
+
+        async def ask(filter: Filter) -> tuple[list[str], int]:
+            before = store.round_trips
+            return await memory.ids("memory.popular", filter=filter, depth=20), store.round_trips - before
+
+        def excluded(first: int, last: int) -> Filter:
+            return Filter(excluded_ids=frozenset(f"d{i}" for i in range(first, last)))
+
+        assert await ask(Filter()) == ([f"d{i}" for i in range(20)], 2)
+        assert await ask(excluded(0, 500)) == ([f"d{i}" for i in range(500, 520)], 2)
+        # Of the first 1,000 none is left to be looked up.
+        assert await ask(excluded(0, 2_000)) == ([f"d{i}" for i in range(2_000, 2_020)], 3)
+        # Nothing lies behind the end of a list.
+        assert await ask(Filter(types=frozenset(["none"]))) == ([], 1)
+        # The rare one is the last: at first 200 are looked at, then 2,000.
+        rare = (Condition("g", frozenset(["rare"])),)
+        assert await ask(Filter(conditions=rare)) == ([], 4)
+        # What is excluded doesn't count.
+        first = frozenset(f"d{i}" for i in range(1_000))
+        assert await ask(Filter(conditions=rare, excluded_ids=first)) == (["rare"], 3)
 
 
 async def test_all_strategies_take_three_round_trips_and_recall_one_to_three(opened: Opened) -> None:

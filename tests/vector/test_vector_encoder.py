@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from honeyguide.documents import Document
 from honeyguide.errors import FailedPrecondition
+from honeyguide_vector.encoder import unit
 from honeyguide_vector.encoders import Encoders, _shipped, open_encoders
 from honeyguide_vector.onnx_encoder import RUN_TOKENS, OnnxEncoder, runs_of
 from honeyguide_vector.quantization import digest_of, quantized_copy
@@ -55,6 +56,13 @@ def test_embeddings_mean_something_and_have_unit_length(encoders: Encoders) -> N
     assert vectors.shape == (3, encoders.queries.dimension) == (3, 384)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.3
+
+
+@pytest.mark.parametrize("scale", [1e-45, 1e-38, 1e-30, 1.0, 1e20, 3e38])
+def test_a_vector_of_any_length_is_brought_to_length_1(scale: float) -> None:
+    vectors = np.array([[scale] * 16, [0] * 16], np.float32)
+    assert unit(vectors)[0] == pytest.approx([0.25] * 16)
+    assert not unit(vectors)[1].any()
 
 
 @pytest.mark.parametrize("text", ["", " \n", "\ud800 lone", "x" * 3_000_000, "word " * 500_000, "日本語 🎬", "\x00"])

@@ -20,6 +20,8 @@ from honeyguide.client import RemoteConnection
 from honeyguide.config import CommonSettings
 from honeyguide.documents import Document, document_to_proto
 from honeyguide.errors import FailedPrecondition, HoneyguideError
+from honeyguide.journal import Journal
+from honeyguide_vector.record import record_from_bytes
 
 
 async def found(client: Any, films: list[Document]) -> list[Any]:
@@ -88,7 +90,7 @@ async def test_vectors_are_saved_once_and_what_saved_them_twice_is_read(
         assert_same(await found(client, [films[70], *films]), moved)
 
 
-@pytest.mark.parametrize("damage", ["truncate", "rows", "remove", "shape"])
+@pytest.mark.parametrize("damage", ["truncate", "rows", "columns", "empty", "remove", "shape"])
 async def test_a_graph_that_cannot_be_read_is_built_anew(
     open_again: Any, tmp_path: Path, films: list[Document], damage: str
 ) -> None:
@@ -100,6 +102,8 @@ async def test_a_graph_that_cannot_be_read_is_built_anew(
         os.truncate(saved / "graph.usearch", 1_000)
     elif damage == "rows":
         (saved / "rows.json").write_text("{")
+    elif damage in ("columns", "empty"):
+        os.truncate(saved / "columns.npz", 1_000 if damage == "columns" else 0)
     elif damage == "remove":
         shutil.rmtree(saved)
     (tmp_path / "data" / "making-000").mkdir()
@@ -138,6 +142,50 @@ async def test_another_encoder_encodes_anew_what_was_encoded(open_again: Any) ->
     async with open_again(identity="another") as client:
         assert client.encoder.texts == ["Dogs"]
         assert (await client.stats()).document_count == 2
+
+
+@pytest.mark.parametrize("number", [0.0, np.nan, np.inf])
+async def test_a_journalled_embedding_of_no_use_is_encoded_anew(
+    open_again: Any, tmp_path: Path, number: float, capfd: Any
+) -> None:
+    supplied = np.eye(384, dtype=np.float32)[0]
+    async with open_again() as client:
+        await client.put(
+            Document(id="a", type="film", title="Dogs"),
+            Document(id="b", type="film", title="Cats", embedding=supplied),
+            Document(id="c", type="film", embedding=supplied),
+            Document(id="d", type="film", title="Birds", embedding=supplied),
+        )
+    journal = Journal(tmp_path / "data" / "journal.sqlite")
+    for id, payload in journal.fetch(["a", "b", "c"]).items():
+        record = record_from_bytes(payload)
+        bad = replace(record.document, embedding=np.full(384, number, np.float32))
+        journal.write([(id, replace(record, document=bad).to_bytes())])
+    journal.close()
+    async with open_again() as client:
+        assert "of no use" in "".join(capfd.readouterr())
+        assert client.encoder.texts == ["Cats"]  # that of dogs was still in the cache
+        assert set(await client.ids(query="cats")) == {"a", "b", "d"}
+        await client.put(Document(id="c", type="film", embedding=supplied))
+    async with open_again() as client:
+        assert "of no use" not in "".join(capfd.readouterr())
+        assert client.encoder.texts == []
+        assert (await client.ask(query="Cats", depth=1)).scores[0] > 0.9
+        assert len(await client.ids(query="cats")) == 4
+
+
+@pytest.mark.parametrize("number", [1e20, 1e-30])
+async def test_a_supplied_embedding_of_any_length_is_there_after_a_kill(
+    open_again: Any, tmp_path: Path, number: float
+) -> None:
+    async with open_again() as client:
+        await client.put(Document(id="a", type="film", title="Dogs", embedding=np.full(384, number, np.float32)))
+        await client.put(Document(id="b", type="film", title="Cats", embedding=np.ones(384, np.float32)))
+        shutil.copytree(tmp_path / "data", tmp_path / "killed")
+    async with open_again(tmp_path / "killed") as client:
+        found = await client.ask("similar", session=["a"])
+        assert list(found.document_ids) == ["b"]
+        assert found.scores[0] == pytest.approx(1.0, abs=1e-3)
 
 
 async def test_a_folder_has_one_owner(open_again: Any) -> None:

@@ -11,7 +11,6 @@ import tantivy
 
 from honeyguide.candidates import NO_CANDIDATES, Candidates
 from honeyguide.documents import Filter
-from honeyguide.text import normalize
 from honeyguide_lexical.facts import filter_clauses, silent
 from honeyguide_lexical.fulltext import BODY, FAME, TITLE, WHOLE, FullText, find
 
@@ -83,7 +82,7 @@ def _title_bonuses(
     """What a document gains that has all words in its title, or neighbours of the query next to each other."""
     all_in_title = tantivy.Query.boolean_query([(Must, _term(index, TITLE, term)) for term in distinct])
     bonuses = [tantivy.Query.boost_query(all_in_title, ALL_IN_TITLE_BOOST)]
-    whole = silent(_term(index, WHOLE, normalize(text)))
+    whole = silent(_term(index, WHOLE, " ".join(index.analysis.plain(text))))
     title_itself = tantivy.Query.boolean_query([(Must, whole), *((Should, _term(index, TITLE, t)) for t in distinct)])
     bonuses.append(tantivy.Query.boost_query(title_itself, exact_boost))
     for field in (TITLE, BODY):

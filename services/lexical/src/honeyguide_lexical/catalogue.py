@@ -6,11 +6,11 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -59,6 +59,7 @@ class Catalogue:
         self._arrived = asyncio.Event()
         self._order = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self._changing: asyncio.Task[Any] | None = None
         self._closing = False
         self._applied_sequence = store.journal.sequence
         self._wanted_sequence = 0
@@ -70,7 +71,8 @@ class Catalogue:
     async def close(self) -> None:
         """Applies what has arrived and stops."""
         self._closing = True
-        self._arrived.set()
+        async with self._order:  # what was begun is queued first, though nobody may wait for it any more
+            self._arrived.set()
         if self._task is not None:
             await self._task
 
@@ -83,18 +85,15 @@ class Catalogue:
     async def upsert(self, documents: Sequence[Document]) -> Sequence[DocumentError]:
         """Inserts or replaces documents; of several with one id the last counts. Returns no errors."""
         if documents:
-            await self._take({document.id: document for document in documents})
+            async with self._applied:
+                await self._applied.wait_for(lambda: self._waiting < self._backlog_max or self._stopped)
+            changes: dict[str, Document | None] = {document.id: document for document in documents}
+            await self._change(partial(self._write, changes))
         return []
 
     async def delete(self, document_ids: Sequence[str]) -> int:
         """Removes documents; returns how many there were."""
-        if not document_ids:
-            return 0
-        async with self._order:
-            known = await self._run(self._writing, lambda: self._store.journal.fetch(list(set(document_ids))))
-            if known:
-                await self._write(dict.fromkeys(known))
-        return len(known)
+        return await self._change(partial(self._delete, list(set(document_ids)))) if document_ids else 0
 
     async def stats(self) -> IndexStats:
         """What is held, including all that was acknowledged."""
@@ -115,11 +114,19 @@ class Catalogue:
     def _stopped(self) -> bool:
         return self._task is None or self._task.done()
 
-    async def _take(self, changes: dict[str, Document | None]) -> None:
-        async with self._applied:
-            await self._applied.wait_for(lambda: self._waiting < self._backlog_max or self._stopped)
-        async with self._order:
-            await self._write(changes)
+    async def _change(self, change: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Makes a change once those before it are made."""
+        await self._order.acquire()
+        # A caller that goes away must not leave half of a change: what was begun is finished.
+        task = self._changing = asyncio.create_task(change())
+        task.add_done_callback(lambda _: self._order.release())
+        return await asyncio.shield(task)
+
+    async def _delete(self, document_ids: Sequence[str]) -> int:
+        known = await self._run(self._writing, lambda: self._store.journal.fetch(document_ids))
+        if known:
+            await self._write(dict.fromkeys(known))
+        return len(known)
 
     async def _write(self, changes: dict[str, Document | None]) -> None:
         """Journals changes and queues them; the order of the journal is that of the queue."""

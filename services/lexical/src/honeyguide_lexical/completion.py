@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import tantivy
 
 from honeyguide.documents import Filter
-from honeyguide.text import normalize
 from honeyguide_lexical.analysis import PREFIX_CHARS_MAX
 from honeyguide_lexical.facts import Clause, filter_clauses
 from honeyguide_lexical.fulltext import CAPTION, FAME, ID, NAMES, PREFIXES, TYPE, WHOLE, FullText, find
@@ -37,12 +36,13 @@ def complete(index: FullText, prefix: str, filter: Filter, limit: int) -> list[C
     A title that is the prefix comes first, however unpopular. Then the most popular, where a title that begins with
     the prefix counts more than one that has it inside.
     """
-    words = index.analysis.plain(prefix)[:PREFIX_WORDS_MAX]
+    words = index.analysis.plain(prefix)
     if not words:
         return []
+    whole = _term(index, WHOLE, " ".join(words))
+    words = words[:PREFIX_WORDS_MAX]
     allowed = filter_clauses(index.schema, filter)
     searcher = index.searcher
-    whole = _term(index, WHOLE, normalize(prefix))
     exact, _ = find(searcher, _all_of([whole], allowed), limit, count=False, order_by_field=FAME)
     beginnings = [_term(index, NAMES, word) for word in words[:-1]]
     if prefix[-1].isspace():
@@ -59,7 +59,8 @@ def complete(index: FullText, prefix: str, filter: Filter, limit: int) -> list[C
             entry = searcher.doc(address)
             title = entry[CAPTION][0]
             quality = math.sqrt(float(fame or 0.0) / fame_max) if fame_max > 0 else 0.0
-            score = _score(quality, is_exact, normalize(title).startswith(typed))
+            begins = " ".join(index.analysis.plain(title)).startswith(typed)
+            score = _score(quality, is_exact, begins)
             best.setdefault(entry[ID][0], Completion(entry[ID][0], title, entry[TYPE][0], score))
     return sorted(best.values(), key=lambda c: (-c.score, len(c.title), c.title, c.document_id))[:limit]
 

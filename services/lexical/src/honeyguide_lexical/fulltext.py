@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -14,7 +14,6 @@ import tantivy
 
 from honeyguide.candidates import CREATED_DAY, NO_CANDIDATES, POPULARITY, Candidates
 from honeyguide.documents import Document
-from honeyguide.text import words
 from honeyguide_lexical.analysis import Analysis, compounds, folded
 from honeyguide_lexical.facts import FACTS, facts_of
 from honeyguide_lexical.layout import Layout, text_of
@@ -86,9 +85,8 @@ class FullText:
 
     Fields: `title` (with aliases) and `body` (title and text) stemmed; `extra<i>` for searchable attributes, stemmed;
     `plain` holds all of these unstemmed, for document frequencies; `names` (title, aliases) and `labels` (recognized
-    attribute values) unstemmed for misspellings; `compounds` and `prefixes` of names, and names as a
-    `whole`; `facts` for filters; fast
-    columns `popularity`, `created_day` and `fame` = ln(1 + popularity).
+    attribute values) unstemmed for misspellings; `compounds` and `prefixes` of names, and names as a `whole`, of the
+    same unstemmed words; `facts` for filters; fast columns `popularity`, `created_day` and `fame` = ln(1 + popularity).
     """
 
     def __init__(self, folder: Path, layout: Layout, writer_bytes: int, writer_threads: int) -> None:
@@ -126,12 +124,20 @@ class FullText:
         with self._writing:
             writer = self._open_writer()
             writer.delete_documents_by_term(ID, document.id)
-            writer.add_document(tantivy.Document.from_dict(_entry(document, self.layout), self.schema))
+            writer.add_document(tantivy.Document.from_dict(_entry(document, self.layout, self.analysis), self.schema))
 
     def remove(self, document_id: str) -> None:
         """Removes a document; gone after the next commit."""
         with self._writing:
             self._open_writer().delete_documents_by_term(ID, document_id)
+
+    def apply(self, changes: Mapping[str, Document | None]) -> None:
+        """Puts documents and removes others (None), by id."""
+        for id, document in changes.items():
+            if document is None:
+                self.remove(id)
+            else:
+                self.put(document)
 
     def commit(self) -> None:
         """Makes everything put and removed durable and searchable."""
@@ -191,10 +197,10 @@ def _schema(layout: Layout) -> tantivy.Schema:
     return builder.build()
 
 
-def _entry(document: Document, layout: Layout) -> dict[str, object]:
+def _entry(document: Document, layout: Layout, analysis: Analysis) -> dict[str, object]:
     names = list(layout.names(document))
     folded_names = [folded(name) for name in names]
-    name_words = [words(name) for name in names]
+    name_words = [analysis.plain(name) for name in names]
     # One value, not two: terms of a title and of a text count in one length, as in BM25 over the whole document.
     body = " ".join([*folded_names, folded(document.text)])
     plain = [body]
@@ -206,7 +212,7 @@ def _entry(document: Document, layout: Layout) -> dict[str, object]:
         BODY: body,
         PLAIN: plain,
         NAMES: folded_names,
-        LABELS: [name for _, _, name in layout.labels(document)],
+        LABELS: [value.text for _, _, value in layout.labels(document)],
         WHOLE: [" ".join(parts) for parts in name_words if len(parts) <= TITLE_WORDS_COMPLETED_MAX],
         COMPOUNDS: compounds(name_words),
         PREFIXES: [word for parts in name_words for word in parts[:TITLE_WORDS_COMPLETED_MAX]],

@@ -9,8 +9,7 @@ from rapidfuzz import fuzz
 
 from honeyguide.candidates import NO_CANDIDATES, Candidates
 from honeyguide.documents import Filter
-from honeyguide.text import normalize
-from honeyguide_lexical.analysis import PREFIX_CHARS_MAX
+from honeyguide_lexical.analysis import PREFIX_CHARS_MAX, Analysis
 from honeyguide_lexical.facts import filter_clauses
 from honeyguide_lexical.fulltext import (
     CAPTION,
@@ -50,17 +49,17 @@ def search_fuzzy(index: FullText, text: str, filter: Filter, depth: int) -> Cand
     query = tantivy.Query.boolean_query([(tantivy.Occur.Must, matching), *filter_clauses(index.schema, filter)])
     newest = index.newest
     hits, total = find(newest.searcher, query, max(depth, min(3 * depth, RERANKED_MAX)), weight_by_field=FAME)
-    return newest.candidates(_reranked(newest.searcher, hits, " ".join(words))[:depth], total)
+    return newest.candidates(_reranked(newest.searcher, index.analysis, hits, " ".join(words))[:depth], total)
 
 
-def _reranked(searcher: tantivy.Searcher, hits: Hits, text: str) -> Hits:
+def _reranked(searcher: tantivy.Searcher, analysis: Analysis, hits: Hits, text: str) -> Hits:
     addresses = [address for _, address in hits]
     fames = searcher.fast_field_values(FAME, addresses)
     ranked = []
     for place, ((score, address), fame) in enumerate(zip(hits, fames, strict=True)):
         fame = fame or 0.0
         matched = score / math.log2(2.0 + fame)
-        title = normalize(searcher.doc(address)[CAPTION][0])
+        title = " ".join(analysis.plain(searcher.doc(address)[CAPTION][0]))
         likeness = max(fuzz.token_sort_ratio(text, title), fuzz.ratio(text.replace(" ", ""), title.replace(" ", "")))
         total = matched + LIKENESS_WEIGHT * likeness / 100.0 + FAME_WEIGHT * math.log2(1.0 + fame)
         ranked.append((-total, place, address))

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from honeyguide.api.retrieval.v1 import indexing_pb2 as pb
 from honeyguide.documents import ATTRIBUTE_NAME_CHARS_MAX, ATTRIBUTES_MAX, Document, Value
 from honeyguide.errors import InvalidArgument
-from honeyguide_lexical.text_values import text_value
+from honeyguide_lexical.text_values import TextValue, text_value
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 """Raised whenever fields, analysers or the lexicon change: what is on disk is then rebuilt from the journal."""
 
 TITLE_BOOST_DEFAULT = 2.0
@@ -61,17 +61,17 @@ class Layout:
                 if isinstance(value, str) and value:
                     yield value
 
-    def labels(self, document: Document) -> list[tuple[str, str, str]]:
-        """Attribute values that queries may name: attribute, value, and the value's name."""
-        found: list[tuple[str, str, str]] = []
+    def labels(self, document: Document) -> list[tuple[str, str, TextValue]]:
+        """Attribute values that queries may name: attribute, value as written, and as read."""
+        found: list[tuple[str, str, TextValue]] = []
         recognized = self.recognized
         for attribute, values in document.attributes.items():
             if attribute in self.aliases or (recognized is not None and not recognized.get(attribute, True)):
                 continue
             found += [
-                (attribute, value, name)
+                (attribute, value, read)
                 for value in values
-                if isinstance(value, str) and (name := text_value(value).name)
+                if isinstance(value, str) and (read := text_value(value)).name
             ]
         return found[:VALUES_RECOGNIZED_MAX]
 

@@ -5,9 +5,9 @@ lexicon holds exactly what the journal held at that number, whatever happens. Ev
 carry it and goes with the last of them.
 
 Tables: `documents` (with the numbers of their readings, those of titles negative), `readings` (a name as a title of a
-type, or as a value of an attribute), `mentions` (which documents have a title, most popular first; those that have a
-value are what a filter finds), `words` (the words of names, by how many readings have them) and `deletions` (see
-`spelling`).
+type, or as a value of an attribute; "Sci-Fi" and "Sci Fi" are two of one name, since filters tell them apart),
+`mentions` (which documents have a title, most popular first; those that have a value are what a filter finds), `words`
+(the words of names, by how many readings have them) and `deletions` (see `spelling`).
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from honeyguide_lexical.layout import Layout
 from honeyguide_lexical.spelling import deletion_keys
 from honeyguide_lexical.text_values import name_of
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS documents (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, unpopularity REAL NOT NULL,
-    readings BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS readings (
-    number INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL, attribute TEXT NOT NULL, value TEXT NOT NULL,
-    document_count INTEGER NOT NULL);
-CREATE UNIQUE INDEX IF NOT EXISTS readings_by_key ON readings (name, type, attribute);
-CREATE TABLE IF NOT EXISTS mentions (
-    reading INTEGER NOT NULL, unpopularity REAL NOT NULL, document INTEGER NOT NULL,
-    PRIMARY KEY (reading, unpopularity, document)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS words (word TEXT PRIMARY KEY, reading_count INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS deletions (key INTEGER NOT NULL, word TEXT NOT NULL, PRIMARY KEY (key, word)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-"""
+_TABLES = {
+    "documents": """(
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, unpopularity REAL NOT NULL,
+        readings BLOB NOT NULL)""",
+    "readings": """(
+        number INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL, attribute TEXT NOT NULL,
+        spelling TEXT NOT NULL, value TEXT NOT NULL, document_count INTEGER NOT NULL,
+        UNIQUE (name, type, attribute, spelling))""",
+    "mentions": """(
+        reading INTEGER NOT NULL, unpopularity REAL NOT NULL, document INTEGER NOT NULL,
+        PRIMARY KEY (reading, unpopularity, document)) WITHOUT ROWID""",
+    "words": "(word TEXT PRIMARY KEY, reading_count INTEGER NOT NULL) WITHOUT ROWID",
+    "deletions": "(key INTEGER NOT NULL, word TEXT NOT NULL, PRIMARY KEY (key, word)) WITHOUT ROWID",
+    "settings": "(name TEXT PRIMARY KEY, value) WITHOUT ROWID",
+}
 _CHUNK = 500
 _CHUNK_OR = 250
 # Many rows go into one statement each: a statement a row would hand Python's lock over at every single one, and the
@@ -52,8 +52,8 @@ TYPE_NAME, TYPE_STEM = "type", "type stem"
 """In a reading's attribute, together with a type: the name is the type's own, or the stem of it, so that "companies"
 names the type company."""
 
-Key = tuple[str, str, str]
-"""Name, type, attribute: what tells readings apart."""
+Key = tuple[str, str, str, str]
+"""Name, type, attribute, and of a value its spelling (see `TextValue`): what tells readings apart."""
 
 
 class Lexicon:
@@ -61,10 +61,14 @@ class Lexicon:
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, cached_statements=256)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.execute("PRAGMA cache_size=-32768")
-        self._database.executescript(_TABLES)
+        try:
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.execute("PRAGMA cache_size=-32768")
+            self._create_tables()
+        except BaseException:
+            self._database.close()
+            raise
 
     @property
     def sequence(self) -> int:
@@ -83,8 +87,9 @@ class Lexicon:
     def rebuild(self, batches: Iterable[tuple[Mapping[str, Document | None], int]], layout: Layout) -> None:
         """Replaces everything by batches of changes and the number each ends at; readers see the old until the end."""
         with self._transaction():
-            for table in ("documents", "readings", "mentions", "words", "deletions", "settings"):
-                self._database.execute(f"DELETE FROM {table}")
+            for table in _TABLES:  # dropped, not emptied: they may be those of an older layout
+                self._database.execute(f"DROP TABLE {table}")
+            self._create_tables()
             self._store("fingerprint", layout.fingerprint)
             for changes, sequence in batches:
                 self._apply(changes, layout)
@@ -106,6 +111,10 @@ class Lexicon:
             "SELECT (SELECT count(*) FROM readings), (SELECT count(*) FROM words)"
         ).fetchone()
         return {"names": float(names), "words": float(words)}
+
+    def _create_tables(self) -> None:
+        for table, columns in _TABLES.items():
+            self._database.execute(f"CREATE TABLE IF NOT EXISTS {table} {columns}")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -172,9 +181,9 @@ class Lexicon:
 
     def _numbers(self, values: Mapping[Key, str], counts: Mapping[Key, int], deltas: Counter[int]) -> dict[Key, int]:
         """The readings' numbers. New ones begin with their counts; by how much the others grow is put into `deltas`."""
-        names = list(dict.fromkeys(name for name, _, _ in values))
-        rows = self._rows("SELECT name, type, attribute, number FROM readings WHERE name IN ({})", names)
-        known = {(name, type, attribute): number for name, type, attribute, number in rows}
+        names = list(dict.fromkeys(name for name, *_ in values))
+        rows = self._rows("SELECT name, type, attribute, spelling, number FROM readings WHERE name IN ({})", names)
+        known = {(name, type, attribute, spelling): number for name, type, attribute, spelling, number in rows}
         numbers = {key: known[key] for key in values if key in known}
         for key, number in numbers.items():
             deltas[number] += counts[key]
@@ -202,12 +211,13 @@ class Lexicon:
 
     def _drop_unused(self, numbers: Sequence[int]) -> None:
         gone = self._rows(
-            "SELECT number, name, type, attribute FROM readings WHERE document_count = 0 AND number IN ({})", numbers
+            "SELECT number, name, type, attribute, spelling FROM readings WHERE document_count = 0 AND number IN ({})",
+            numbers,
         )
         if not gone:
             return
         self._rows("DELETE FROM readings WHERE number IN ({})", [number for number, *_ in gone])
-        lost = _words((name, type, attribute) for _, name, type, attribute in gone)
+        lost = _words((name, type, attribute, spelling) for _, name, type, attribute, spelling in gone)
         self._database.execute(
             "UPDATE words SET reading_count = reading_count - lost.value FROM json_each(?) AS lost"
             " WHERE word = lost.key",
@@ -239,13 +249,13 @@ class Lexicon:
 
 
 def _is_title(key: Key) -> bool:
-    _, type, attribute = key
+    _, type, attribute, _ = key
     return type != "" and attribute == ""
 
 
 def _words(keys: Iterable[Key]) -> Counter[str]:
     """In how many names each word is; a stem is not a word."""
-    return Counter(word for name, _, attribute in keys if attribute != TYPE_STEM for word in set(name.split(" ")))
+    return Counter(word for name, _, attribute, _ in keys if attribute != TYPE_STEM for word in set(name.split(" ")))
 
 
 @lru_cache(maxsize=1_024)
@@ -253,9 +263,9 @@ def _type_keys(type: str, language: str) -> tuple[Key, ...]:
     name = name_of(type)
     stem = Analysis(language).stem(name)
     return (
-        ((name, type, TYPE_NAME),)
+        ((name, type, TYPE_NAME, ""),)
         if stem == name or " " in name
-        else ((name, type, TYPE_NAME), (stem, type, TYPE_STEM))
+        else ((name, type, TYPE_NAME, ""), (stem, type, TYPE_STEM, ""))
     )
 
 
@@ -264,7 +274,7 @@ def _keys(document: Document, layout: Layout) -> dict[Key, str]:
     keys = dict.fromkeys(_type_keys(document.type, layout.language), document.type)
     for title in layout.names(document):
         if name := name_of(title):
-            keys.setdefault((name, document.type, ""), title)
-    for attribute, value, name in layout.labels(document):
-        keys.setdefault((name, "", attribute), value)
+            keys.setdefault((name, document.type, "", ""), title)
+    for attribute, value, read in layout.labels(document):
+        keys.setdefault((read.name, "", attribute, read.spelling), value)
     return keys

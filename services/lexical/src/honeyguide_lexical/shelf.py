@@ -12,8 +12,8 @@ from honeyguide_lexical.snippets import ReadText, Snippets
 
 MESSAGE_SHARE = 3
 """Memory that a message takes, by its bytes on the wire."""
-READ_BYTES_A_CHAR = 4
-"""Memory that a read text takes: the text, its copy with blanks, and for each word its place and stem, 8 bytes."""
+READ_BYTES_A_CHAR = 3
+"""Memory that a read text takes: the text, and for each word its place and stem, 8 bytes."""
 
 
 class Shelved:

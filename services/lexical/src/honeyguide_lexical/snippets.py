@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide_lexical.analysis import Analysis
+from honeyguide_lexical.unspaced import UNSPACED_MIN, pieces
 
 Codes = npt.NDArray[np.uint32]
 
@@ -23,10 +25,10 @@ _MARK_BEGIN, _MARK_END = "\x02", "\x03"
 
 
 class _BetweenWords(dict[int, int]):
-    """For `str.translate`: letters and digits stay, all else becomes a blank."""
+    """For `str.translate`: letters and digits stay, with their marks; all else becomes a blank."""
 
     def __missing__(self, code: int) -> int:
-        return code if chr(code).isalnum() else ord(" ")
+        return code if chr(code).isalnum() or unicodedata.category(chr(code))[0] == "M" else ord(" ")
 
 
 _BETWEEN_WORDS = _BetweenWords()
@@ -35,15 +37,15 @@ _BETWEEN_WORDS.update({code: _BETWEEN_WORDS[code] for code in range(0x3000)})
 
 @dataclass(frozen=True, slots=True)
 class ReadText:
-    """The first TEXT_CHARS_READ_MAX characters of a text, made ready for any number of queries.
+    """The first TEXT_CHARS_READ_MAX characters of a text, composed (NFC), made ready for any number of queries.
 
-    blanked: the same with blanks for all between words, and one more before and after it. places: where each word
-    begins and ends in the text, [words, 2]. stems: what stands for the stem of each word, [words].
+    begins, ends: where each word begins and ends in the text, [words]; pairs of characters (see `unspaced`) overlap.
+    stems: what stands for the stem of each word, [words].
     """
 
     text: str
-    blanked: str
-    places: npt.NDArray[np.uint16]
+    begins: npt.NDArray[np.uint16]
+    ends: npt.NDArray[np.uint16]
     stems: npt.NDArray[np.uint32]
 
 
@@ -60,12 +62,23 @@ class Snippets:
 
     def read(self, text: str) -> ReadText:
         """Takes the words of a text."""
-        head = text[:TEXT_CHARS_READ_MAX]
+        head = unicodedata.normalize("NFC", text[:TEXT_CHARS_READ_MAX])[:TEXT_CHARS_READ_MAX]
         blanked = f" {head.translate(_BETWEEN_WORDS)} "
-        blanks = np.frombuffer(blanked.encode("utf-32-le"), np.uint32) == ord(" ")
+        codes = np.frombuffer(blanked.encode("utf-32-le"), np.uint32)
+        blanks = codes == ord(" ")
         places = np.flatnonzero(blanks[1:] != blanks[:-1]).astype(np.uint16).reshape(-1, 2)
-        stems = np.fromiter(map(self._stem, blanked.split()), np.uint32, len(places))
-        return ReadText(head, blanked, places, stems)
+        words = blanked.split()
+        if codes.max() >= UNSPACED_MIN:
+            found = [
+                (first + begin, piece)
+                for first, word in zip(places[:, 0].tolist(), words, strict=True)
+                for begin, piece in pieces(word)
+            ]
+            places = np.array([(begin, begin + len(piece)) for begin, piece in found], np.uint16)
+            words = [piece for _, piece in found]
+        stems = np.fromiter(map(self._stem, words), np.uint32, len(words))
+        begins, ends = np.ascontiguousarray(places.T)
+        return ReadText(head, begins, ends, stems)
 
     def snippet(self, read: ReadText, terms: Codes) -> str:
         """The stretch of about SNIPPET_CHARS with the most different terms, then the most of them.
@@ -75,7 +88,7 @@ class Snippets:
         chosen = np.flatnonzero((read.stems[:, None] == terms).any(axis=1))
         if not len(chosen):
             return ""
-        marks = read.places[chosen].tolist()
+        marks = list(zip(read.begins[chosen].tolist(), read.ends[chosen].tolist(), strict=True))
         first, last = _densest(marks, read.stems[chosen].tolist())
         return _render(read, marks[first : last + 1])
 
@@ -116,11 +129,11 @@ def _render(read: ReadText, marks: Sequence[tuple[int, int]]) -> str:
     spare = max(0, SNIPPET_CHARS - (marks[-1][1] - marks[0][0]))
     low = max(0, marks[0][0] - spare // 2)
     high = min(len(text), low + max(SNIPPET_CHARS, marks[-1][1] - low))
-    begin = _begin_of_word(read.blanked, low, marks[0][0]) if low > 0 else 0
-    end = _end_of_word(read.blanked, marks[-1][1], high) if high < len(text) else len(text)
+    begin = int(read.begins[read.begins.searchsorted(low)]) if low > 0 else 0
+    end = int(read.ends[read.ends.searchsorted(high, "right") - 1]) if high < len(text) else len(text)
     parts = ["… " if begin > 0 else ""]
     position = begin
-    for mark_begin, mark_end in marks:
+    for mark_begin, mark_end in _joined(marks):
         parts += (text[position:mark_begin], _MARK_BEGIN, text[mark_begin:mark_end], _MARK_END)
         position = mark_end
     parts.append(text[position:end])
@@ -129,13 +142,11 @@ def _render(read: ReadText, marks: Sequence[tuple[int, int]]) -> str:
     return escaped.replace(_MARK_BEGIN, "<b>").replace(_MARK_END, "</b>")
 
 
-def _begin_of_word(blanked: str, low: int, high: int) -> int:
-    """Where the first word begins that does so from `low` on; at `high` one does. (Blanked has one blank before.)"""
-    blank = blanked.index(" ", low)
-    return high - len(blanked[blank : high + 1].lstrip())
-
-
-def _end_of_word(blanked: str, low: int, high: int) -> int:
-    """Where the last word ends that does so until `high`; at `low` one does."""
-    blank = blanked.rindex(" ", low, high + 2)
-    return low + len(blanked[low + 1 : blank].rstrip())
+def _joined(marks: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Marks of which those that overlap are one."""
+    joined: list[tuple[int, int]] = []
+    for begin, end in marks:
+        if joined and begin < joined[-1][1]:
+            begin = joined.pop()[0]
+        joined.append((begin, end))
+    return joined

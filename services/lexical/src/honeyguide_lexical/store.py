@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from honeyguide.documents import Document, document_from_proto
 from honeyguide.folder import lock_folder, size_bytes
 from honeyguide.journal import Change, Journal
 from honeyguide_lexical.fulltext import FullText
-from honeyguide_lexical.layout import layout_from
+from honeyguide_lexical.layout import Layout, layout_from
 from honeyguide_lexical.lexicon import Lexicon
 from honeyguide_lexical.shelf import Shelf
 
@@ -40,11 +42,11 @@ class Store:
         try:
             self.journal = Journal(data_dir / "journal.sqlite3")
             self.shelf = Shelf(self.journal, document_cache_bytes)
-            self.layout = layout_from(self.configuration)
-            self.lexicon_path = data_dir / "lexicon.sqlite3"
-            self._lexicon = Lexicon(self.lexicon_path)
+            self._layout = layout_from(self.configuration)
             self.index, self._index_sequence = self._open_index()
             self._catch_up()
+            self.lexicon_path = data_dir / "lexicon.sqlite3"
+            self._lexicon = self._open_lexicon()
         except BaseException:
             self._lock.close()
             raise
@@ -60,12 +62,8 @@ class Store:
 
         Tantivy's own thread indexes meanwhile, while the names go into SQLite.
         """
-        for id, document in changes.items():
-            if document is None:
-                self.index.remove(id)
-            else:
-                self.index.put(document)
-        self._lexicon.apply(changes, sequence, self.layout)
+        self.index.apply(changes)
+        self._lexicon.apply(changes, sequence, self._layout)
 
     def commit(self, sequence: int) -> None:
         """Makes all that was put, up to that number of the journal, durable in the index, and found."""
@@ -76,23 +74,24 @@ class Store:
     def configure(self, configuration: indexing_pb2.CatalogConfiguration) -> None:
         """Stores a configuration and, if it changes what is on disk, rebuilds that from the journal.
 
-        Searches see the index before until the new one is complete.
+        Searches see the index before until the new one is complete. What fails half-way goes on when it is configured
+        again, or at the next start.
 
         Raises:
             InvalidArgument: if the configuration is wrong.
         """
         layout = layout_from(configuration)
         self.journal.store_setting(CONFIGURATION, configuration.SerializeToString(deterministic=True))
-        rebuild = layout.fingerprint != self.layout.fingerprint
-        self.layout = layout
-        if not rebuild:
+        if self.index.layout.fingerprint == layout.fingerprint:
             self.index.layout = layout
-            return
-        old = self.index
-        self.index, self._index_sequence = self._build_index()
-        old.close()
-        shutil.rmtree(old.folder, ignore_errors=True)
-        self._lexicon.rebuild(self._batches(0), self.layout)
+        else:
+            old = self.index
+            self.index, self._index_sequence = self._build_index(layout)
+            old.close()
+            shutil.rmtree(old.folder, ignore_errors=True)
+        if self._lexicon.fingerprint != layout.fingerprint:
+            self._lexicon.rebuild(self._batches(0), layout)
+        self._layout = layout
 
     def documents_by_type(self) -> dict[str, int]:
         """How many documents there are of each type, as far as applied."""
@@ -118,49 +117,67 @@ class Store:
         for folder in self._data_dir.glob("index-*"):
             if folder.name != state.get("folder"):
                 shutil.rmtree(folder, ignore_errors=True)
-        if state.get("fingerprint") == self.layout.fingerprint and FullText.exists(self._data_dir / state["folder"]):
+        if state.get("fingerprint") == self._layout.fingerprint and FullText.exists(self._data_dir / state["folder"]):
             try:
-                return self._full_text(self._data_dir / state["folder"]), state["sequence"]
+                return self._full_text(self._data_dir / state["folder"], self._layout), state["sequence"]
             except (ValueError, OSError) as error:
                 log.warning("index cannot be opened", folder=state["folder"], error=str(error))
-        return self._build_index()
+        return self._build_index(self._layout)
 
-    def _build_index(self) -> tuple[FullText, int]:
+    def _build_index(self, layout: Layout) -> tuple[FullText, int]:
         """A new index of all the journal has, in a folder of its own, that is then the one."""
         taken = [int(path.name.removeprefix("index-")) for path in self._data_dir.glob("index-*")]
-        index = self._full_text(self._data_dir / f"index-{max(taken, default=0) + 1:06d}")
-        sequence = 0
-        for changes, newest in self._batches(0):
-            sequence = newest
-            for document in changes.values():
-                if document is not None:
-                    index.put(document)
-        index.commit()
-        self._remember(index, sequence)
+        index = self._full_text(self._data_dir / f"index-{max(taken, default=0) + 1:06d}", layout)
+        with ExitStack() as failing:
+            failing.callback(shutil.rmtree, index.folder, ignore_errors=True)
+            failing.callback(index.close)
+            sequence = 0
+            for changes, newest in self._batches(0):
+                sequence = newest
+                index.apply(changes)  # deletions too: the document may have come with a batch before
+            index.commit()
+            self._remember(index, sequence)
+            failing.pop_all()
         if sequence:
             log.info("index built", folder=index.folder.name, documents=index.searcher.num_docs)
         return index, sequence
 
-    def _full_text(self, folder: Path) -> FullText:
-        return FullText(folder, self.layout, self._writer_bytes, self._writer_threads)
+    def _full_text(self, folder: Path, layout: Layout) -> FullText:
+        return FullText(folder, layout, self._writer_bytes, self._writer_threads)
 
     def _catch_up(self) -> None:
         for changes, sequence in self._batches(self._index_sequence):
-            for id, document in changes.items():
-                if document is None:
-                    self.index.remove(id)
-                else:
-                    self.index.put(document)
+            self.index.apply(changes)
             self.commit(sequence)
-        if self._lexicon.fingerprint != self.layout.fingerprint:
-            self._lexicon.rebuild(self._batches(0), self.layout)
-        for changes, sequence in self._batches(self._lexicon.sequence):
-            self._lexicon.apply(changes, sequence, self.layout)
+
+    def _open_lexicon(self) -> Lexicon:
+        """The lexicon, as the journal has it; one that is damaged is built anew."""
+        try:
+            return self._current_lexicon()
+        except sqlite3.OperationalError:  # no damage: a full disk, say
+            raise
+        except sqlite3.DatabaseError as error:
+            log.warning("lexicon is damaged and built anew", error=str(error))
+        for path in self._data_dir.glob(f"{self.lexicon_path.name}*"):
+            path.unlink()
+        return self._current_lexicon()
+
+    def _current_lexicon(self) -> Lexicon:
+        lexicon = Lexicon(self.lexicon_path)
+        try:
+            if lexicon.fingerprint != self._layout.fingerprint:
+                lexicon.rebuild(self._batches(0), self._layout)
+            for changes, sequence in self._batches(lexicon.sequence):
+                lexicon.apply(changes, sequence, self._layout)
+        except BaseException:
+            lexicon.close()
+            raise
+        return lexicon
 
     def _remember(self, index: FullText, sequence: int) -> None:
         state = {
             "folder": index.folder.name,
-            "fingerprint": self.layout.fingerprint,
+            "fingerprint": index.layout.fingerprint,
             "sequence": sequence,
         }
         self.journal.store_setting(INDEX_STATE, json.dumps(state).encode())

@@ -24,17 +24,20 @@ class TextValue(NamedTuple):
     """One text value of whatever attribute.
 
     token: its fact, without the attribute (see `facts`). name: the normalised form under which queries can name it;
-    empty if it has no word, or is too long. text: as full text is indexed.
+    empty if it has no word, or is too long. text: as full text is indexed. spelling: what filters tell it by from other
+    values of the name; empty if that is the name itself.
     """
 
     token: str
     name: str
     text: str
+    spelling: str
 
 
 class _Remembered(dict[str, TextValue]):
     def __missing__(self, value: str) -> TextValue:
-        read = TextValue(_token(value), name_of(value) if len(value) <= NAME_CHARS_MAX else "", folded(value))
+        token, name = _token(value), name_of(value) if len(value) <= NAME_CHARS_MAX else ""
+        read = TextValue(token, name, folded(value), "" if token == f"s{name}" else token)
         if len(value) <= REMEMBERED_CHARS_MAX:
             if len(self) >= REMEMBERED_MAX:
                 self.clear()

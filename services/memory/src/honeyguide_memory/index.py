@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,12 +11,10 @@ from honeyguide.retriever import DocumentError, IndexStats
 from honeyguide_memory.budget import Budget
 from honeyguide_memory.layout import Layout
 from honeyguide_memory.predict import predict
+from honeyguide_memory.predicted_pairs import PredictedPair, PredictedPairs
 from honeyguide_memory.records import pack_record
 from honeyguide_memory.settings import MemorySettings
-from honeyguide_memory.store import DELETE, PREDICT, UPSERT, Store, call
-
-# Bucket, query, score, stamp, length of the document's id; see lua/predict.lua.
-_PREDICTED = struct.Struct("<H8sHHH")
+from honeyguide_memory.store import DELETE, UPSERT, Store, call
 
 
 class MemoryIndex:
@@ -28,6 +25,7 @@ class MemoryIndex:
         self._layout = layout
         self._settings = settings
         self._budget = Budget(settings)
+        self._predicted = PredictedPairs(store, layout, self._budget.bucket_bytes, settings.predicted_per_query_max)
         self._clock = clock
 
     async def configure(self, configuration: indexing_pb2.CatalogConfiguration) -> None:
@@ -48,7 +46,7 @@ class MemoryIndex:
         }
         layout, settings, now_s = self._layout, self._settings, self._clock()
         upserts: dict[bytes, list[Any]] = {}
-        predicted: dict[bytes, list[bytes]] = {}
+        predicted: list[tuple[bytes, PredictedPair]] = []
         for document in documents:
             predictions = predict(document, aliases, texts, settings.predicted_per_document_max)
             id = document.id.encode()
@@ -56,21 +54,16 @@ class MemoryIndex:
             upserts.setdefault(layout.document_tag(id), []).extend(
                 (id, pack_record(document, predictions.stamp), repr(document.popularity), created, repr(now_s))
             )
-            for pair in predictions.pairs:
-                bucket = layout.bucket(pair.query)
-                packed = _PREDICTED.pack(bucket, pair.query, pair.score, predictions.stamp, len(id))
-                predicted.setdefault(layout.owner_tag(pair.query), []).append(packed + id)
+            predicted += [(pair.query, PredictedPair(id, pair.score, predictions.stamp)) for pair in predictions.pairs]
         listed_max = -(-settings.listed_max // settings.partitions)
         commands = [call(UPSERT, [tag], listed_max, *arguments) for tag, arguments in upserts.items()]
-        commands += [
-            call(PREDICT, [tag], self._budget.bucket_bytes, settings.predicted_per_query_max, b"".join(packed_pairs))
-            for tag, packed_pairs in predicted.items()
-        ]
-        await self._store.run(commands)
+        # After the records: whoever finds a pair finds its document's present stamp.
+        replies = await self._store.run([*commands, *self._predicted.adding(predicted)])
+        await self._predicted.make_room(replies[len(commands) :])
         return ()
 
     async def delete(self, document_ids: Sequence[str]) -> int:
-        """Removes documents from records and lists; pairs that name them are left out of answers, and fade."""
+        """Removes documents from records and lists; pairs that name them are left out of answers, and make room."""
         by_tag: dict[bytes, list[bytes]] = {}
         for document_id in document_ids:
             id = document_id.encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from honeyguide_memory.layout import Layout, Owner, owner_id, prediction_id
 from honeyguide_memory.mass import HalfLives, Masses
 from honeyguide_memory.nodes import Nodes
 from honeyguide_memory.posterior import from_words
+from honeyguide_memory.predicted_pairs import PredictedPair, kept_pairs
 from honeyguide_memory.settings import MemorySettings
 
 WORDS_ASKED_MAX = 8
@@ -25,17 +25,6 @@ KEPT_S, KEPT_MAX = 1.0, 1_000
 NEAR_ACTIONS = 5.0
 """A query with this many times more actions than the prior counts as hardly gains from near queries: they are not
 asked, which saves a round trip for the queries that come most often."""
-
-_PAIR = struct.Struct("<HHH")
-
-
-@dataclass(frozen=True, slots=True)
-class PredictedPair:
-    """A predicted pair: the document, its score (0 to 65,535) and the stamp of the document's version."""
-
-    document: bytes
-    score: int
-    stamp: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +57,7 @@ class QueryMemory:
         self._shown = batch.ask_owner(layout.owner_key(owner_id(Owner.SHOWN, self.key[0])))
         self._postings = [batch.ask(("MGET", *keys), as_is) for keys in self._nodes.gram_keys(self._slots)]
         key = prediction_id(self._words)
-        self._predicted = batch.ask(("HGET", layout.bucket_key(key), key), _predicted)
+        self._predicted = batch.ask(("HGET", layout.bucket_key(key), key), kept_pairs)
         self._by_word = [
             batch.ask_owner(layout.owner_key(owner_id(Owner.WORD, word)))
             for word in dict.fromkeys(self._words[:WORDS_ASKED_MAX])
@@ -161,14 +150,3 @@ class QueryMemories:
         if kept is None or time.monotonic() - kept_at_s >= KEPT_S:
             return self.new(query, now_s)
         return kept
-
-
-def _predicted(reply: bytes | None) -> list[PredictedPair]:
-    pairs: list[PredictedPair] = []
-    at = 0
-    while reply and at < len(reply):
-        score, stamp, length = _PAIR.unpack_from(reply, at)
-        at += _PAIR.size
-        pairs.append(PredictedPair(reply[at : at + length], score, stamp))
-        at += length
-    return pairs

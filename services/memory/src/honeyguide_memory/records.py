@@ -75,6 +75,12 @@ def unpack_record(packed: bytes) -> Record:
     return Record(type, popularity, created_day, stamp, packed, at + _HEAD.size, hash_count, number_count)
 
 
+def stamp_of(packed: bytes) -> int:
+    """The stamp of a record, without reading the rest."""
+    stamp: int = _HEAD.unpack_from(packed, 1 + packed[0])[2]
+    return stamp
+
+
 class RecordFilter:
     """A filter, made ready for records; holds exactly where `Filter.matches` does on the document."""
 

@@ -1,11 +1,11 @@
 """The strategies of memory. All of them together take three round trips to Redis, or as few as one after a recall of
-the same search."""
+the same search; two more each time that lists are read further, because a filter leaves too few."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from honeyguide.retriever import Answer, Kind, Need, Strategy
 from honeyguide.text import normalize
 from honeyguide_memory.batch import Batch
 from honeyguide_memory.layout import Layout, Owner, owner_id
-from honeyguide_memory.lists import Entries, ListReader, newest, trending, wanted_with
+from honeyguide_memory.lists import Entries, ListReader, newest, trending, with_reserve
 from honeyguide_memory.posterior import from_near, posterior
 from honeyguide_memory.query_memory import QueryMemories, QueryMemory
 from honeyguide_memory.records import RecordFilter
@@ -99,6 +99,9 @@ class _Retrieval:
         self._batch = Batch(retriever._store, self._now_s, self._lives)
         self._query = memory
         self._lists: dict[str, Entries] = {}
+        self._readers = {
+            name: ListReader(self._layout, depths[name], query.filter) for name in (POPULAR, FRESH) if name in depths
+        }
 
     async def run(self) -> dict[str, Candidates]:
         """Candidates by strategy."""
@@ -111,9 +114,15 @@ class _Retrieval:
             near = from_near(self._query.near, self._settings.prior_strength)
             self._lists[NEAR] = self._ranked(near, NEAR)
             self.list_own(self._query)
-        asked = self.ask_documents(self._batch)
-        await self._batch.run()
-        return self.candidates(asked)
+        while True:
+            asked = self.ask_documents(self._batch)
+            await self._batch.run()
+            found = self.candidates(asked)
+            lacking = [name for name in self._readers if len(found[name]) < self._depths[name]]
+            deeper = [name for name in lacking if self._readers[name].deepen()]
+            if not deeper:
+                return found
+            await self._read_lists(deeper)
 
     def list_own(self, query: QueryMemory) -> None:
         """Lists what was acted on or predicted for this very query."""
@@ -151,15 +160,7 @@ class _Retrieval:
         by_owner = {
             kind: batch.ask_owner(self._layout.owner_key(owner_id(kind, name))) for kind, name in owners.items() if name
         }
-        readers = {
-            name: ListReader(self._layout, depths[name], request.filter) for name in (POPULAR, FRESH) if name in depths
-        }
-        if POPULAR in readers:
-            acted, catalogue = readers[POPULAR].ask(batch, b"t"), readers[POPULAR].ask(batch, b"c")
-        if FRESH in readers:
-            dated = readers[FRESH].ask(batch, b"f", self._now_s)
-            undated = readers[FRESH].ask(batch, b"i", self._now_s)
-        await batch.run()
+        await self._read_lists(self._readers)
         if USER in depths:
             scores: dict[bytes, float] = {}
             for kind, pending in by_owner.items():
@@ -170,24 +171,28 @@ class _Retrieval:
                 for document, score in zip(found.targets, wanted.tolist(), strict=True):
                     scores[document] = scores.get(document, 0.0) + score
             self._lists[USER] = self._ranked({d: score for d, score in scores.items() if score > 0}, USER)
-        if POPULAR in readers:
-            merge = readers[POPULAR].merge
-            found_popular = trending(merge(acted), merge(catalogue), self._now_s, self._trend_lives.short_s)
-            self._lists[POPULAR] = found_popular[: self._enough(POPULAR)]
-        if FRESH in readers:
-            merge = readers[FRESH].merge
-            self._lists[FRESH] = newest(merge(dated), merge(undated))[: self._enough(FRESH)]
 
-    def _enough(self, strategy: str) -> int:
-        """How many documents to look up so that the depth is most likely filled, deleted ones left out."""
-        wanted = wanted_with(self._depths.get(strategy, 0), self._request.filter)
-        return wanted + wanted // 4 + 8
+    async def _read_lists(self, strategies: Iterable[str]) -> None:
+        """Runs the batch, with what these strategies ask of lists."""
+        asked = {}
+        for name in strategies:
+            kinds, until = ((b"t", b"c"), None) if name == POPULAR else ((b"f", b"i"), self._now_s)
+            asked[name] = [self._readers[name].ask(self._batch, kind, until) for kind in kinds]
+        await self._batch.run()
+        for name, lists in asked.items():
+            reader = self._readers[name]
+            first, second = map(reader.merge, lists)
+            if name == POPULAR:
+                entries = trending(first, second, self._now_s, self._trend_lives.short_s)
+            else:
+                entries = newest(first, second)
+            self._lists[name] = reader.to_look_up(entries)
 
     def _ranked(self, scores: Mapping[bytes, float], strategy: str) -> Entries:
         if strategy not in self._depths:
             return []
         ranked = sorted(scores.items(), key=lambda entry: (-entry[1], entry[0]))
-        return ranked if self._request.filter else ranked[: self._enough(strategy)]
+        return ranked if self._request.filter else ranked[: with_reserve(self._depths[strategy])]
 
     def _posterior(self, shelf: Shelf) -> dict[bytes, float]:
         if not self._query:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import structlog
 
 from honeyguide_vector.encoder import Vectors
+
+log = structlog.get_logger("honeyguide.vector.embedding_cache")
 
 KEY_BYTES = 16
 
@@ -25,26 +29,25 @@ def _salt(identity: str) -> bytes:
 
 
 class EmbeddingCache:
-    """Embeddings in one SQLite file, which several processes may share. Losing it costs time and nothing else.
+    """Embeddings in one SQLite file, which several processes may share. Losing it costs time and nothing else: a
+    damaged file is made anew, whenever that is found.
 
     When more than `entries_max` are kept, the oldest leave.
     """
 
     def __init__(self, path: Path, entries_max: int) -> None:
+        self._path = path
         self._entries_max = entries_max
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=OFF")
-        self._database.execute(
-            "CREATE TABLE IF NOT EXISTS embeddings (number INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, vector BLOB)"
-        )
+        self._database = self._connected()
+        with self._mending():
+            self._prepare()
 
     def fetch(self, keys: Sequence[bytes]) -> dict[bytes, Vectors]:
         """Those of the embeddings that are kept."""
         found: dict[bytes, Vectors] = {}
-        with self._lock:
+        with self._lock, self._mending():
             for begin in range(0, len(keys), 500):
                 some = keys[begin : begin + 500]
                 marks = ",".join("?" * len(some))
@@ -59,7 +62,7 @@ class EmbeddingCache:
         if not self._entries_max or not vectors:
             return
         rows = [(key, vector.astype("<f4").tobytes()) for key, vector in vectors.items()]
-        with self._lock:
+        with self._lock, self._mending():
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 self._database.executemany("INSERT OR IGNORE INTO embeddings (key, vector) VALUES (?, ?)", rows)
@@ -69,15 +72,42 @@ class EmbeddingCache:
                 )
                 self._database.execute("COMMIT")
             except BaseException:
-                self._database.execute("ROLLBACK")
+                if self._database.in_transaction:  # a damaged file makes SQLite roll back by itself
+                    self._database.execute("ROLLBACK")
                 raise
 
     def __len__(self) -> int:
-        with self._lock:
+        with self._lock, self._mending():
             count: int = self._database.execute("SELECT count(*) FROM embeddings").fetchone()[0]
-        return count
+            return count
+        return 0
 
     def close(self) -> None:
         """Closes the file."""
         with self._lock:
             self._database.close()
+
+    def _connected(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=30)
+
+    def _prepare(self) -> None:
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=OFF")
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS embeddings (number INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, vector BLOB)"
+        )
+
+    @contextmanager
+    def _mending(self) -> Iterator[None]:
+        """Makes the file anew where it is found damaged; what found that ends there, without an error."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:  # those below it: a full disk, a file in use
+                raise
+            log.warning("embedding cache is damaged and is made anew", path=str(self._path), error=str(error))
+            self._database.close()
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+            self._database = self._connected()
+            self._prepare()

@@ -30,6 +30,7 @@ class Encoder(Protocol):
 
 
 def unit(vectors: Vectors) -> Vectors:
-    """The vectors (the last axis) at length 1; zeros stay zeros."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+    """The vectors (the last axis) at length 1, however long or short they were; zeros stay zeros."""
+    wide = vectors.astype(np.float64)  # squares of float32 numbers leave its range
+    lengths = np.linalg.norm(wide, axis=-1, keepdims=True)
+    return np.asarray(wide / np.where(lengths, lengths, 1.0), dtype=np.float32)

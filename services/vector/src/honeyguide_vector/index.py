@@ -137,22 +137,22 @@ class VectorIndex:
             self.collection.restore(saved.held)
             self._saved_sequence = saved.sequence
         restored = len(self.collection)
+        unusable = False
         for changes in _batches(self._journal.since(self._saved_sequence)):
-            documents = {change.document_id: self._embedded_document(change) for change in changes}
-            self.collection.remove(id for id, document in documents.items() if document is None)
-            self.collection.put([document for document in documents.values() if document is not None])
+            documents = {change.document_id: _embedded_document(change) for change in changes}
+            unusable |= any(document is not None and document.embedding is None for document in documents.values())
+            # Those of another encoder are encoded anew when the index is brought in line.
+            fitting = {id: document for id, document in documents.items() if document and self._fits(document)}
+            self.collection.remove(id for id in documents if id not in fitting)
+            self.collection.put(list(fitting.values()))
+        if unusable:  # and so are these
+            self._journal.store_setting(_ALIGNED, b"")
         configuration = indexing_pb2.CatalogConfiguration.FromString(self._journal.setting(_CONFIGURATION) or b"")
         self._rules = rules_from_proto(configuration)
         log.info("opened", documents=len(self.collection), restored=restored, sequence=self._journal.sequence)
 
-    def _embedded_document(self, change: Change) -> Document | None:
-        if change.payload is None or source_of(change.payload) is Source.NONE:
-            return None
-        document = record_from_bytes(change.payload).document
-        # Another encoder's: encoded anew when the index is brought in line.
-        if document.embedding is None or len(document.embedding) != self._encoder.dimension:
-            return None
-        return document
+    def _fits(self, document: Document) -> bool:
+        return document.embedding is not None and len(document.embedding) == self._encoder.dimension
 
     def _close(self) -> None:
         try:
@@ -200,7 +200,8 @@ class VectorIndex:
         text = self._rules.text_of(document)
         if not text:
             return record.source is Source.NONE
-        return record.source is Source.ENCODED and record.key == key_of(self._encoder.identity, text)
+        encoded = record.source is Source.ENCODED and document.embedding is not None
+        return encoded and record.key == key_of(self._encoder.identity, text)
 
     def _upsert(self, documents: Sequence[Document]) -> list[DocumentError]:
         errors = []
@@ -282,6 +283,13 @@ class VectorIndex:
                 "saved_sequence": float(self._saved_sequence),
             },
         )
+
+
+def _embedded_document(change: Change) -> Document | None:
+    """The document as it was journalled; None if it is deleted or was to have no embedding."""
+    if change.payload is None or source_of(change.payload) is Source.NONE:
+        return None
+    return record_from_bytes(change.payload).document
 
 
 def _as_supplied(record: Record, dimension: int) -> Document:

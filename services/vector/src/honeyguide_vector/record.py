@@ -6,9 +6,14 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
+import structlog
+
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import Document, document_from_proto, document_to_proto
+from honeyguide.errors import InvalidArgument
 from honeyguide_vector.embedding_cache import KEY_BYTES
+
+log = structlog.get_logger("honeyguide.vector.record")
 
 _VERSION = 1
 _HEADER = struct.Struct(f"<BB{KEY_BYTES}s")
@@ -27,7 +32,7 @@ class Record:
     """A document as the journal holds it.
 
     `key` is the embedding cache's key of the encoded text, zeros unless it was encoded. The document's embedding is of
-    unit length, None for `Source.NONE`.
+    unit length, None for `Source.NONE` and where what was journalled is of no use.
     """
 
     source: Source
@@ -45,7 +50,13 @@ def source_of(payload: bytes) -> Source:
 
 
 def record_from_bytes(payload: bytes) -> Record:
-    """Reads a payload of the journal."""
+    """Reads a payload of the journal. An embedding that is of no use is left out, whatever the source says."""
     _, source, key = _HEADER.unpack_from(payload)
     message = document_pb2.Document.FromString(payload[_HEADER.size :])
-    return Record(Source(source), key, document_from_proto(message))
+    try:
+        document = document_from_proto(message)
+    except InvalidArgument as error:  # what was taken once must not keep the service from starting
+        log.warning("journalled embedding is of no use and is left out", document=message.id, error=str(error))
+        message.ClearField("embedding")
+        document = document_from_proto(message)
+    return Record(Source(source), key, document)

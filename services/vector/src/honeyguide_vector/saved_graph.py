@@ -11,6 +11,7 @@ import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +95,7 @@ def load_graph(folder: Path, graph: Graph, shape: GraphShape) -> Saved | None:
             rows = sum(map(bool, held.ids))
             if len(graph) != rows:
                 raise ValueError(f"{len(graph)} vectors for {rows} rows")
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, EOFError, ValueError, LookupError, RuntimeError, BadZipFile) as error:
             graph.clear()
             log.warning("saved graph cannot be read and is built anew", place=place.name, error=str(error))
             shutil.rmtree(place, ignore_errors=True)

@@ -1,7 +1,9 @@
 -- Adds predicted pairs to queries of one partition. A query's pairs are one packed string in a bucket (a hash of some
 -- dozens of queries); a bucket that grows too large loses its least promising queries.
 -- KEYS[1] the partition's hash tag. ARGV: bytes a bucket may have, pairs a query may have; all pairs, packed: bucket
--- (16 bits), query (8 bytes), score, stamp, length of the document's id (16 bits each), the id.
+-- (16 bits), query (8 bytes), score, stamp, length of the document's id (16 bits each), the id; packed alike, pairs that
+-- are stale and leave the queries that are added to.
+-- Returns the pairs that found no room, packed alike, then of each query that had none its id and what it holds.
 local tag, bytes_max, pairs_max = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 local QUERY_BYTES = 40
 
@@ -33,25 +35,40 @@ local function shrink(key, bytes)
   return bytes
 end
 
-local pairs_packed, pos = ARGV[3], 1
-while pos <= #pairs_packed do
-  local bucket, query, score, stamp, length
-  bucket, query, score, stamp, length, pos = struct.unpack('<Hc8HHH', pairs_packed, pos)
-  local key, document = tag .. 'p' .. bucket, string.sub(pairs_packed, pos, pos + length - 1)
-  pos = pos + length
+local function read(packed, pos)
+  local bucket, query, score, stamp, length, at = struct.unpack('<Hc8HHH', packed, pos)
+  return bucket, query, { score, stamp, string.sub(packed, at, at + length - 1) }, at + length
+end
+
+local stale, pos = {}, 1
+while pos <= #ARGV[4] do
+  local query, row, _
+  _, query, row, pos = read(ARGV[4], pos)
+  stale[query] = stale[query] or {}
+  stale[query][row[3]] = row[2]
+end
+
+local left_out, full = {}, {} -- of each full query what it holds, and the queries in order
+pos = 1
+while pos <= #ARGV[3] do
+  local bucket, query, new
+  bucket, query, new, pos = read(ARGV[3], pos)
+  local key, gone = tag .. 'p' .. bucket, stale[query] or {}
   local before = redis.call('HGET', key, query)
-  local rows = entries(before or '')
   local kept, least = {}, nil
-  for _, row in ipairs(rows) do
-    if row[3] ~= document then
+  for _, row in ipairs(entries(before or '')) do
+    if row[3] ~= new[3] and gone[row[3]] ~= row[2] then
       kept[#kept + 1] = row
       if not least or row[1] < kept[least][1] then least = #kept end
     end
   end
+  local loser = nil
   if #kept < pairs_max then
-    kept[#kept + 1] = { score, stamp, document }
-  elseif score > kept[least][1] then
-    kept[least] = { score, stamp, document }
+    kept[#kept + 1] = new
+  elseif new[1] > kept[least][1] then
+    loser, kept[least] = kept[least], new
+  else
+    loser = new
   end
   local packed = {}
   for i, row in ipairs(kept) do packed[i] = struct.pack('<HHH', row[1], row[2], #row[3]) .. row[3] end
@@ -62,5 +79,16 @@ while pos <= #pairs_packed do
     local bytes = redis.call('HINCRBY', key, '', grown)
     if bytes > bytes_max then redis.call('HSET', key, '', string.format('%d', shrink(key, bytes))) end
   end
+  if loser then
+    left_out[#left_out + 1] = struct.pack('<Hc8HHH', bucket, query, loser[1], loser[2], #loser[3]) .. loser[3]
+    if not full[query] then full[#full + 1] = query end
+  end
+  if loser or full[query] then full[query] = after end
 end
-return 1
+
+local reply = { table.concat(left_out) }
+for _, query in ipairs(full) do
+  reply[#reply + 1] = query
+  reply[#reply + 1] = full[query]
+end
+return reply

@@ -11,21 +11,29 @@ local function list(key, score, document)
   if over > 0 then redis.call('ZREMRANGEBYRANK', key, 0, over - 1) end
 end
 
+local function leave(name, type, document) -- whether it was listed, if only among its type
+  local listed = redis.call('ZREM', tag .. name, document) + redis.call('ZREM', tag .. name .. ':' .. type, document)
+  return listed > 0
+end
+
 for at = 2, #ARGV, 5 do
   local document, record, popularity, created = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local type = string.sub(record, 2, 1 + string.byte(record))
   local before = redis.call('HGET', tag .. 'r', document)
-  local new = true
   if before ~= record then
-    if before then -- it leaves all lists that it may no longer belong to
+    local new = true -- among the undated: one that was there keeps its time of indexing
+    if before then
       local type_before = string.sub(before, 2, 1 + string.byte(before))
-      new = type_before ~= type
       redis.call('HINCRBY', tag .. 'n', type_before, -1)
-      local lists = { 'c', 'f' }
-      if new then lists = { 'c', 'f', 'i', 't' } end
-      for _, name in ipairs(lists) do
-        redis.call('ZREM', tag .. name, document)
-        redis.call('ZREM', tag .. name .. ':' .. type_before, document)
+      leave('c', type_before, document)
+      new = leave('f', type_before, document) or type_before ~= type
+      if new or created ~= '' then leave('i', type_before, document) end
+      if type_before ~= type then -- what it was acted on goes with it
+        local acted = redis.call('ZSCORE', tag .. 't:' .. type_before, document)
+        if acted then
+          redis.call('ZREM', tag .. 't:' .. type_before, document)
+          list(tag .. 't:' .. type, acted, document)
+        end
       end
     end
     redis.call('HSET', tag .. 'r', document, record)
