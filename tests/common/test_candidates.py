@@ -44,6 +44,15 @@ def test_none():
     assert len(candidates_from_proto(candidates_to_proto("x", NO_CANDIDATES))) == 0
 
 
+def test_candidates_of_too_many_types_are_cut():
+    ids = [f"d{i}" for i in range(300)]
+    many = Candidates(ids, np.zeros(300, np.float32), [f"t{i % 280}" for i in range(300)], {"q2e": np.ones(300, "f4")})
+    got = candidates_from_proto(candidates_to_proto("x", many))
+    assert list(got.document_ids) == ids[:256]
+    assert got.types[-1] == "t255"
+    assert len(got.features["q2e"]) == 256
+
+
 def test_types_may_be_left_out():
     message = pb.StrategyCandidates(document_ids=["a", "b"], scores=np.ones(2, "<f4").tobytes())
     assert candidates_from_proto(message).types == ["", ""]

@@ -24,6 +24,7 @@ Q2E_SHORT = "q2e_short"
 Q2E_LONG = "q2e_long"
 Q2E_SHOWN = "q2e_shown"
 
+TYPES_MAX = 256
 NUMBER_MAX = POPULARITY_MAX
 """Of scores and features: what is computed from them must stay within float32."""
 
@@ -59,8 +60,14 @@ NO_CANDIDATES = Candidates((), np.empty(0, np.float32), ())
 
 
 def candidates_to_proto(strategy: str, candidates: Candidates) -> pb.StrategyCandidates:
-    """Writes one strategy's candidates as columns; the status is OK."""
+    """Writes one strategy's candidates as columns; the status is OK.
+
+    Those from the first of a 257th type on are left out: on the wire a type is one byte.
+    """
     types = list(dict.fromkeys(candidates.types))
+    if len(types) > TYPES_MAX:
+        candidates = candidates.first(list(candidates.types).index(types[TYPES_MAX]))
+        types = types[:TYPES_MAX]
     codes = {type: code for code, type in enumerate(types)}
     message = pb.StrategyCandidates(
         strategy=strategy,
