@@ -3,10 +3,9 @@
 import json
 from collections import defaultdict
 from contextlib import nullcontext
-from pathlib import Path
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, FilePath
 from pydantic_settings import SettingsConfigDict
 
 from honeyguide.candidates import Candidates
@@ -21,7 +20,7 @@ class EditorsSettings(ServerSettings):
     """Read from HONEYGUIDE_EDITORS_<NAME>."""
 
     model_config = SettingsConfigDict(env_prefix="HONEYGUIDE_EDITORS_", frozen=True, extra="ignore")
-    picks_file: Path = Field(description='JSON: word -> [{"id": ..., "type": ...}, ...], best first')
+    picks_file: FilePath = Field(description='JSON: word -> [{"id": ..., "type": ...}, ...], best first')
 
 
 class Editors:

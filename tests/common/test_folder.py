@@ -1,4 +1,4 @@
-"""The size of a folder, while its files come and go."""
+"""Folders: their lock, and their size while their files come and go."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from honeyguide.folder import size_bytes
+from honeyguide.errors import FailedPrecondition
+from honeyguide.folder import lock_folder, size_bytes
 
 
 def test_a_file_removed_meanwhile_counts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,3 +41,11 @@ def test_a_folder_removed_meanwhile_counts_nothing(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(Path, "is_file", then_removed)
     assert size_bytes(tmp_path) == 5
+
+
+def test_what_can_be_no_data_folder_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for path in (file, file / "below", Path("/proc/nope")):
+        with pytest.raises(FailedPrecondition, match=f"^{path} can't be a data folder: [A-Z]"):
+            lock_folder(path)

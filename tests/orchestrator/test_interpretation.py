@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from honeyguide.documents import Condition
 from honeyguide.query import Interpretation, Span, SpanReading, Understanding
+from honeyguide.text import words as normalized
 from honeyguide_orchestrator.catalog_facts import CatalogFacts, NumericAttribute
 from honeyguide_orchestrator.interpretation import (
     QueryWords,
@@ -60,6 +62,12 @@ def film(begin: int, end: int, value: str, *ids: str, count: int = 0, edits: int
         ("mp3 3d 1,5 1.2.3 12345678901234567890", []),
         ("1999-1990", []),
         ("١٩٩٤", [(0, 1, 1994, 1994)]),
+        ("हिंदी फिल्में 1994", [(2, 3, 1994, 1994)]),
+        ("€50-€100", [(0, 2, 50, 100)]),
+        ("50 eur - 100 eur tent", [(0, 4, 50, 100)]),
+        ("<= $100", [(0, 1, -math.inf, 100)]),
+        ("100€+", [(0, 1, 100, math.inf)]),
+        ("100eur", [(0, 1, 100, 100)]),
         ("", []),
         ("no digits <", []),
     ],
@@ -67,6 +75,119 @@ def film(begin: int, end: int, value: str, *ids: str, count: int = 0, edits: int
 def test_quantities_are_read_from_notation(query: str, expected: list[tuple[float, ...]]) -> None:
     found = [(q.begin, q.end, q.low, q.high) for q in find_quantities(query, NOW_S)]
     assert found == expected
+
+
+BELOW_100, ABOVE_100 = math.nextafter(100, -math.inf), math.nextafter(100, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("query", "low", "high", "rest"),
+    [
+        *((f"tent {phrase} 100", -math.inf, BELOW_100, "tent") for phrase in ("under", "below", "less than")),
+        ("tent cheaper than 100", -math.inf, BELOW_100, "tent"),
+        *((f"tent {phrase} 100", -math.inf, 100, "tent") for phrase in ("up to", "at most", "maximum", "until")),
+        *((f"tent {phrase} 100", ABOVE_100, math.inf, "tent") for phrase in ("over", "above", "more than")),
+        *((f"tent {phrase} 100", 100, math.inf, "tent") for phrase in ("at least", "minimum", "since", "not under")),
+        *((f"tent under {amount}", -math.inf, BELOW_100, "tent") for amount in ("€100", "100€", "$ 100", "100 eur")),
+        *((f"tent under {amount}", -math.inf, BELOW_100, "tent") for amount in ("100 dollars", "usd 100", "100eur")),
+        *((f"tent {phrase}", -math.inf, 100, "tent") for phrase in ("100 or less", "100 eur max", "max €100", "<=100")),
+        *((f"tent {phrase}", 100, math.inf, "tent") for phrase in ("100 or more", "100 and up", "100+", "from €100")),
+        *((f"{phrase} tent", 50, 100, "tent") for phrase in ("between 50 and 100", "from 50 to 100", "50 to 100")),
+        *((f"{phrase} tent", 50, 100, "tent") for phrase in ("50-100", "50..100", "between 50 & 100", "from 50-100")),
+        ("between 50 eur and 100 eur tent", 50, 100, "tent"),
+        ("over 50 and under 100 tent", math.nextafter(50, math.inf), BELOW_100, "tent"),
+        ("over 1,000 under tent", None, None, ""),
+    ],
+)
+def test_words_beside_a_number_bound_the_attribute(
+    query: str, low: float | None, high: float | None, rest: str
+) -> None:
+    best, _ = likeliest(query, NumericAttribute("price", low=5, high=499, count=9_000))
+    expected = None if low is None else (Condition("price", None, low, high or 0.0),)
+    assert (best and best.conditions) == expected
+    assert best is None or best.rest == rest
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("films before 1990", [(-math.inf, math.nextafter(1990, -math.inf))]),
+        ("before the year 1990", [(-math.inf, math.nextafter(1990, -math.inf))]),
+        ("before the 90s", [(-math.inf, math.nextafter(1990, -math.inf))]),
+        ("after the 90s", [(math.nextafter(1999, math.inf), math.inf)]),
+        ("1990 onwards", [(1990, math.inf)]),
+        ("from 1985 onwards", [(1985, math.inf)]),
+        ("from 1985 to 1990", [(1985, 1990)]),
+        ("1990 to 99", [(1990, 1999)]),
+        ("from the 80s to the 90s", [(1980, 1999)]),
+        ("songs from 1985", [(1985, 1985), (1985, math.inf)]),
+        ("from the 80s", [(1980, 1989), (1980, math.inf)]),
+        ("6 max 1990", [(6, 6), (-math.inf, 1990)]),
+        ("1999 to 1990", [(1999, 1999), (1990, 1990)]),
+        ("between 1990", [(1990, 1990)]),
+        ("1990 under", [(1990, 1990)]),
+        ("90 min", [(90, 90)]),
+        ("before nothing", []),
+    ],
+)
+def test_words_make_ranges_of_numbers_and_years(query: str, expected: list[tuple[float, float]]) -> None:
+    assert [(q.low, q.high) for q in find_quantities(query, NOW_S)] == expected
+
+
+def test_before_and_after_a_time_leave_that_time_out() -> None:
+    (before,) = find_quantities("before 1971", NOW_S)
+    (after,) = find_quantities("after 1970", NOW_S)
+    assert before.times() == (-math.inf, 365 * 86_400.0 - 1e-6)
+    assert after.times() == (365 * 86_400.0, math.inf)
+    (since,) = find_quantities("since 1970-01-02", NOW_S)
+    assert since.times() == (86_400.0, math.inf)
+
+
+def test_from_a_year_is_that_year_or_any_since_and_from_an_amount_where_it_begins() -> None:
+    year, since = interpretations_of("songs from 1985", FACTS.numeric[0])
+    assert year.conditions == (Condition("year", None, 1985, 1985),)
+    assert since.conditions == (Condition("year", None, 1985, math.inf),)
+    assert year.likelihood / since.likelihood == pytest.approx(0.65 / 0.35)
+    begins, exact = interpretations_of("tent from 100", NumericAttribute("price", low=5, high=499, count=9_000))
+    assert begins.conditions == (Condition("price", None, 100, math.inf),)
+    assert begins.likelihood / exact.likelihood == pytest.approx(9)
+    decade, later = interpretations_of("from the 80s", FACTS.numeric[0])
+    assert decade.conditions == (Condition("year", None, 1980, 1989),)
+    assert decade.likelihood / later.likelihood == pytest.approx(9)
+
+
+def test_an_amount_is_rather_a_price_than_a_year_and_a_time_a_year() -> None:
+    attributes = (NumericAttribute("price", low=99, high=4_999, count=9_000), FACTS.numeric[0])
+    for query, name in (("under 2000", "price"), ("€2000+", "price"), ("before 2000", "year"), ("2000+", "year")):
+        best, likelihood = likeliest(query, *attributes)
+        assert best is not None
+        assert best.conditions[0].attribute == name
+        assert likelihood > 0.8
+    assert likeliest("under 1990", FACTS.numeric[0])[1] > 0.8  # of years if nothing else
+
+
+def test_comparing_words_that_are_names_or_a_title_stay_possible() -> None:
+    price = NumericAttribute("price", low=5, high=499, count=9_000)
+    assert likeliest("air max 90", price)[1] == pytest.approx(1 / (1 + math.e))  # 2 - 3 nats
+    assert likeliest("max 90 eur", price)[1] > 0.8
+    words = QueryWords(("under", "18"), (5.0, 6.0))
+    facts = CatalogFacts((price,), 10_000)
+    parts = parts_of_quantities(find_quantities("Under 18", NOW_S), words, facts)
+    best, other = interpret([*parts, *parts_of_spans([film(0, 2, "Under 18", "f1")], words, facts)], words, even)[0]
+    assert (best.signature, other.signature) == ("title:film", "number:price")
+
+
+def interpretations_of(query: str, *attributes: NumericAttribute) -> tuple[Interpretation, ...]:
+    """Where the catalogue knows the words, but not the numbers."""
+    texts = tuple(normalized(query))
+    known = QueryWords(texts, tuple(0.0 if text.isdigit() else 3.0 for text in texts))
+    facts = CatalogFacts(attributes, 10_000)
+    return interpret(parts_of_quantities(find_quantities(query, NOW_S), known, facts), known, even)[0]
+
+
+def likeliest(query: str, *attributes: NumericAttribute) -> tuple[Interpretation | None, float]:
+    interpretations = interpretations_of(query, *attributes)
+    return (interpretations[0], interpretations[0].likelihood) if interpretations else (None, 0.0)
 
 
 def test_a_date_is_one_day_of_a_time_attribute_only() -> None:
@@ -394,3 +515,19 @@ def test_likelihoods_are_probabilities_whatever_is_recognised(
         assert all(condition.low <= condition.high for condition in i.conditions)
         assert len(explained(understanding, i)) == i.signature.count("+") + 1
     likelihoods.learn(understanding, [n % 2 == 0 for n in range(len(interpretations))])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            ["from 50 to", "between", "and", "or less", "max", "eur", "€", "90s", "1990", "-", "the", "no more"]
+        )
+    )
+)
+def test_quantities_never_overlap_unless_they_are_readings_of_the_same_words(pieces: list[str]) -> None:
+    query = " ".join(pieces)
+    found = find_quantities(query, NOW_S)
+    assert all(0 <= q.begin < q.end <= len(normalized(query)) and q.low <= q.high for q in found)
+    places = sorted({(q.begin, q.end) for q in found})
+    assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(places))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from pathlib import Path
+from typing import Any
 
 from redis.asyncio import Redis
 
 from honeyguide.api.memory.v1 import memory_pb2
 from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2
 from honeyguide.client import in_process
-from honeyguide.documents import Condition, Filter, document_from_proto
+from honeyguide.documents import Condition, Context, Filter, document_from_proto
+from honeyguide.query import Interpretation, RetrievalQuery, Understanding, query_to_proto
 from honeyguide_lexical.service import open_service
 from honeyguide_lexical.settings import LexicalSettings
 from honeyguide_orchestrator.catalog import Catalog
@@ -108,6 +111,16 @@ async def test_from_documents_to_understanding(redis_url: str, key_prefix: str, 
             "attribute:genre+number:year+type:film"
         )
         assert (await understander.understand("something else", Likelihoods())).intent == "text"
+        before = (await understander.understand("science fiction before 2000", Likelihoods())).interpretations[0]
+        assert (before.signature, before.rest) == ("attribute:genre+number:year", "")
+        retriever = stubs["honeyguide.retrieval.v1.RetrieverService"]
+        assert await _structured(retriever, before) == ["f3"]
+        of_year, since = (await understander.understand("film from 2016", Likelihoods())).interpretations[:2]
+        assert of_year.conditions == (Condition("year", None, 2016, 2016),)
+        assert since.conditions == (Condition("year", None, 2016, math.inf),)
+        found = await _structured(retriever, of_year, since)
+        assert [id for id in found if id.startswith("f")] == ["f5", "f4"]
+        assert found.index("x96") < found.index("f4")  # of 2016, though less popular than what came in 2021
 
         # An ambiguous word means what people choose for it.
         likelihoods = Likelihoods()
@@ -128,6 +141,14 @@ async def test_from_documents_to_understanding(redis_url: str, key_prefix: str, 
         stats = await catalog.stats()
         assert stats["lexical"].document_count == len(catalogued) - 1
     await redis.aclose()
+
+
+async def _structured(retriever: Any, *interpretations: Interpretation) -> list[str]:
+    query = RetrievalQuery("", Understanding(interpretations=interpretations), Context(time_s=0.0))
+    request = query_to_proto(query)
+    request.strategies.add(strategy="lexical.structured", depth=10)
+    (result,) = (await retriever.Retrieve(request, timeout=5.0)).results
+    return list(result.document_ids)
 
 
 async def _until_recognised(lexical: object, word: str) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 from honeyguide.api.retrieval.v1 import indexing_pb2
 from honeyguide.documents import document_from_json
 from honeyguide.errors import InvalidArgument
-from honeyguide_standalone.catalog import describe, infer_catalog, read_catalog
+from honeyguide_standalone.catalog import EXAMPLES, AttributeEntry, Catalog, describe, infer_catalog, read_catalog
 
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 GOOD = """
 language: de
 types:
@@ -48,7 +50,10 @@ def test_says_what_the_api_says(tmp_path: Path) -> None:
     [
         ("- a list", "is not a mapping"),
         ("types: {", "is not YAML"),
-        ("kinds: []", "kinds: Extra inputs"),
+        ("kinds: []", "kinds: Extra inputs are not permitted; the keys are types, attributes, title_boost, language"),
+        ("types: {film: {embedded: true}}", "types: Input should be a valid list; for example types: [{name: film,"),
+        ("attributes: {a: {kind: number}}", "a valid list; for example attributes: [{name: genre, kind: keyword,"),
+        ("types: [film]", "for example types: [{name: film,"),
         ("attributes: [{name: a, kind: keywords}]", "attributes.0.kind: Input should be 'keyword'"),
         ("attributes: [{name: a}]", "attributes.0.kind: Field required"),
         ("types: [{name: Film}]", "types.0.name"),
@@ -61,6 +66,27 @@ def test_says_what_is_wrong(tmp_path: Path, text: str, told: str) -> None:
         read_catalog(written(tmp_path, text))
     assert told in raised.value.message
     assert "\n" not in raised.value.message
+
+
+def test_the_example_of_an_error_is_allowed(tmp_path: Path) -> None:
+    catalog = read_catalog(written(tmp_path, "\n".join(EXAMPLES.values())))
+    assert (len(catalog.types), len(catalog.attributes)) == (1, 1)
+
+
+def test_the_files_of_the_readme_are_taken(tmp_path: Path) -> None:
+    (catalog,) = re.findall(r"^```yaml\n(types:.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    (song,) = re.findall(r"^```json\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    read = read_catalog(written(tmp_path, catalog))
+    document = document_from_json(song)
+    assert document.type in {entry.name for entry in read.types}
+    assert set(document.attributes) == {entry.name for entry in read.attributes}
+
+
+def test_order_does_not_matter() -> None:
+    a, b = AttributeEntry(name="a", kind="flag"), AttributeEntry(name="b", kind="flag")
+    assert Catalog(attributes=[a, b]).says_as(Catalog(attributes=[b, a]))
+    assert not Catalog(attributes=[a, b]).says_as(Catalog(attributes=[a]))
+    assert not Catalog().says_as(Catalog(language="de"))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,6 +117,69 @@ def test_index_takes_good_lines_and_names_bad_ones(call: Call, tmp_path: Path) -
     assert code == 1
     assert "indexed already: 4 documents, 2 refused" in out
     time.sleep(1.0)  # what was acknowledged is found within a second
+
+
+def test_a_stray_file_changes_nothing(up: Up, call: Call, tmp_path: Path) -> None:
+    remembered = (up.data_dir / "last_catalog.json").read_text(encoding="utf-8")
+    for content in ("", "id,title\n" * 301):
+        stray = tmp_path / "stray.csv"
+        stray.write_text(content, encoding="utf-8")
+        code, out, err = call("index", str(stray))
+        assert (code, out) == (2, "")
+        assert err.startswith(f"honeyguide: {stray}: no document in ")
+        assert len(err.splitlines()) == 1
+    assert (up.data_dir / "last_catalog.json").read_text(encoding="utf-8") == remembered
+
+
+def test_what_an_inferred_configuration_replaces_is_told(call: Call, tmp_path: Path) -> None:
+    song, films = tmp_path / "song.jsonl", tmp_path / "films.jsonl"
+    song.write_text('{"id": "s1", "type": "song", "title": "Love"}\n' + "no\n" * 25, encoding="utf-8")
+    write_films(films)
+    code, _, err = call("index", str(song))
+    assert code == 1
+    first, *refused, more = err.splitlines()
+    assert first.startswith("this replaces the catalogue's configuration, which was types film, person; keyword: genre")
+    assert [line.split(": ")[0] for line in refused] == [f"{song}:{number}" for number in range(2, 22)]
+    assert more == "and 5 more"
+    assert "which was types song " in call("index", str(films))[2]
+    assert "replaces" not in call("index", str(films))[2]
+
+
+def test_deleting_names_what_is_not_there(call: Call) -> None:
+    assert call("delete", "s1", "f9", "s1") == (0, "1 document deleted; not there: f9\n", "")
+    assert call("delete", "s1") == (0, "0 documents deleted; not there: s1\n", "")
+    assert call("delete", "")[0] == 2
+
+
+def test_further_pages_are_those_of_the_last_search(call: Call) -> None:
+    def page(number: int, *options: str) -> dict[str, Any]:
+        code, out, err = call("search", "park", "--json", "--page-size", "1", "--page", str(number), *options)
+        assert code == 0, err
+        response: dict[str, Any] = json.loads(out)
+        return response
+
+    first, second, third = page(1), page(2), page(3)
+    assert first["decision_id"] == second["decision_id"] == third["decision_id"] == page(2)["decision_id"]
+    shown = [result["document"]["id"] for one in (first, second, third) for result in one["results"]]
+    assert len(set(shown)) == 3
+    assert call("click", "2")[0] == 0
+    other = page(2, "--user", "ann")["decision_id"]
+    assert other not in {first["decision_id"], page(2, "--user", "ann", "--untracked")["decision_id"]}
+    assert page(1)["decision_id"] != first["decision_id"]
+    code, _, err = call("search", "park", "--page-size", "1", "--page", "99")
+    assert code == 2
+    assert err.startswith("honeyguide: --page: there are only ")
+
+
+def test_pages_of_a_search_that_is_gone_are_those_of_a_new_one(up: Up, call: Call) -> None:
+    gone = json.loads(call("search", "park", "--json", "--page-size", "1")[1])["decision_id"]
+    path = up.data_dir / "last_search.json"
+    last = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**last, "page_tokens": ["x"]}), encoding="utf-8")
+    code, out, err = call("search", "park", "--json", "--page-size", "1", "--page", "2")
+    assert code == 0, err
+    assert json.loads(out)["decision_id"] != gone
+    assert json.loads(out)["results"][0]["position"] == 2
 
 
 def test_search_finds_filters_and_explains(call: Call) -> None:

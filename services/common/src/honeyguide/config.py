@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 
@@ -32,9 +32,9 @@ class CommonSettings(BaseSettings):
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("TLS_CERTIFICATE and TLS_KEY go together: one of them is not set")
+            raise ValueError("HONEYGUIDE_TLS_CERTIFICATE and HONEYGUIDE_TLS_KEY go together: one of them is not set")
         if self.tls_client_required and not (self.tls_ca and self.tls_certificate):
-            raise ValueError("TLS_CLIENT_REQUIRED needs TLS_CERTIFICATE, TLS_KEY and TLS_CA")
+            raise ValueError("HONEYGUIDE_TLS_CLIENT_REQUIRED needs HONEYGUIDE_TLS_CERTIFICATE, _KEY and _CA")
         return self
 
 
@@ -56,14 +56,37 @@ def load(settings: type[S], **overrides: object) -> S:
     try:
         return settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        prefix = settings.model_config.get("env_prefix", "")
         for problem in error.errors():
-            name = "_".join(str(part) for part in problem["loc"])
-            # Without a name the input is all settings, secrets among them.
-            given = f", not {problem['input']!r}" if name else ""
-            variable = name.upper() if name.upper().startswith("HONEYGUIDE_") else prefix + name.upper()
-            print(f"{variable}: {problem['msg']}{given}", file=sys.stderr)
+            print(_line(settings, problem), file=sys.stderr)
         raise SystemExit(2) from None
     except SettingsError as error:
         print(f"{settings.__name__}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def variables_of(settings: type[BaseSettings]) -> dict[str, tuple[str, ...]]:
+    """The environment variables that each field is read from, first that which counts most."""
+    prefix = settings.model_config.get("env_prefix", "")
+    variables = {}
+    for name, field in settings.model_fields.items():
+        alias = field.validation_alias
+        if isinstance(alias, AliasChoices):
+            # Beside variables, choices hold the name by which the field is passed in code.
+            variables[name] = tuple(str(choice) for choice in alias.choices if choice != name)
+        else:
+            variables[name] = (alias if isinstance(alias, str) else f"{prefix}{name}".upper(),)
+    return variables
+
+
+def _line(settings: type[BaseSettings], problem: Any) -> str:
+    """What is wrong with one setting, by the variable that holds it and, where it is nested, the place within."""
+    cause = problem.get("ctx", {}).get("error")  # of a validator of ours: its text without pydantic's "Value error, "
+    said = str(cause) if isinstance(cause, ValueError) else problem["msg"]
+    if not problem["loc"]:
+        return said  # names the settings itself; the input is all of them, secrets among them
+    first, *within = (str(part) for part in problem["loc"])
+    field = settings.model_fields.get(first)  # None: the variable itself, of a field that has several
+    where = ": ".join([variables_of(settings)[first][0] if field else first, *([".".join(within)] if within else [])])
+    if problem["type"] == "missing":  # its input is all that is there
+        return f"{where}: is needed" + (f" ({field.description})" if field and not within else "")
+    return f"{where}: {said}, not {problem['input']!r}"

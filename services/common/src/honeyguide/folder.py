@@ -14,10 +14,13 @@ def lock_folder(folder: Path) -> IO[str]:
     """Locks a folder, making it if need be, until the file returned is closed or the process ends.
 
     Raises:
-        FailedPrecondition: another process, or another service in this one, holds it.
+        FailedPrecondition: another process, or another service in this one, holds it; or it can't be made or written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / "lock").open("a+")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("a+")
+    except OSError as error:
+        raise FailedPrecondition(f"{folder} can't be a data folder: {error.strerror}") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

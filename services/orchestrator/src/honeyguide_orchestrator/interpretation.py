@@ -35,8 +35,21 @@ DOCUMENT_COUNT_ASSUMED = 10_000
 EVIDENCE_MIN = -3.0
 EVIDENCE_MAX = 5.0
 QUANTITY_EVIDENCE_MAX = 3.0
+# Words that bound a number may be a title as well (Under 18), which comes first where the catalogue has it.
+BOUND_IN_WORDS_EVIDENCE_MAX = 2.0
 # A bare number that an attribute can have is meant as its value more often than as a word.
 QUANTITY_EVIDENCE = 2.0
+# "Under 2000" is said of prices, not of years, where an attribute of either fits.
+AMOUNT_OF_YEARS_EVIDENCE = -7.0
+# What bounds a number is hardly typed for another reason, and bounds are round: fewer than the values there are.
+BOUND_EVIDENCE = 2.0
+# Words that compare and are names as well (Air Max 90) may be either.
+DOUBTFUL_EVIDENCE = -3.0
+# Songs from 1985 are of that year more often than of any year since, those from the 80s nearly always of that decade;
+# prices from 100 begin there.
+FROM_YEAR_ALONE = 0.65
+FROM_DECADE_ALONE = 0.9
+FROM_AMOUNT_ALONE = 0.1
 EDIT_EVIDENCE = -1.5
 # A word for a type is hardly ever typed for another reason, whatever its idf.
 TYPE_EVIDENCE = 1.0
@@ -138,10 +151,32 @@ def parts_of_quantities(quantities: Sequence[Quantity], words: QueryWords, facts
     """Each quantity as a condition on each numeric attribute in whose range it lies."""
     parts: list[Part] = []
     for quantity in quantities:
-        if quantity.end <= len(words.corrected):
-            found = [_part_of_quantity(quantity, attribute, words, facts) for attribute in facts.numeric]
-            parts.extend(_bounded([part for part in found if part is not None], QUANTITY_EVIDENCE_MAX))
+        if quantity.end > len(words.corrected):
+            continue
+        read = [(_part_of_quantity(quantity, attribute, words, facts), attribute) for attribute in facts.numeric]
+        found = [(part, attribute) for part, attribute in read if part is not None]
+        in_words = not quantity.explicit and (quantity.low < quantity.high or quantity.from_alone)
+        evidence_max = BOUND_IN_WORDS_EVIDENCE_MAX if in_words else QUANTITY_EVIDENCE_MAX
+        bounded = _bounded([part for part, _ in found], evidence_max)
+        if quantity.doubtful or quantity.from_alone:
+            said = [_said(quantity, attribute) for _, attribute in found]
+            bounded = [replace(one, evidence=one.evidence + more) for one, more in zip(bounded, said, strict=True)]
+        parts.extend(bounded)
     return parts
+
+
+def _said(quantity: Quantity, attribute: NumericAttribute) -> float:
+    """What the words beside a number say of this reading of them, in nats."""
+    if quantity.doubtful:
+        return DOUBTFUL_EVIDENCE
+    alone = FROM_YEAR_ALONE if _is_of_years(attribute) else FROM_AMOUNT_ALONE
+    if quantity.unit == "year":
+        alone = FROM_DECADE_ALONE
+    return math.log(1.0 - alone if math.isinf(quantity.high) else alone)
+
+
+def _is_of_years(attribute: NumericAttribute) -> bool:
+    return attribute.is_time or (attribute.low >= 1000 and attribute.high < 3000)
 
 
 def _bounded(parts: Sequence[Part], evidence_max: float) -> list[Part]:
@@ -260,9 +295,12 @@ def _part_of_quantity(
         carried = max(attribute.count, 1) / documents
         rarity = math.log(documents)
         if not quantity.explicit:
-            known = [words.idfs[i] for i in range(quantity.begin, quantity.end) if words.idfs[i] > 0]
-            rarity = sum(known) if known else rarity
+            rarity = sum(idf if idf > 0 else rarity for idf in words.idfs[quantity.begin : quantity.end])
         evidence = math.log(share * carried) + rarity + QUANTITY_EVIDENCE
+        if one_sided or quantity.from_alone:
+            evidence += BOUND_EVIDENCE
+    if quantity.of_amount and _is_of_years(attribute):
+        evidence += AMOUNT_OF_YEARS_EVIDENCE
     condition = Condition(attribute.name, None, low, high)
     signature = f"number:{attribute.name.replace('+', '_')}"
     return Part(quantity.begin, quantity.end, signature, "", evidence, conditions=(condition,))

@@ -79,6 +79,16 @@ class Catalog(_Part):
     title_boost: Boost = 0.0
     language: Annotated[str, Field(pattern="^[a-z]{2}$")] = "en"
 
+    def says_as(self, other: Catalog) -> bool:
+        """True if both say the same, in whatever order."""
+        return self._ordered() == other._ordered()
+
+    def _ordered(self) -> Catalog:
+        types = sorted(self.types, key=lambda entry: entry.name)
+        return self.model_copy(
+            update={"types": types, "attributes": sorted(self.attributes, key=lambda entry: entry.name)}
+        )
+
     def to_proto(self) -> indexing_pb2.CatalogConfiguration:
         """As the services take it."""
         return indexing_pb2.CatalogConfiguration(
@@ -104,6 +114,13 @@ class Catalog(_Part):
         )
 
 
+EXAMPLES = {
+    "types": "types: [{name: film, embedded: true, embedded_attributes: [genre]}]",
+    "attributes": "attributes: [{name: genre, kind: keyword, searchable: true, recognized: true, boost: 2}]",
+}
+"""The parts that are lists, as they may look."""
+
+
 def read_catalog(path: Path) -> Catalog:
     """Reads a catalog.yaml.
 
@@ -122,8 +139,13 @@ def read_catalog(path: Path) -> Catalog:
         catalog = Catalog.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InvalidArgument(f"{path}: {place}", first["msg"]) from None
+        part, *_ = place = [str(step) for step in first["loc"]]
+        allowed = ""
+        if part in EXAMPLES:
+            allowed = f"; for example {EXAMPLES[part]}"
+        elif first["type"] == "extra_forbidden":
+            allowed = f"; the keys are {', '.join(Catalog.model_fields)}"
+        raise InvalidArgument(f"{path}: {'.'.join(place)}", f"{first['msg']}{allowed}") from None
     for part, names in (
         ("types", [entry.name for entry in catalog.types]),
         ("attributes", [entry.name for entry in catalog.attributes]),

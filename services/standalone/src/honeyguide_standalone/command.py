@@ -11,7 +11,19 @@ import typer
 from typer.exceptions import Abort, Exit
 
 from honeyguide.errors import HoneyguideError
-from honeyguide_standalone.commands import demo, evaluate, feedback, index, policy, replay, report, search, stats, up
+from honeyguide_standalone.commands import (
+    delete,
+    demo,
+    evaluate,
+    feedback,
+    index,
+    policy,
+    replay,
+    report,
+    search,
+    stats,
+    up,
+)
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -43,6 +55,7 @@ def _options(
 
 app.command(epilog="Example: honeyguide up --data-dir .honeyguide --port 50050")(up.up)
 app.command(epilog="Example: honeyguide index films.jsonl --config films.yaml")(index.index)
+app.command(epilog="Example: honeyguide delete film:heat film:rififi")(delete.delete)
 app.command(epilog="Example: honeyguide search 'drama 1990s' --filter type=film --filter year=1990..1999 --explain")(
     search.search
 )
@@ -69,6 +82,9 @@ def main() -> None:
         code = end.exit_code
     except HoneyguideError as error:
         print(f"honeyguide: {error.message}", file=sys.stderr)
+        code = USER_ERROR
+    except UnicodeEncodeError as error:  # bytes on the command line that are no text, above all
+        print(f"honeyguide: {error.object[:80]!a} is no text in {error.encoding}: {error.reason}", file=sys.stderr)
         code = USER_ERROR
     except (Abort, KeyboardInterrupt):
         code = INTERRUPTED

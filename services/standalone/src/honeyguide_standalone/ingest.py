@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
 from collections import deque
@@ -24,6 +23,7 @@ DOCUMENT_BYTES_MAX = 3 * 2**20
 LINE_BYTES_MAX = 16 * 2**20
 UNACKNOWLEDGED_MAX = 3
 SAMPLE_DOCUMENTS = 1_000
+EXAMPLE = '{"id": "f1", "type": "film", "title": "Heat"}'
 
 
 @dataclass(slots=True)
@@ -89,15 +89,25 @@ def content_hash(path: Path) -> str:
 
 
 def sample_documents(path: Path) -> list[document_pb2.Document]:
-    """The first documents of a file, leaving out lines that are wrong."""
+    """The first documents of a file, leaving out lines that are wrong.
+
+    Raises:
+        InvalidArgument: there is none; with what is wrong with the first line that is not empty.
+    """
     documents: list[document_pb2.Document] = []
+    first_wrong = ""
     with path.open("rb") as file:
-        for raw, _ in islice(_lines(file), SAMPLE_DOCUMENTS):
-            with contextlib.suppress(InvalidArgument):
-                if raw.strip():
+        for number, (raw, _) in enumerate(islice(_lines(file), SAMPLE_DOCUMENTS), start=1):
+            if raw.strip():
+                try:
                     message = _read_line(raw)
                     document_from_proto(message)
                     documents.append(message)
+                except InvalidArgument as error:
+                    first_wrong = first_wrong or f"; line {number}: {error.message.removeprefix('line: ')}"
+    if not documents:
+        where = f"in the first {number:,} lines" if first_wrong else "in it"
+        raise InvalidArgument(str(path), f"no document {where}{first_wrong}; one a line is wanted, such as {EXAMPLE}")
     return documents
 
 
@@ -206,6 +216,9 @@ def _read_line(raw: bytes) -> document_pb2.Document:
     except UnicodeDecodeError as error:
         raise InvalidArgument("line", f"is not UTF-8: {error.reason} at byte {error.start}") from None
     document = document_from_json(line)
+    for key in ("id", "type"):
+        if not getattr(document, key):
+            raise InvalidArgument(key, "is missing or empty")
     if document.ByteSize() > DOCUMENT_BYTES_MAX:
         raise InvalidArgument("line", f"makes a document of {document.ByteSize():,} bytes; at most 3 MiB are allowed")
     return document

@@ -1,8 +1,9 @@
-"""The last search made from this folder: what `honeyguide click 3` refers to."""
+"""The last search made from this folder: what `honeyguide click 3` refers to, and `--page 2` continues."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,13 +23,18 @@ class LastResult:
 
 @dataclass(frozen=True, slots=True)
 class LastSearch:
-    """One search, and the page that was shown of it."""
+    """One search, and the page that was shown of it.
+
+    asked: all that the results depend on, in plain values. page_tokens: of the pages after the first, as far as known.
+    """
 
     query: str
     decision_id: str
     user_id: str
     session_id: str
     results: list[LastResult]
+    asked: Mapping[str, object]
+    page_tokens: list[str]
 
     def write(self, folder: Path) -> None:
         """Remembers it, atomically."""
@@ -46,6 +52,15 @@ class LastSearch:
             raise InvalidArgument("result", f"the last search, {self.query!r}, found nothing")
         first, last = self.results[0].position, self.results[-1].position
         raise InvalidArgument("result", f"{position} was not shown; the last search showed {first} to {last}")
+
+
+def known_page_tokens(folder: Path, asked: Mapping[str, object]) -> list[str]:
+    """Page tokens of the last search, if it asked the very same; else none."""
+    try:
+        last = read_last_search(folder)
+    except FailedPrecondition:
+        return []
+    return last.page_tokens if last.asked == asked else []
 
 
 def read_last_search(folder: Path) -> LastSearch:

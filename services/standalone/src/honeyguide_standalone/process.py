@@ -16,10 +16,11 @@ from honeyguide.client import open_channel
 from honeyguide.config import CommonSettings
 from honeyguide.errors import Unavailable
 from honeyguide_standalone.child import ends_with_parent
-from honeyguide_standalone.valkey import free_port
+from honeyguide_standalone.ports import free_port
 
 LOG_BYTES_MAX = 16 * 2**20
 TAIL_LINES = 8
+TAIL_BYTES = 4_096
 POLL_S = 0.05
 STOP_EXTRA_S = 5.0
 
@@ -50,6 +51,7 @@ class ServiceProcess:
             "PYTHONUNBUFFERED": "1",
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_begin = 0
 
     @property
     def address(self) -> str:
@@ -72,6 +74,7 @@ class ServiceProcess:
         if self.log_path.exists() and self.log_path.stat().st_size > LOG_BYTES_MAX:
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
         with self.log_path.open("ab") as log:
+            self._log_begin = log.tell()
             self._process = subprocess.Popen(
                 ends_with_parent([sys.executable, *self._command]),
                 env=self._environment,
@@ -85,7 +88,7 @@ class ServiceProcess:
         """Waits until its health says SERVING.
 
         Raises:
-            Unavailable: it ended, or was not ready in time; with the end of its log.
+            Unavailable: it ended, or was not ready in time; with the end of its log since the start.
         """
         channel = open_channel(self.address, self._common)
         stub = health_pb2_grpc.HealthStub(channel)
@@ -120,9 +123,10 @@ class ServiceProcess:
             process.wait()
 
     def _tail(self) -> str:
+        """The end of what was logged since the last start."""
         try:
             with self.log_path.open("rb") as file:
-                file.seek(max(0, self.log_path.stat().st_size - 4_096))
+                file.seek(max(self._log_begin, self.log_path.stat().st_size - TAIL_BYTES))
                 lines = file.read().decode("utf-8", "replace").splitlines()[-TAIL_LINES:]
         except OSError:
             lines = []

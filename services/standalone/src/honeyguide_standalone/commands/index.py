@@ -15,9 +15,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from honeyguide.errors import InvalidArgument
 from honeyguide_standalone import ingest
 from honeyguide_standalone.api import Api
-from honeyguide_standalone.catalog import describe, infer_catalog, read_catalog
-from honeyguide_standalone.commands.session import DataDirOption, TargetOption, connect, console, errors, run
+from honeyguide_standalone.catalog import Catalog, describe, infer_catalog, read_catalog
+from honeyguide_standalone.commands.session import DataDirOption, TargetOption, connect, console, errors, run, warn
 from honeyguide_standalone.ingest import Bookmark, Refusal
+from honeyguide_standalone.last_catalog import read_last_catalog, write_last_catalog
+
+REFUSALS_SHOWN = 20
 
 
 def index(
@@ -31,22 +34,35 @@ def index(
     target: TargetOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Index a JSON Lines file. Interrupted, it goes on where it was; exit code 1 if any line was refused."""
+    """Index a JSON Lines file. Interrupted, it goes on where it was; exit code 1 if any line was refused.
+
+    The configuration, given or inferred, is that of the whole catalogue and replaces the one before.
+    """
     if not file.is_file():
         raise InvalidArgument(str(file), "is not a file")
     raise typer.Exit(1 if run(_index(file, config, restart, target, data_dir)) else 0)
 
 
 async def _index(file: Path, config: Path | None, restart: bool, target: str | None, data_dir: Path | None) -> int:
-    catalog = read_catalog(config) if config else infer_catalog(ingest.sample_documents(file))
+    sample = ingest.sample_documents(file)
+    catalog = read_catalog(config) if config else infer_catalog(sample)
     if not config:
-        console.print(f"no --config; inferred {describe(catalog)}", soft_wrap=True)
+        console.print(f"no --config; inferred {describe(catalog)}", soft_wrap=True, markup=False)
     async with connect(target, data_dir) as (api, folder, name):
-        await api.configure(catalog.to_proto())
+        before = read_last_catalog(folder, name)
+        if not config and before is not None and not catalog.says_as(before):
+            warn(f"this replaces the catalogue's configuration, which was {describe(before)} (--config sets all of it)")
+        await configure(api, folder, name, catalog)
         bookmark = Bookmark(folder / "index", ingest.content_hash(file), name)
         if restart:
             bookmark.forget()
         return await index_file(api, file, bookmark)
+
+
+async def configure(api: Api, folder: Path, name: str, catalog: Catalog) -> None:
+    """Sets the configuration of the system of this name, and remembers it in the folder."""
+    await api.configure(catalog.to_proto())
+    write_last_catalog(folder, name, catalog)
 
 
 async def index_file(api: Api, file: Path, bookmark: Bookmark) -> int:
@@ -61,7 +77,8 @@ async def index_file(api: Api, file: Path, bookmark: Bookmark) -> int:
         return progress.refused
     if progress.lines:
         console.print(f"{file.name}: {progress.lines:,} lines were indexed before; going on (--restart starts over)")
-    before, begin = progress.indexed, time.monotonic()
+    before, refused_before, begin = progress.indexed, progress.refused, time.monotonic()
+    told = 0
     with Progress(
         TextColumn("indexing {task.description}"),
         BarColumn(),
@@ -74,7 +91,9 @@ async def index_file(api: Api, file: Path, bookmark: Bookmark) -> int:
         task = bar.add_task(file.name, total=size_bytes, completed=progress.offset, indexed=progress.indexed, rate=0.0)
 
         def acknowledged(now: ingest.Progress, refusals: Sequence[Refusal]) -> None:
-            for refusal in refusals:
+            nonlocal told
+            for refusal in refusals[: REFUSALS_SHOWN - told]:
+                told += 1
                 errors.print(
                     f"{file}:{refusal.line}: {refusal.field}: {refusal.description}", style="red", markup=False
                 )
@@ -83,6 +102,8 @@ async def index_file(api: Api, file: Path, bookmark: Bookmark) -> int:
             bar.update(task, completed=now.offset, indexed=now.indexed, rate=rate)
 
         await ingest.ingest(file, api.upsert, progress, acknowledged)
+    if progress.refused - refused_before > told:
+        errors.print(f"and {progress.refused - refused_before - told:,} more", style="red")
     elapsed_s = time.monotonic() - begin
     rate = (progress.indexed - before) / max(1e-9, elapsed_s)
     console.print(

@@ -16,10 +16,11 @@ from honeyguide.errors import InvalidArgument
 from honeyguide_standalone.api import Api
 from honeyguide_standalone.catalog import infer_catalog
 from honeyguide_standalone.click_log import count_actions, read_click_log
-from honeyguide_standalone.commands.index import index_file
-from honeyguide_standalone.commands.session import DATA_DIR, DataDirOption, TargetOption, connect, console, run
+from honeyguide_standalone.commands.index import configure, index_file
+from honeyguide_standalone.commands.session import DATA_DIR, DataDirOption, TargetOption, connect, console, run, warn
 from honeyguide_standalone.ingest import Bookmark, content_hash, sample_documents
 from honeyguide_standalone.replay import Replayed, ReplayOptions, Standing, replay
+from honeyguide_standalone.settings import load_all
 
 PAUSE_S = 0.001
 """Between two looks of a learner of our own: where every action is waited for, longer ones only cost time."""
@@ -92,9 +93,10 @@ async def _running(target: str | None, data_dir: Path | None) -> AsyncIterator[A
 async def _own(folder: Path, documents: Path | None, wait: bool) -> AsyncIterator[Api]:
     from honeyguide_standalone.engine import Engine  # all services at once: not for commands that only call them
 
+    load_all(None, warn)
     async with Engine(folder, intervals_s=PAUSE_S if wait else None) as engine:
         if documents:
-            await engine.api.configure(infer_catalog(sample_documents(documents)).to_proto())
+            await configure(engine.api, folder, "local", infer_catalog(sample_documents(documents)))
             await index_file(engine.api, documents, Bookmark(folder / "index", content_hash(documents), "local"))
         yield engine.api
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -24,7 +24,7 @@ from honeyguide_standalone.commands.session import (
     run,
 )
 from honeyguide_standalone.filters import FORMS, parse_filters
-from honeyguide_standalone.last_search import LastResult, LastSearch
+from honeyguide_standalone.last_search import LastResult, LastSearch, known_page_tokens
 
 PAGES_MAX = 100
 
@@ -36,36 +36,57 @@ def search(
     user: UserOption = "",
     session: SessionOption = "",
     page_size: Annotated[int, typer.Option(help="Results a page, 1 to 100.")] = 10,
-    page: Annotated[int, typer.Option(min=1, max=PAGES_MAX, help="Which page.")] = 1,
+    page: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=PAGES_MAX,
+            help="Which page; from 2 on, of the last search if it asked the same, else of a new one.",
+        ),
+    ] = 1,
     explain: Annotated[bool, typer.Option("--explain", help="Show how the results came about.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The whole response as JSON.")] = False,
     policy: Annotated[str, typer.Option(help="Decide with this policy, for example full_depth.")] = "",
     ranker: Annotated[str, typer.Option(help="Rank with this ranker, for example fusion.")] = "",
+    untracked: Annotated[
+        bool, typer.Option("--untracked", help="A look that does not count: nothing is learned from it.")
+    ] = False,
     target: TargetOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Search the catalogue."""
+    """Search the catalogue. What is shown counts as shown, unless --untracked."""
     wanted = parse_filters(filter or (), exclude or ())
     context = document_pb2.Context(user_id=user, session_id=session)
 
     async def ask() -> search_pb2.SearchResponse:
-        async with connect(target, data_dir) as (api, folder, _):
-            token = ""
-            for number in range(1, page + 1):
-                response = await api.search(
+        async with connect(target, data_dir) as (api, folder, name):
+
+            async def fetch(page_token: str) -> search_pb2.SearchResponse:
+                return await api.search(
                     query,
                     context=context,
                     filter=wanted,
                     page_size=page_size,
-                    page_token=token,
+                    page_token=page_token,
                     explain=True,
                     policy=policy,
                     ranker=ranker,
+                    untracked=untracked,
                 )
-                token = response.next_page_token
-                if not token and number < page:
-                    raise InvalidArgument("--page", f"there are only {number} pages")
-            LastSearch(query, response.decision_id, user, session, _results(response)).write(folder)
+
+            asked = {
+                "system": name,
+                "query": query,
+                "filter": MessageToDict(wanted, preserving_proto_field_name=True),
+                "user": user,
+                "session": session,
+                "page_size": page_size,
+                "policy": policy,
+                "ranker": ranker,
+                "untracked": untracked,
+            }
+            response, tokens = await _turn_to(page, fetch, known_page_tokens(folder, asked))
+            LastSearch(query, response.decision_id, user, session, _results(response), asked, tokens).write(folder)
             return response
 
     response = run(ask())
@@ -79,11 +100,32 @@ def search(
         console.print(f"[yellow]without {failure.strategy}: {escape(failure.message)}[/]")
     if response.results:
         count = response.candidate_count
-        console.print(
-            f"{count} candidate{'' if count == 1 else 's'}; `honeyguide click {response.results[0].position}` tells it "
-            "what you wanted",
-            style="dim",
-        )
+        hint = f"; `honeyguide click {response.results[0].position}` tells it what you wanted" if not untracked else ""
+        console.print(f"{count} candidate{'' if count == 1 else 's'}{hint}", style="dim")
+
+
+async def _turn_to(
+    page: int, fetch: Callable[[str], Awaitable[search_pb2.SearchResponse]], known: Sequence[str]
+) -> tuple[search_pb2.SearchResponse, list[str]]:
+    """A page, and the tokens of the pages after the first up to the one behind it; `known` are those there are already.
+
+    The first page is always a new search, and so is all of it once the system no longer has the old one.
+    """
+    tokens = list(known[: page - 1])
+    while True:
+        number = len(tokens) + 1
+        try:
+            response = await fetch(tokens[-1] if tokens else "")
+        except InvalidArgument as error:
+            if not known or error.violations[0].field != "page_token":
+                raise
+            return await _turn_to(page, fetch, ())
+        if response.next_page_token:
+            tokens.append(response.next_page_token)
+        if number == page:
+            return response, tokens
+        if len(tokens) < number:
+            raise InvalidArgument("--page", f"there {'is only 1 page' if number == 1 else f'are only {number} pages'}")
 
 
 def suggest(

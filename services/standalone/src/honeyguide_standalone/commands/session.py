@@ -58,6 +58,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
+def warn(line: str) -> None:
+    """Tells, on standard error, of something that is most likely a mistake and holds nothing up."""
+    errors.print(line, style="yellow", markup=False)
+
+
 @contextlib.asynccontextmanager
 async def connect(target: str | None, data_dir: Path | None) -> AsyncIterator[tuple[Api, Path, str]]:
     """The API of a running system, the folder where commands keep what they remember, and the system's name there.

@@ -15,8 +15,10 @@ from rich.table import Table
 from honeyguide.config import CommonSettings, ServerSettings, load
 from honeyguide.server import Server, keep_heap
 from honeyguide.telemetry import configure_logging
-from honeyguide_standalone.commands.session import DATA_DIR, console, run
+from honeyguide_standalone.commands.session import DATA_DIR, console, run, warn
+from honeyguide_standalone.ports import LOOPBACK, check_free
 from honeyguide_standalone.running import Running, forget_running
+from honeyguide_standalone.settings import load_all
 from honeyguide_standalone.supervisor import Status, Supervisor, supervise
 
 PORT = 50_050
@@ -35,30 +37,31 @@ def up(
     in_process: Annotated[bool, typer.Option("--in-process", help="All services in this one process.")] = False,
 ) -> None:
     """Start everything on this machine: Valkey, the four services and the learner. Ctrl-C drains and ends it."""
-    run(_in_process(data_dir, port, redis_url) if in_process else _supervised(data_dir, port, redis_url))
+    common = load_all(redis_url, warn)
+    run((_in_process if in_process else _supervised)(data_dir, common, port, redis_url))
 
 
-async def _supervised(data_dir: Path, port: int, redis_url: str | None) -> None:
+async def _supervised(data_dir: Path, common: CommonSettings, port: int, redis_url: str | None) -> None:
     stop = stop_on_signals()
-    async with supervise(data_dir, load(CommonSettings), port, redis_url, console.print) as supervisor:
+    async with supervise(data_dir, common, port, redis_url, console.print) as supervisor:
         await watch(supervisor, stop)
         console.print("draining ...")
     console.print("stopped")
 
 
-async def _in_process(data_dir: Path, port: int, redis_url: str | None) -> None:
+async def _in_process(data_dir: Path, common: CommonSettings, port: int, redis_url: str | None) -> None:
     from honeyguide_standalone.engine import Engine  # all services at once: not for commands that only call them
 
-    common = load(CommonSettings)
+    check_free(port)
     configure_logging(common, "honeyguide")
     stop = stop_on_signals()
     async with Engine(data_dir, redis_url) as engine:
-        server = Server("honeyguide", common, load(ServerSettings, port=port), engine.registrations)
+        server = Server("honeyguide", common, load(ServerSettings, host=LOOPBACK, port=port), engine.registrations)
         await server.start()
         keep_heap()
-        Running(os.getpid(), f"127.0.0.1:{server.port}", redis_url=engine.redis_url).write(data_dir)
+        Running(os.getpid(), f"{LOOPBACK}:{server.port}", redis_url=engine.redis_url).write(data_dir)
         try:
-            console.print(f"serving on 127.0.0.1:{server.port}, all in process {os.getpid()}; Ctrl-C drains and ends")
+            console.print(f"serving on {LOOPBACK}:{server.port}, all in process {os.getpid()}; Ctrl-C drains and ends")
             await stop.wait()
             console.print("draining ...")
         finally:
