@@ -74,4 +74,4 @@ def test_it_comes_from_one_variable_and_a_wrong_one_is_named(
     with pytest.raises(SystemExit) as end:
         load(OrchestratorSettings)
     assert end.value.code == 2
-    assert capsys.readouterr().err.startswith(f"{variable}_SHARE: ")
+    assert capsys.readouterr().err.startswith(f"{variable}: share: ")

@@ -21,7 +21,7 @@ class MemorySettings(ServerSettings):
         description="address of Redis or Valkey, redis:// or rediss:// or unix://",
     )
     cluster: bool = Field(False, description="true: redis_url is a node of a Redis Cluster")
-    key_prefix: str = Field("hg", pattern=r"[A-Za-z0-9_.-]{1,64}", description="begins every key (in its hash tag)")
+    key_prefix: str = Field("hg", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="begins every key (in its hash tag)")
     partitions: int = Field(
         16, ge=1, le=1024, description="hash tags that each kind of data is spread over; fixed once data is stored"
     )
