@@ -53,8 +53,9 @@ async def _lexical(bench: Bench, scene: Scene, documents: Sequence[document_pb2.
     layout = layout_from(scene.configuration)
     domain = [document_from_proto(document) for document in documents]
     with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
-        schema = FullText(Path(folder), layout, WRITER_BYTES, 1).schema
-    entries = [_entry(document, layout) for document in domain]
+        made = FullText(Path(folder), layout, WRITER_BYTES, 1)
+    schema, analysis = made.schema, made.analysis
+    entries = [_entry(document, layout, analysis) for document in domain]
 
     def write(add: Callable[[FullText], None]) -> float:
         with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
