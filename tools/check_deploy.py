@@ -18,10 +18,10 @@ from unittest.mock import patch
 
 import kubernetes_validate
 import yaml
-from pydantic import AliasChoices, ValidationError
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsError
 
-from honeyguide.config import CommonSettings, ServerSettings
+from honeyguide.config import CommonSettings, ServerSettings, variables_of
 
 ROOT = Path(__file__).resolve().parent.parent
 KUBERNETES_VERSION = "1.33"
@@ -48,19 +48,9 @@ def settings_of(service: str) -> type[ServerSettings]:
     raise LookupError(f"honeyguide_{service}.settings has no settings class")
 
 
-def variables_of(settings: type[BaseSettings]) -> set[str]:
+def known_to(settings: type[BaseSettings]) -> set[str]:
     """The environment variables that a settings class reads."""
-    prefix = settings.model_config.get("env_prefix", "")
-    names: set[str] = set()
-    for name, field in settings.model_fields.items():
-        alias = field.validation_alias
-        if isinstance(alias, AliasChoices):
-            names.update(str(choice).upper() for choice in alias.choices)
-        elif isinstance(alias, str):
-            names.add(alias.upper())
-        else:
-            names.add(f"{prefix}{name}".upper())
-    return names
+    return {variable for names in variables_of(settings).values() for variable in names}
 
 
 def check_environment(where: str, service: str, environment: Mapping[str, str], shared: Mapping[str, str]) -> Problems:
@@ -68,11 +58,11 @@ def check_environment(where: str, service: str, environment: Mapping[str, str], 
 
     `shared` are variables given to all services alike; each need only be known to one of them.
     """
-    known = variables_of(CommonSettings) | variables_of(settings_of(service))
+    known = known_to(CommonSettings) | known_to(settings_of(service))
     for name in environment:
         if name.startswith("HONEYGUIDE_") and name not in known:
             yield f"{where}: {name} is no setting of {service}"
-    anywhere = known.union(*(variables_of(settings_of(other)) for other in SERVICES))
+    anywhere = known.union(*(known_to(settings_of(other)) for other in SERVICES))
     for name in shared:
         if name.startswith("HONEYGUIDE_") and name not in anywhere:
             yield f"{where}: {name} is no setting of any service"
