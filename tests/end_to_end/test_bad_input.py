@@ -466,6 +466,8 @@ async def test_an_unknown_attribute_in_a_filter_finds_nothing(client: Client, tm
     code, out, err = await command("search", "park", "--filter", "nonsense=1", "--json", *here)
     assert (code, err) == (0, "")
     assert '"results"' not in out
+    _, out, _ = await command("search", "park", "--filter", "nonsense=1", *here)
+    assert "no document passes the filter" in out
 
 
 async def test_malformed_lines_are_named_and_the_others_are_indexed(client: Client, tmp_path: Path) -> None:

@@ -102,6 +102,8 @@ def search(
         count = response.candidate_count
         hint = f"; `honeyguide click {response.results[0].position}` tells it what you wanted" if not untracked else ""
         console.print(f"{count} candidate{'' if count == 1 else 's'}{hint}", style="dim")
+    elif filter:
+        console.print("no document passes the filter; are its names, values and their kinds those of the documents?")
 
 
 async def _turn_to(
