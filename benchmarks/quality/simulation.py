@@ -2,8 +2,9 @@
 
 Everything that decides, ranks, remembers and learns is the product's own code, and memory is the real service on a
 Valkey of its own. Replaced are the lexical and vector services (by recordings of themselves) and the streams in Redis
-between searcher and learner (by lists). The learner steps at fixed points of the stream, so that a run does not depend
-on how fast it goes; two runs of a seed still end some thousandths apart, for a reason not found yet.
+between searcher and learner (by lists). The learner steps at fixed points of the stream, and ids of decisions, which
+choose subsets to learn from, are drawn with the seed: a run does not depend on how fast it goes, and two runs of a seed
+are the same.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 from unittest import mock
+from uuid import UUID
 
 import numpy as np
 
@@ -333,7 +335,9 @@ async def stage(system: System, scene: Scene, recording: Recording, seed: int) -
     if system.masked:
         policy = Masked(policy, system.masked)
     ranker = RANKERS[system.ranker] if isinstance(system.ranker, str) else system.ranker
-    with tempfile.TemporaryDirectory() as folder, _learning(system.learns):
+    ids = Random(f"ids {seed}")
+    known_ids = mock.patch("uuid.uuid4", side_effect=lambda: UUID(int=ids.getrandbits(128)))
+    with tempfile.TemporaryDirectory() as folder, _learning(system.learns), known_ids:
         valkey_folder = Path(folder) / "valkey"
         shutil.copytree(recording.valkey, valkey_folder)
         valkey = ValkeyServer(valkey_folder)

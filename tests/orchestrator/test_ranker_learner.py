@@ -102,12 +102,12 @@ def test_looking_falls_with_the_position() -> None:
 
 def test_memory_counts_what_stood_further_down_more_once_swaps_show_that_people_look_down_less() -> None:
     learner = RankerLearner()
-    assert learner.weight_in_memory(4) == 1.0
+    assert learner.memory_weights.of_action(4) == 1.0
     learner.examination.power_shown = 0.4
-    assert learner.weight_in_memory(1) == 1.0
-    assert learner.weight_in_memory(4) == pytest.approx(4**0.4)
-    assert learner.weight_in_memory(1_000) == 2.0
-    assert learner.weight_in_memory(0) == 1.0  # of a list or a page of somebody else
+    assert learner.memory_weights.of_action(1) == 1.0
+    assert learner.memory_weights.of_action(4) == pytest.approx(4**0.4)
+    assert learner.memory_weights.of_action(1_000) == 2.0
+    assert learner.memory_weights.of_action(0) == 1.0  # of a list or a page of somebody else
 
 
 def test_learns_what_tells_the_wanted_document_and_is_let_to_serve_for_it() -> None:

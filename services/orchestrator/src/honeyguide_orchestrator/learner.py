@@ -41,6 +41,7 @@ from honeyguide_orchestrator.lease import Lease
 from honeyguide_orchestrator.likelihood import satisfied
 from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.progress import Progress
+from honeyguide_orchestrator.ranker_learner import MemoryWeights
 from honeyguide_orchestrator.refit import Refits
 from honeyguide_orchestrator.snapshot import SnapshotStore
 
@@ -196,8 +197,9 @@ class Learner:
         for one in judged:
             self._progress.counted(one.verdict.value)
         judged = [one for one in judged if one.verdict is not Verdict.UNTRACKED]  # of which nothing is learned
-        # Memory is told, mostly waiting for Redis, while the models learn.
-        remembering = asyncio.create_task(self._remember(judged, [record for record in taken if record]))
+        # Memory is told, mostly waiting for Redis, while the models learn: by what was known of positions before.
+        shown = [record for record in taken if record]
+        remembering = asyncio.create_task(self._remember(judged, shown, self.ranker.memory_weights))
         try:
             await self._learn_from(judged, taken)
         finally:
@@ -360,27 +362,19 @@ class Learner:
             found += [one.document for one in response.documents]
         return found
 
-    async def _remember(self, judged: Sequence[Judged], shown: Sequence[DecisionRecord]) -> None:
+    async def _remember(
+        self, judged: Sequence[Judged], shown: Sequence[DecisionRecord], weights: MemoryWeights
+    ) -> None:
         """Tells memory of what was shown, and of actions worth anything; order does not matter to it."""
-        await asyncio.gather(self._remember_actions(judged), self._remember_pages(shown))
+        await asyncio.gather(self._remember_actions(judged, weights), self._remember_pages(shown, weights))
 
-    async def _remember_pages(self, shown: Sequence[DecisionRecord]) -> None:
+    async def _remember_pages(self, shown: Sequence[DecisionRecord], weights: MemoryWeights) -> None:
         for begin in range(0, len(shown), REMEMBERED_AT_ONCE):
             await self._make_way()
-            pages = [self._impressions(record) for record in shown[begin : begin + REMEMBERED_AT_ONCE]]
+            pages = [_impressions(record, weights) for record in shown[begin : begin + REMEMBERED_AT_ONCE]]
             await _each_once(self._record_pages, pages)
 
-    def _impressions(self, record: DecisionRecord) -> memory_pb2.Impressions:
-        page = record.document_ids[: record.page_size]
-        return memory_pb2.Impressions(
-            page_id=_page_id(record),
-            normalized_query=record.understanding.normalized_query,
-            document_ids=page,
-            looked_at=[self.ranker.weight_of_impression(position) for position in range(1, len(page) + 1)],
-            time=time_to_proto(record.context.time_s),
-        )
-
-    async def _remember_actions(self, judged: Sequence[Judged]) -> None:
+    async def _remember_actions(self, judged: Sequence[Judged], weights: MemoryWeights) -> None:
         contexts: dict[str, document_pb2.Context] = {}
         wanted = [one for one in judged if self._options.rewards.of(one.event)]
         turns = asyncio.Semaphore(REMEMBERING_MAX)
@@ -388,7 +382,7 @@ class Learner:
         async def tell(some: Sequence[Judged]) -> None:
             async with turns:
                 await self._make_way()
-                actions = [self._action(event, record, contexts) for event, record, _, _ in some]
+                actions = [self._action(event, record, contexts, weights) for event, record, _, _ in some]
                 await _each_once(self._record_actions, actions)
 
         begins = range(0, len(wanted), REMEMBERED_AT_ONCE)
@@ -403,7 +397,11 @@ class Learner:
         await self._memory.RecordActions(request, timeout=CALL_TIMEOUT_S)
 
     def _action(
-        self, event: Event, record: DecisionRecord | None, contexts: dict[str, document_pb2.Context]
+        self,
+        event: Event,
+        record: DecisionRecord | None,
+        contexts: dict[str, document_pb2.Context],
+        weights: MemoryWeights,
     ) -> memory_pb2.Action:
         """contexts: those of decisions on the wire, by decision; they are many events'."""
         context, position = None, 0
@@ -417,7 +415,7 @@ class Learner:
             event_id=event.id,
             normalized_query=_query_of(event, record),
             document_id=event.document_id,
-            weight=self._options.rewards.of(event) * self.ranker.weight_in_memory(position),
+            weight=self._options.rewards.of(event) * weights.of_action(position),
             time=time_to_proto(event.time_s),
             position=position,
             context=context,
@@ -517,6 +515,17 @@ async def _each_once(record: Callable[[Sequence[T]], Awaitable[None]], messages:
 
 def _key(credit: Credit) -> _Key:
     return credit.record.id, credit.document_id, credit.earlier
+
+
+def _impressions(record: DecisionRecord, weights: MemoryWeights) -> memory_pb2.Impressions:
+    page = record.document_ids[: record.page_size]
+    return memory_pb2.Impressions(
+        page_id=_page_id(record),
+        normalized_query=record.understanding.normalized_query,
+        document_ids=page,
+        looked_at=[weights.of_impression(position) for position in range(1, len(page) + 1)],
+        time=time_to_proto(record.context.time_s),
+    )
 
 
 def _page_id(record: DecisionRecord) -> str:

@@ -206,6 +206,29 @@ class LinearLearner:
         self._moved = np.append(self._moved, np.zeros(len(names), np.bool_))
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryWeights:
+    """What counts for how much in memory, by where it stood: the powers of position bias, see `Examination`."""
+
+    power: float
+    power_shown: float
+
+    def of_impression(self, position: int) -> float:
+        """How much it counts that a document was shown at a position: how likely that is looked at."""
+        return looked_at(position, self.power, least=0.0)
+
+    def of_action(self, position: int) -> float:
+        """How much memory shall count an action on what stood at a position, 0 = not known, against one at the first.
+
+        The inverse of the chance to be looked at, as the linear ranker weighs it. But memory counts only a few actions
+        of most queries: so it is corrected by no more than swaps show, as people may act on what they look for wherever
+        it stands; and cut at `WEIGHT_IN_MEMORY_MAX`, as a stray click far down must not outweigh the others.
+        """
+        if not position:
+            return 1.0
+        return min(1.0 / looked_at(position, self.power_shown), WEIGHT_IN_MEMORY_MAX)
+
+
 @dataclass(slots=True)
 class RankerLearner:
     """Learns all rankers, and keeps the evidence by which they are let to serve.
@@ -253,20 +276,10 @@ class RankerLearner:
         """How likely a position is looked at, as far as swaps tell by now."""
         return partial(looked_at, power=self.examination.power)
 
-    def weight_of_impression(self, position: int) -> float:
-        """How much it counts that a document was shown at a position: how likely that is looked at."""
-        return looked_at(position, self.examination.power, least=0.0)
-
-    def weight_in_memory(self, position: int) -> float:
-        """How much memory shall count an action on what stood at a position, 0 = not known, against one at the first.
-
-        The inverse of the chance to be looked at, as the linear ranker weighs it. But memory counts only a few actions
-        of most queries: so it is corrected by no more than swaps show, as people may act on what they look for wherever
-        it stands; and cut at `WEIGHT_IN_MEMORY_MAX`, as a stray click far down must not outweigh the others.
-        """
-        if not position:
-            return 1.0
-        return min(1.0 / looked_at(position, self.examination.power_shown), WEIGHT_IN_MEMORY_MAX)
+    @property
+    def memory_weights(self) -> MemoryWeights:
+        """What positions are worth to memory, as far as swaps tell by now."""
+        return MemoryWeights(self.examination.power, self.examination.power_shown)
 
     def _weigh_evidence(self, example: Example, weight: float, trees: float | None) -> None:
         shown = example.features[: example.shown]
