@@ -20,7 +20,7 @@ import grpc
 import pytest
 
 from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2, indexing_pb2_grpc
-from honeyguide.documents import Document, document_to_proto
+from honeyguide.documents import POPULARITY_MAX, Document, document_to_proto
 from honeyguide.errors import FailedPrecondition, HoneyguideError, InvalidArgument
 from honeyguide.journal import Journal
 from honeyguide_lexical import store as store_module
@@ -151,6 +151,17 @@ async def test_reopening_finds_everything_again(tmp_path: Path, opener) -> None:
     async with opener(tmp_path) as client:
         assert await client.ids("lexical.bm25", "alpha") == ["a"]
         assert (await client.recognize("beta")).spans[0].readings[0].value == "Beta"
+
+
+async def test_a_popularity_that_was_taken_before_there_was_a_limit_is_cut_to_it(tmp_path: Path, opener) -> None:
+    async with opener(tmp_path) as client:
+        await client.put(Document("a", "film", "Alpha"), Document("b", "film", "Alpha beta", popularity=5.0))
+    with closing(Journal(tmp_path / "journal.sqlite3")) as journal:
+        old = document_pb2.Document(id="a", type="film", title="Alpha", popularity=1e39)
+        journal.write([("a", old.SerializeToString())])
+    async with opener(tmp_path) as client:
+        assert sorted(await client.ids("lexical.popular", "alpha")) == ["a", "b"]
+        assert (await client.fetch("a"))[0].document.popularity == POPULARITY_MAX
 
 
 async def test_a_folder_serves_one_process_at_a_time(tmp_path: Path, opener) -> None:

@@ -18,7 +18,7 @@ import pytest
 from honeyguide.api.retrieval.v1 import indexing_pb2, indexing_pb2_grpc
 from honeyguide.client import RemoteConnection
 from honeyguide.config import CommonSettings
-from honeyguide.documents import Document, document_to_proto
+from honeyguide.documents import POPULARITY_MAX, Document, document_to_proto
 from honeyguide.errors import FailedPrecondition, HoneyguideError
 from honeyguide.journal import Journal
 from honeyguide_vector.record import record_from_bytes
@@ -241,3 +241,17 @@ async def test_nothing_acknowledged_is_lost_to_a_kill(
         assert client.encoder.texts == []
         for id in acknowledged[::50]:
             assert await client.ids("similar", session=[id], depth=1) != []
+
+
+async def test_a_popularity_that_was_taken_before_there_was_a_limit_is_cut_to_it(
+    open_again: Any, tmp_path: Path
+) -> None:
+    async with open_again() as client:
+        await client.put(Document(id="a", type="film", title="Dogs"))
+    journal = Journal(tmp_path / "data" / "journal.sqlite")
+    record = record_from_bytes(journal.fetch(["a"])["a"])
+    journal.write([("a", replace(record, document=replace(record.document, popularity=1e39)).to_bytes())])
+    journal.close()
+    async with open_again() as client:
+        found = await client.ask(query="dogs")
+        np.testing.assert_allclose(found.features["popularity"], [POPULARITY_MAX], rtol=1e-6)

@@ -181,6 +181,15 @@ def document_from_proto(message: pb.Document, *, keep_message: bool = False) -> 
     )
 
 
+def cut_popularity(message: pb.Document) -> pb.Document:
+    """The message itself, with a popularity that was taken before there was a limit cut to it.
+
+    What a journal holds was acknowledged: it must not keep a service from starting, nor a document from being found.
+    """
+    message.popularity = min(message.popularity, POPULARITY_MAX)
+    return message
+
+
 def document_to_proto(document: Document) -> pb.Document:
     """Writes a document."""
     if document.message is not None:

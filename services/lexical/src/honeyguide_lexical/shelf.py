@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 
 from honeyguide.api.retrieval.v1 import document_pb2
+from honeyguide.documents import cut_popularity
 from honeyguide.journal import Journal
 from honeyguide_lexical.snippets import ReadText, Snippets
 
@@ -22,7 +23,7 @@ class Shelved:
     __slots__ = ("_read", "document", "size_bytes")
 
     def __init__(self, payload: bytes) -> None:
-        self.document = document_pb2.Document.FromString(payload)
+        self.document = cut_popularity(document_pb2.Document.FromString(payload))
         self.size_bytes = MESSAGE_SHARE * len(payload) + READ_BYTES_A_CHAR * len(self.document.text)
         self._read: tuple[Snippets, ReadText] | None = None
 

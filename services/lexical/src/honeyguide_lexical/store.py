@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2
-from honeyguide.documents import Document, document_from_proto
+from honeyguide.documents import Document, cut_popularity, document_from_proto
 from honeyguide.folder import lock_folder, size_bytes
 from honeyguide.journal import Change, Journal
 from honeyguide_lexical.fulltext import FullText
@@ -193,4 +193,5 @@ def _read(batch: Iterable[Change]) -> Iterator[tuple[str, Document | None]]:
         if change.payload is None:
             yield change.document_id, None
         else:
-            yield change.document_id, document_from_proto(document_pb2.Document.FromString(change.payload))
+            message = cut_popularity(document_pb2.Document.FromString(change.payload))
+            yield change.document_id, document_from_proto(message)

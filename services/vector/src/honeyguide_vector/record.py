@@ -9,7 +9,7 @@ from enum import IntEnum
 import structlog
 
 from honeyguide.api.retrieval.v1 import document_pb2
-from honeyguide.documents import Document, document_from_proto, document_to_proto
+from honeyguide.documents import Document, cut_popularity, document_from_proto, document_to_proto
 from honeyguide.errors import InvalidArgument
 from honeyguide_vector.embedding_cache import KEY_BYTES
 
@@ -52,7 +52,7 @@ def source_of(payload: bytes) -> Source:
 def record_from_bytes(payload: bytes) -> Record:
     """Reads a payload of the journal. An embedding that is of no use is left out, whatever the source says."""
     _, source, key = _HEADER.unpack_from(payload)
-    message = document_pb2.Document.FromString(payload[_HEADER.size :])
+    message = cut_popularity(document_pb2.Document.FromString(payload[_HEADER.size :]))
     try:
         document = document_from_proto(message)
     except InvalidArgument as error:  # what was taken once must not keep the service from starting
