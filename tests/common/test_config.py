@@ -57,12 +57,9 @@ def test_reads_the_environment(monkeypatch):
         (HiveSettings, "HONEYGUIDE_REDIS_URL", "http://", "HONEYGUIDE_REDIS_URL: String should match pattern"),
         (CommonSettings, "HONEYGUIDE_LOG_LEVEL", "loud", "HONEYGUIDE_LOG_LEVEL: Input should be 'debug'"),
         (CommonSettings, "HONEYGUIDE_DRAIN_S", "-1", "HONEYGUIDE_DRAIN_S: Input should be greater than or equal to 0"),
-        (
-            CommonSettings,
-            "HONEYGUIDE_TLS_KEY",
-            "a.key",
-            "HONEYGUIDE_TLS_CERTIFICATE and HONEYGUIDE_TLS_KEY go together",
-        ),
+        (CommonSettings, "HONEYGUIDE_TLS_KEY", "gone", "HONEYGUIDE_TLS_KEY: a PEM file is wanted that can be read"),
+        (CommonSettings, "HONEYGUIDE_TLS_CA", "/dev", "HONEYGUIDE_TLS_CA: a PEM file is wanted that can be read"),
+        (CommonSettings, "HONEYGUIDE_TLS_CA", "/dev/null", "HONEYGUIDE_TLS_CA: a PEM file is wanted, with"),
         (CommonSettings, "HONEYGUIDE_TLS_CLIENT_REQUIRED", "true", "HONEYGUIDE_TLS_CLIENT_REQUIRED needs"),
         (HiveSettings, "HONEYGUIDE_HIVE_DEPTHS", "[2, 1]", "HONEYGUIDE_HIVE_DEPTHS: must ascend, not [2, 1]"),
         (
@@ -85,6 +82,14 @@ def test_a_wrong_value_is_one_line_and_exit_code_2(monkeypatch, capsys, type, va
     assert len(written.splitlines()) == 1
     assert written.startswith(said)
     assert "pollen" not in written
+
+
+def test_a_certificate_needs_its_key(monkeypatch, capsys, tmp_path):
+    (tmp_path / "a.pem").write_text("-----BEGIN CERTIFICATE-----")
+    monkeypatch.setenv("HONEYGUIDE_TLS_CERTIFICATE", str(tmp_path / "a.pem"))
+    with pytest.raises(SystemExit):
+        load(CommonSettings)
+    assert capsys.readouterr().err.startswith("HONEYGUIDE_TLS_CERTIFICATE and HONEYGUIDE_TLS_KEY go together")
 
 
 def test_each_wrong_value_has_its_line(monkeypatch, capsys):

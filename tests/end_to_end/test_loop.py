@@ -283,6 +283,17 @@ async def test_strategies_that_fail_or_are_late_are_named_and_missed_by_nobody(
             assert point.strategy_success["lexical.bm25"] == 1
 
 
+async def test_who_waits_shortly_gets_what_is_there_by_then(
+    tmp_path: Path, redis_url: str, key_prefix: str, until: Until
+) -> None:
+    async with TroubledEngine(tmp_path, redis_url, key_prefix) as engine:
+        await indexed(engine.api, until)
+        engine.troubled.trouble = "late"
+        response = await engine.api.search("park", policy="full_depth", page_size=50, timeout_s=2.0)
+        assert [failure.strategy for failure in response.failures] == ["vector.dense"]
+        assert len(response.results) == len(DOCUMENTS)
+
+
 async def replayed(folder: Path, redis_url: str, key_prefix: str, until: Until) -> tuple[Sequence[Any], ...]:
     """A log of years ago, played in at once: the first month wants one film, the last day another."""
     async with Engine(folder, redis_url, key_prefix) as engine:

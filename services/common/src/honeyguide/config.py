@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+PEM_BEGIN = b"-----BEGIN "
 
 
 class CommonSettings(BaseSettings):
@@ -28,6 +30,17 @@ class CommonSettings(BaseSettings):
     tls_ca: Path | None = Field(None, description="PEM file with the authorities trusted for peers")
     tls_client_required: bool = Field(False, description="true: clients must show a certificate signed by tls_ca")
     trace: bool = Field(False, description="true: OpenTelemetry spans, sent as OTEL_EXPORTER_OTLP_ENDPOINT says")
+
+    @field_validator("tls_certificate", "tls_key", "tls_ca")
+    @classmethod
+    def _tls_can_be_read(cls, path: Path | None) -> Path | None:
+        try:
+            is_pem = path is None or PEM_BEGIN in path.read_bytes()
+        except OSError as error:
+            raise ValueError(f"a PEM file is wanted that can be read ({error.strerror})") from error
+        if not is_pem:
+            raise ValueError("a PEM file is wanted, with -----BEGIN lines")
+        return path
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:

@@ -48,6 +48,13 @@ from honeyguide_orchestrator.understanding import Understander
 RANKED_MAX = 500
 """Ranked candidates kept for paging."""
 
+PATIENCE_SHARE = 0.8
+"""Share of the time that who searches would wait, which strategies may take at most; the rest is for ranking and the
+page."""
+
+RETRIEVE_MIN_S = 0.01
+"""Time that strategies get in any case."""
+
 OF_THE_QUERY = "memory.query"
 KNOWN_ACTIONS = 2.0
 """Actions on a query from which on what memory knows of it can be depended on."""
@@ -63,6 +70,12 @@ class SearchLimits:
     retrieve_s: float
     log_s: float
     swap_share: float
+
+    def of_retrieval(self, patience_s: float | None, spent_s: float) -> float:
+        """Seconds that strategies get in a search for which somebody waits so long and that took so long already."""
+        if patience_s is None:
+            return self.retrieve_s
+        return min(self.retrieve_s, max(PATIENCE_SHARE * patience_s - spent_s, RETRIEVE_MIN_S))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +170,8 @@ class Searcher:
         timer.lap("decide")
 
         asked = RetrievalQuery(query.text, understanding, query.context, query.filter, recollection.taste)
-        outcomes = await self._retrieve(asked, decided.draw.rungs, recollection.answers, learned)
+        limit_s = self._limits.of_retrieval(query.patience_s, spent_s=sum(timer.laps.values()))
+        outcomes = await self._retrieve(asked, decided.draw.rungs, recollection.answers, limit_s, learned)
         timer.lap("retrieve")
 
         merged = merge(_answers(outcomes), recollection.remembered)
@@ -285,7 +299,12 @@ class Searcher:
         )
 
     async def _retrieve(
-        self, query: RetrievalQuery, rungs: Depths, answers: Mapping[str, Outcome], learned: Learned
+        self,
+        query: RetrievalQuery,
+        rungs: Depths,
+        answers: Mapping[str, Outcome],
+        limit_s: float,
+        learned: Learned,
     ) -> dict[str, Outcome]:
         depths = _depths(rungs, learned)
         related_depth = depths.pop(RELATED.name, 0)
@@ -298,10 +317,10 @@ class Searcher:
             if 0 < depths.get(name, 0) <= _recalled_depth(learned)
         }
         to_ask = {name: depth for name, depth in depths.items() if name not in ready}
-        outcomes = ready | await self._retrievers.retrieve(query, to_ask, self._limits.retrieve_s)
+        outcomes = ready | await self._retrievers.retrieve(query, to_ask, limit_s)
         if related_depth:
             found = merge(_answers(outcomes))
-            left_s = max(self._limits.retrieve_s - (time.perf_counter() - begin), 0.01)
+            left_s = max(limit_s - (time.perf_counter() - begin), RETRIEVE_MIN_S)
             outcomes[RELATED.name] = await self._related.expand(found, query.filter, related_depth, left_s)
         return outcomes
 

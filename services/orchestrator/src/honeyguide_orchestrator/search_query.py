@@ -10,7 +10,8 @@ from honeyguide.documents import Context, Filter
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
     """One search, checked. `policy` and `ranker` are empty for the live ones. `full`: with provenance and the decision.
-    `ids_only`: without the documents, but for their ids and types."""
+    `ids_only`: without the documents, but for their ids and types. `patience_s`: seconds from its begin after which
+    whoever searches waits no longer, None = as long as it takes."""
 
     text: str
     context: Context
@@ -22,3 +23,4 @@ class SearchQuery:
     policy: str = ""
     ranker: str = ""
     tracked: bool = True
+    patience_s: float | None = None

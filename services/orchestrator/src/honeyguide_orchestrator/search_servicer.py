@@ -57,7 +57,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
 
     async def Search(self, request: pb.SearchRequest, context: _ServicerContext) -> pb.SearchResponse:
         with self._foreground.search():
-            page = await self._searcher.search(self._query(request))
+            page = await self._searcher.search(self._query(request, context.time_remaining()))
             return _response(page, request.view == pb.SEARCH_VIEW_FULL)
 
     async def Suggest(self, request: pb.SuggestRequest, context: _ServicerContext) -> pb.SuggestResponse:
@@ -70,7 +70,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
             ]
         )
 
-    def _query(self, request: pb.SearchRequest) -> SearchQuery:
+    def _query(self, request: pb.SearchRequest, patience_s: float | None) -> SearchQuery:
         check_text("query", request.query, QUERY_CHARS_MAX)
         if request.page_size > PAGE_SIZE_MAX:
             raise InvalidArgument("page_size", f"is {request.page_size:,}; 0 (= 10) to {PAGE_SIZE_MAX} are allowed")
@@ -89,6 +89,7 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
             policy=request.policy,
             ranker=request.ranker,
             tracked=not request.untracked,
+            patience_s=patience_s,
         )
 
     def _context(self, message: document_pb2.Context) -> Context:

@@ -50,11 +50,13 @@ class Api:
         policy: str = "",
         ranker: str = "",
         untracked: bool = False,
+        timeout_s: float = SEARCH_S,
     ) -> search_pb2.SearchResponse:
         """Searches; an empty query asks for recommendations.
 
         `explain` asks for provenance and the decision, `ids_only` (which goes without) for nothing of the documents but
-        id and type; nothing is learned from an `untracked` search.
+        id and type; nothing is learned from an `untracked` search. Strategies that have not answered after four fifths
+        of `timeout_s` are done without.
         """
         view = search_pb2.SEARCH_VIEW_FULL if explain else search_pb2.SEARCH_VIEW_BASIC
         if ids_only:
@@ -70,7 +72,7 @@ class Api:
             ranker=ranker,
             untracked=untracked,
         )
-        response: search_pb2.SearchResponse = await self._search.Search(request, timeout=SEARCH_S)
+        response: search_pb2.SearchResponse = await self._search.Search(request, timeout=timeout_s)
         return response
 
     async def suggest(

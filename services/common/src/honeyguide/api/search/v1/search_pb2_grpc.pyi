@@ -34,7 +34,9 @@ class SearchServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SearchServiceAsyncStub: ...
     Search: _grpc.UnaryUnaryMultiCallable[_search_pb2.SearchRequest, _search_pb2.SearchResponse]
-    """Searches the catalogue. An empty query asks for recommendations."""
+    """Searches the catalogue. An empty query asks for recommendations. Strategies that have not answered when four fifths
+    of the call's deadline are over are done without, and named in failures.
+    """
     Suggest: _grpc.UnaryUnaryMultiCallable[_search_pb2.SuggestRequest, _search_pb2.SuggestResponse]
     """Completes what is being typed."""
 
@@ -44,7 +46,9 @@ class SearchServiceAsyncStub(SearchServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Search: _aio.UnaryUnaryMultiCallable[_search_pb2.SearchRequest, _search_pb2.SearchResponse]  # type: ignore[assignment]
-    """Searches the catalogue. An empty query asks for recommendations."""
+    """Searches the catalogue. An empty query asks for recommendations. Strategies that have not answered when four fifths
+    of the call's deadline are over are done without, and named in failures.
+    """
     Suggest: _aio.UnaryUnaryMultiCallable[_search_pb2.SuggestRequest, _search_pb2.SuggestResponse]  # type: ignore[assignment]
     """Completes what is being typed."""
 
@@ -57,7 +61,9 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _search_pb2.SearchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.SearchResponse, _abc.Awaitable[_search_pb2.SearchResponse]]:
-        """Searches the catalogue. An empty query asks for recommendations."""
+        """Searches the catalogue. An empty query asks for recommendations. Strategies that have not answered when four fifths
+        of the call's deadline are over are done without, and named in failures.
+        """
 
     @_abc_1.abstractmethod
     def Suggest(
