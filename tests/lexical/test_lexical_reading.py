@@ -83,6 +83,23 @@ async def test_titles_complete_by_popularity(client) -> None:
     assert await client.complete("-") == []
 
 
+@pytest.mark.parametrize(
+    ("prefix", "titles"),
+    [
+        ("taylro", ["Taylor Swift", "Elizabeth Taylor"]),
+        ("tailor swi", ["Taylor Swift"]),
+        ("taylor swfi", ["Taylor Swift"]),
+        ("taylor swfit ", ["Taylor Swift"]),
+        ("taylor siwftly", []),  # too far
+        ("tl", []),  # too short to tell
+        ("stroy", ["Love Story"]),
+        ("lover", ["Lover"]),  # and none of one edit less, as nothing is misspelt
+    ],
+)
+async def test_a_misspelt_prefix_is_completed_where_nothing_else_is(client, prefix: str, titles: list[str]) -> None:
+    assert await client.complete(prefix) == titles
+
+
 @pytest.mark.parametrize("prefix", ["øde", "ode", "ØDEG", "martin øde", "martin ødegaard", "Martin Odegaard"])
 async def test_letters_complete_in_every_form(client, prefix: str) -> None:
     await client.put(Document("o", "person", "Martin Ødegaard", popularity=5))
