@@ -37,6 +37,7 @@ from honeyguide_memory.store import SCRIPTS, Store
 from honeyguide_memory.transport import Command, ServerTransport
 from honeyguide_standalone.api import Api
 from honeyguide_standalone.engine import Engine
+from honeyguide_standalone.supervisor import supervise
 from honeyguide_standalone.valkey import ValkeyServer
 
 BATCH = 1_000
@@ -47,6 +48,7 @@ ZIPF = 1.3
 WORDS = 20_000
 DOCUMENTS = 50_000
 LOAD_PER_S = 5_000
+BESIDE = f"feedback: {LOAD_PER_S:,} events/s beside searches"
 LOAD_BATCH = 250
 LEARNT_POLL_S = 0.1
 LEARNT_WITHIN_S = 60.0
@@ -216,42 +218,48 @@ def _action_to_proto(action: Action) -> memory_pb2.Action:
 
 
 async def _beside_searches(bench: Bench) -> list[Row]:
-    """Searches while the learner takes in `LOAD_PER_S` events a second on those very searches, and without."""
-    scene = bench.first_scene()
+    """Searches beside feedback, in one process with the learner and with every service in a process of its own."""
+    scene, common = bench.first_scene(), CommonSettings()
     queries = bench.queries(scene)
-    seconds = 3 if bench.quick else 8
     async with bench.prepared(scene) as folder, serving("engine", folder, "--learner") as server:
-        connection = RemoteConnection(f"127.0.0.1:{server['port']}", CommonSettings())
-        api = Api(connection)
-        shown = [await api.search(query) for query in queries]
-        decisions = [response.decision_id for response in shown if response.results]
-        documents = [response.results[0].document.id for response in shown if response.results]
+        rows = await _loaded(bench, BESIDE, f"127.0.0.1:{server['port']}", queries)
+    async with bench.prepared(scene) as folder, supervise(folder, common) as supervisor:
+        return [*rows, *await _loaded(bench, f"{BESIDE}, independent services", supervisor.target, queries)]
 
-        async def quiet() -> float:
-            return percentile(await _searches(api, queries, seconds), 0.99)
 
-        async def loaded() -> float:
-            before = (await api.policy()).events
-            events = clicks(LOAD_PER_S * seconds, decisions, documents)
-            sending = asyncio.create_task(send_paced(api, events))
-            times = await _searches(api, queries, seconds)
-            await sending
-            await _learnt(api, before + len(events))
-            return percentile(times, 0.99)
+async def _loaded(bench: Bench, scenario: str, target: str, queries: Sequence[str]) -> list[Row]:
+    """Searches while the learner takes in `LOAD_PER_S` events a second on those very searches, and without."""
+    seconds = 3 if bench.quick else 8
+    connection = RemoteConnection(target, CommonSettings())
+    api = Api(connection)
+    shown = [await api.search(query) for query in queries]
+    decisions = [response.decision_id for response in shown if response.results]
+    documents = [response.results[0].document.id for response in shown if response.results]
 
-        async def learnt_rate() -> float:
-            """All at once, and no searches: paced ones could not be learned from faster than they come."""
-            before = (await api.policy()).events
-            events = clicks(LOAD_PER_S * seconds, decisions, documents)
-            begin = time.perf_counter()
-            await api.feedback(events)
-            await _learnt(api, before + len(events))
-            return len(events) / (time.perf_counter() - begin)
+    async def quiet() -> float:
+        return percentile(await _searches(api, queries, seconds), 0.99)
 
-        values = await alternate({"p99 without feedback": quiet, "p99 under feedback": loaded}, bench.repetitions)
-        rates = (await alternate({"learner": learnt_rate}, bench.repetitions))["learner"]
-        await connection.close()
-    scenario = f"feedback: {LOAD_PER_S:,} events/s beside searches"
+    async def loaded() -> float:
+        before = (await api.policy()).events
+        events = clicks(LOAD_PER_S * seconds, decisions, documents)
+        sending = asyncio.create_task(send_paced(api, events))
+        times = await _searches(api, queries, seconds)
+        await sending
+        await _learnt(api, before + len(events))
+        return percentile(times, 0.99)
+
+    async def learnt_rate() -> float:
+        """All at once, and no searches: paced ones could not be learned from faster than they come."""
+        before = (await api.policy()).events
+        events = clicks(LOAD_PER_S * seconds, decisions, documents)
+        begin = time.perf_counter()
+        await api.feedback(events)
+        await _learnt(api, before + len(events))
+        return len(events) / (time.perf_counter() - begin)
+
+    values = await alternate({"p99 without feedback": quiet, "p99 under feedback": loaded}, bench.repetitions)
+    rates = (await alternate({"learner": learnt_rate}, bench.repetitions))["learner"]
+    await connection.close()
     rows = rows_of(scenario, "search", "ms", values, {"p99 under feedback": Against("p99 without feedback", 6)})
     learner = Row(
         scenario, "learner", "events", median(rates), "events/s", None, None, len(rates), min(rates), max(rates), 6

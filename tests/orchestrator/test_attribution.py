@@ -1,8 +1,10 @@
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from tests.orchestrator.decision_records import decision_record
 
 from honeyguide.documents import Context
 from honeyguide.query import Understanding
@@ -16,36 +18,20 @@ from honeyguide_orchestrator.policy import Exploration
 REWARDS = Rewards({"click": 1.0, "dislike": -1.0}, play_full_s=30.0)
 
 
-def record(id: str = "d1", time_s: float = 1_000.0) -> DecisionRecord:
-    return DecisionRecord(
-        id=id,
-        query="Halo",
-        understanding=Understanding("halo", "halo"),
+def record(id: str = "d1", time_s: float = 1_000.0, **more: Any) -> DecisionRecord:
+    """Full text put y first, x second and z third; memory was late."""
+    return decision_record(
+        id,
+        document_ids=("x", "y", "z"),
         context=Context(time_s, user_id="u1", attributes={"plan": "free"}),
-        scope="s",
-        policy="squarecb",
-        snapshot_version=3,
-        propensity=0.25,
-        propensity_estimated=False,
         strategies=(
             LoggedStrategy("lexical.bm25", 20, 0.9, Status.OK, 3, 0.001),
             LoggedStrategy("memory.query", 5, 0.5, Status.LATE, 0, 0.5, "late"),
             LoggedStrategy("vector.dense", 0, 0.8, Status.NOT_ASKED, 0, 0.0),
         ),
-        x=np.array([1, 0.5], np.float32),
-        ranker="gated",
-        answered=("lexical.bm25",),
-        document_ids=("x", "y", "z"),
-        types=("film", "film", "person"),
-        scores=np.array([3, 2, 1], np.float32),
         ranks=np.array([[2], [1], [3]], np.int16),
-        features=np.array([[1, 0.5], [0.25, 2]], np.float32),
-        strategy_scores=np.array([[4], [8]], np.float32),
         page_size=2,
-        swapped_at=1,
-        shadow=LoggedShadow("greedy", (("lexical.bm25", 5),), False, 0.25),
-        exploration=Exploration(True, 0.75, 0.01),
-        trial=Trial("x", Mode.SPLIT, Variant(), Variant(ranker="linear"), "b", 7, (1, 2)),
+        **more,
     )
 
 
@@ -54,7 +40,23 @@ def click(document_id: str = "y", decision_id: str = "d1", time_s: float = 1_010
 
 
 def test_a_record_survives_its_bytes() -> None:
-    before, after = record(), decode(encode(record()))
+    before = record(
+        query="Halo",
+        understanding=Understanding("halo", "halo"),
+        scope="s",
+        snapshot_version=3,
+        propensity=0.25,
+        x=np.array([1, 0.5], np.float32),
+        types=("film", "film", "person"),
+        scores=np.array([3, 2, 1], np.float32),
+        features=np.array([[1, 0.5], [0.25, 2]], np.float32),
+        strategy_scores=np.array([[4], [8]], np.float32),
+        swapped_at=1,
+        shadow=LoggedShadow("greedy", (("lexical.bm25", 5),), False, 0.25),
+        exploration=Exploration(True, 0.75, 0.01),
+        trial=Trial("x", Mode.SPLIT, Variant(), Variant(ranker="linear"), "b", 7, (1, 2)),
+    )
+    after = decode(encode(before))
     for name in ("x", "scores", "ranks", "features", "strategy_scores"):
         assert np.array_equal(getattr(before, name), getattr(after, name)), name
     arrays = {name: np.empty(0) for name in ("x", "scores", "ranks", "features", "strategy_scores")}

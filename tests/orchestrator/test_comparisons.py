@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.orchestrator.decision_records import decision_record
 
-from honeyguide.documents import Context
-from honeyguide.query import Understanding
 from honeyguide_orchestrator.comparisons import KEPT_MAX, Comparisons
 from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedShadow, LoggedStrategy
 from honeyguide_orchestrator.evidence_report import evidence_report
@@ -20,29 +19,7 @@ from honeyguide_orchestrator.weighted_difference import WeightedDifference
 
 SPLIT = Experiment(name="x", b=Variant(ranker="linear")).over("squarecb", "gated")
 INTERLEAVED = SPLIT.model_copy(update={"mode": Mode.INTERLEAVE})
-EMPTY = np.empty((0, 0), np.float32)
-RECORD = DecisionRecord(
-    id="d",
-    query="q",
-    understanding=Understanding("q", "q"),
-    context=Context(0.0),
-    scope="",
-    policy="squarecb",
-    snapshot_version=1,
-    propensity=1.0,
-    propensity_estimated=False,
-    strategies=(),
-    x=np.empty(0, np.float32),
-    ranker="gated",
-    answered=(),
-    document_ids=("w", "x", "y", "z"),
-    types=("t",) * 4,
-    scores=np.zeros(4, np.float32),
-    ranks=np.zeros((4, 0), np.int16),
-    features=EMPTY,
-    strategy_scores=EMPTY,
-    page_size=4,
-)
+RECORD = decision_record(answered=(), document_ids=("w", "x", "y", "z"))
 PRICES = Prices(0.0125, 0.00025)
 BEST, OTHER = {"lexical.bm25": 20}, {"lexical.bm25": 20, "vector.dense": 50}
 

@@ -6,39 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.orchestrator.decision_records import decision_record
 
-from honeyguide.documents import Context
-from honeyguide.query import Understanding
 from honeyguide_orchestrator.confidence_sequence import ALPHA, mean_interval
-from honeyguide_orchestrator.decision_log import DecisionRecord
 from honeyguide_orchestrator.experiment import Experiment, Mode, Trial, Variant
 from honeyguide_orchestrator.experiment_evidence import BUCKETS_MIN, SEARCHES_MIN, ExperimentEvidence
 
 SPLIT = Experiment(name="x", b=Variant(ranker="linear")).over("squarecb", "gated")
 INTERLEAVED = SPLIT.model_copy(update={"mode": Mode.INTERLEAVE})
-EMPTY = np.empty((0, 0), np.float32)
-RECORD = DecisionRecord(
-    id="d",
-    query="q",
-    understanding=Understanding("q", "q"),
-    context=Context(0.0),
-    scope="",
-    policy="squarecb",
-    snapshot_version=1,
-    propensity=1.0,
-    propensity_estimated=False,
-    strategies=(),
-    x=np.empty(0, np.float32),
-    ranker="gated",
-    answered=(),
-    document_ids=("w", "x", "y", "z"),
-    types=("t",) * 4,
-    scores=np.zeros(4, np.float32),
-    ranks=np.zeros((4, 0), np.int16),
-    features=EMPTY,
-    strategy_scores=EMPTY,
-    page_size=4,
-)
+RECORD = decision_record(document_ids=("w", "x", "y", "z"))
 
 
 def trial_of(experiment: Experiment, unit: str) -> Trial:

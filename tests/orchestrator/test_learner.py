@@ -2,58 +2,33 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from structlog.testing import capture_logs
+from tests.orchestrator.decision_records import decision_record
 
 from honeyguide.api.lexical.v1 import lexical_pb2
 from honeyguide.api.memory.v1 import memory_pb2
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import Context, time_from_proto
 from honeyguide.errors import InvalidArgument, Unavailable
-from honeyguide.query import Understanding
 from honeyguide.retriever import Strategy
 from honeyguide_orchestrator.attribution import Rewards
-from honeyguide_orchestrator.candidate_features import feature_names
-from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedStrategy
+from honeyguide_orchestrator.decision_log import DecisionRecord
 from honeyguide_orchestrator.event_stream import Event
 from honeyguide_orchestrator.examination import PRIOR_POWER
-from honeyguide_orchestrator.fanout import Status
 from honeyguide_orchestrator.foreground import Foreground
 from honeyguide_orchestrator.learner import FETCHED_AT_ONCE, REMEMBERED_AT_ONCE, Learner, LearnerOptions
 from honeyguide_orchestrator.situation import FEATURES
 
-ANSWERED = ("lexical.bm25",)
 WINDOW_S = 600.0
 
 
-def record(id: str, time_s: float, features: int = len(FEATURES)) -> DecisionRecord:
-    return DecisionRecord(
-        id=id,
-        query="halo",
-        understanding=Understanding("halo", "halo"),
-        context=Context(time_s, user_id=f"user of {id}"),
-        scope="",
-        policy="squarecb",
-        snapshot_version=1,
-        propensity=1.0,
-        propensity_estimated=False,
-        strategies=(LoggedStrategy("lexical.bm25", 20, 1.0, Status.OK, 2, 0.001),),
-        x=np.ones(features, np.float32),
-        ranker="gated",
-        answered=ANSWERED,
-        document_ids=("x", "y"),
-        types=("film", "film"),
-        scores=np.zeros(2, np.float32),
-        ranks=np.array([[1], [2]], np.int16),
-        features=np.ones((2, len(feature_names(ANSWERED))), np.float32),
-        strategy_scores=np.zeros((2, 1), np.float32),
-        page_size=2,
-    )
+def record(id: str, time_s: float, **more: Any) -> DecisionRecord:
+    return decision_record(id, context=Context(time_s, user_id=f"user of {id}"), **more)
 
 
 def click(id: str, decision: str, document: str = "x") -> Event:
@@ -153,7 +128,7 @@ async def test_memory_is_told_of_every_event_and_models_of_each_document_once() 
 
 async def test_memory_is_told_once_of_every_page_shown() -> None:
     times_s = {f"d{i}": 100.0 + i for i in range(REMEMBERED_AT_ONCE + 5)}
-    streams = Streams([replace(record(id, time_s), context=Context(time_s)) for id, time_s in times_s.items()], [])
+    streams = Streams([decision_record(id, context=Context(time_s)) for id, time_s in times_s.items()], [])
     streams.refused = "d1"
     learner = learner_of(streams)
     with capture_logs() as logs:
@@ -169,7 +144,7 @@ async def test_memory_is_told_once_of_every_page_shown() -> None:
 
 async def test_a_person_who_looks_again_within_half_an_hour_has_seen_a_page_once() -> None:
     def seen(id: str, time_s: float, user: str) -> DecisionRecord:
-        return replace(record(id, time_s), context=Context(time_s, user_id=user))
+        return decision_record(id, context=Context(time_s, user_id=user))
 
     looks = [seen("a", 100.0, "u"), seen("b", 200.0, "u"), seen("c", 200.0, "v"), seen("d", 2_000.0, "u")]
     streams = Streams([*looks, seen("e", 200.0, ""), seen("f", 210.0, "")], [])
@@ -196,7 +171,8 @@ async def test_a_step_fails_where_memory_does_not_answer() -> None:
 
 
 async def test_a_record_with_another_context_stops_neither_events_nor_decisions_that_close() -> None:
-    odd, clicked = record("odd", 100.0, len(FEATURES) - 1), record("clicked", 100.0, len(FEATURES) - 1)
+    fewer = np.ones(len(FEATURES) - 1, np.float32)
+    odd, clicked = record("odd", 100.0, x=fewer), record("clicked", 100.0, x=fewer)
     later = [record(f"later {i}", 101.0 + i * 2 * WINDOW_S) for i in range(2)]
     streams = Streams([odd, clicked, *later], [click("e", "clicked")])
     learner = learner_of(streams)
@@ -210,8 +186,9 @@ async def test_a_record_with_another_context_stops_neither_events_nor_decisions_
 
 
 async def test_rankers_learn_nothing_from_features_of_an_earlier_version() -> None:
-    old = replace(record("old", 100.0), features=np.ones((2, len(feature_names(ANSWERED)) - 1), np.float32))
-    streams = Streams([old, record("new", 101.0)], [click("e1", "old"), click("e2", "new")])
+    new = record("new", 101.0)
+    old = record("old", 100.0, features=new.features[:, 1:])
+    streams = Streams([old, new], [click("e1", "old"), click("e2", "new")])
     learner = learner_of(streams)
     with capture_logs() as logs:
         await learner.step()
@@ -254,9 +231,8 @@ async def test_what_arrives_after_a_decision_closed_adds_to_its_rewards_and_is_l
 
 
 async def test_nothing_is_learned_from_what_was_done_about_an_untracked_search() -> None:
-    unseen = replace(record("unseen", 100.0), tracked=False)
     streams = Streams([record("d1", 100.0)], [click("e1", "unseen"), click("e2", "d1")])
-    streams.elsewhere = {"unseen": unseen}
+    streams.elsewhere = {"unseen": record("unseen", 100.0, tracked=False)}
     learner = learner_of(streams)
     await learner.step()
     assert learner._progress.events == {"attributed": 1, "untracked": 1}

@@ -10,10 +10,9 @@ from functools import cache
 import msgspec
 import numpy as np
 import pytest
+from tests.orchestrator.decision_records import decision_record
 
-from honeyguide.documents import Context
 from honeyguide.errors import InvalidArgument
-from honeyguide.query import Understanding
 from honeyguide.retriever import Strategy
 from honeyguide_orchestrator.allocation_model import AllocationModel, Costs
 from honeyguide_orchestrator.candidate_features import GENERAL, feature_names
@@ -103,14 +102,10 @@ def search(need: Need, draw: Draw, situation: Situation, id: str = "d") -> Logge
     scores = Fusion().scores(features, answered, RankerModel({}))
     order = np.argsort(-scores, kind="stable")
     shown = tuple(documents[i] for i in order)
-    record = DecisionRecord(
-        id=id,
-        query="q",
-        understanding=Understanding("q", "q"),
-        context=Context(1_000.0),
-        scope="s",
-        policy="squarecb",
-        snapshot_version=0,
+    record = decision_record(
+        id,
+        answered=answered,
+        document_ids=shown,
         propensity=draw.propensity,
         propensity_estimated=draw.estimated,
         strategies=tuple(
@@ -126,13 +121,9 @@ def search(need: Need, draw: Draw, situation: Situation, id: str = "d") -> Logge
         ),
         x=situation.x,
         ranker="fusion",
-        answered=answered,
-        document_ids=shown,
-        types=("film",) * len(shown),
         scores=scores[order],
         ranks=ranks[order],
         features=features[order],
-        strategy_scores=np.zeros(ranks.shape, np.float32),
         page_size=20,
         allowed=NAMES,
         dependable=NAMES[:1],

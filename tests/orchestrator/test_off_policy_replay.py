@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.orchestrator.decision_records import decision_record
 
-from honeyguide.documents import Context
-from honeyguide.query import Understanding
 from honeyguide_orchestrator.candidate_features import GENERAL, feature_names
 from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedStrategy
 from honeyguide_orchestrator.fanout import Status
@@ -22,7 +21,7 @@ BM25, DENSE = "lexical.bm25", "vector.dense"
 MODEL = RankerModel({})
 
 
-def record(ranks: dict[str, tuple[int, int]], page_size: int = 10, swapped_at: int = 0) -> DecisionRecord:
+def record(ranks: dict[str, tuple[int, int]], page_size: int = 10) -> DecisionRecord:
     """A page fused from ranks by document in lexical.bm25 and vector.dense (0 = not found), best first."""
     answered = (BM25, DENSE)
     table = np.array(list(ranks.values()), np.int16).reshape(-1, 2)
@@ -39,30 +38,17 @@ def record(ranks: dict[str, tuple[int, int]], page_size: int = 10, swapped_at: i
     order = np.argsort(-scores, kind="stable")
     ids = list(ranks)
     lists = [int((table[:, s] > 0).sum()) for s in range(2)]
-    return DecisionRecord(
-        id="d",
-        query="q",
-        understanding=Understanding("q", "q"),
-        context=Context(1_000.0),
-        scope="s",
-        policy="full_depth",
-        snapshot_version=0,
-        propensity=1.0,
-        propensity_estimated=False,
+    return decision_record(
+        answered=answered,
+        document_ids=tuple(ids[i] for i in order),
         strategies=tuple(
             LoggedStrategy(name, 10, 1.0, Status.OK, count, 0.0) for name, count in zip(answered, lists, strict=True)
         ),
-        x=np.ones(1, np.float32),
         ranker="fusion",
-        answered=answered,
-        document_ids=tuple(ids[i] for i in order),
-        types=("film",) * len(ids),
         scores=scores[order],
         ranks=table[order],
         features=features[order],
-        strategy_scores=np.zeros((len(ids), 2), np.float32),
         page_size=page_size,
-        swapped_at=swapped_at,
     )
 
 

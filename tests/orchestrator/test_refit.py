@@ -7,46 +7,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.orchestrator.decision_records import decision_record
 
-from honeyguide.documents import Context
 from honeyguide.errors import Unavailable
-from honeyguide.query import Understanding
 from honeyguide_orchestrator import refit
 from honeyguide_orchestrator.attribution import Credit
-from honeyguide_orchestrator.candidate_features import feature_names
 from honeyguide_orchestrator.decision_log import DecisionRecord
 from honeyguide_orchestrator.example import example_of
 from honeyguide_orchestrator.ranker_learner import REFIT_MIN, RankerLearner
 from honeyguide_orchestrator.refit import Refits
 from honeyguide_orchestrator.trees import Trees
 
-ANSWERED = ("lexical.bm25",)
 TREES = Trees("", (), {}, REFIT_MIN, 1)
 
 
 def record(i: int) -> DecisionRecord:
-    return DecisionRecord(
-        id=f"d{i}",
-        query=f"query {i}",
-        understanding=Understanding(f"query {i}", f"query {i}"),
-        context=Context(1_000.0 + i),
-        scope="s",
-        policy="full_depth",
-        snapshot_version=1,
-        propensity=1.0,
-        propensity_estimated=False,
-        strategies=(),
-        x=np.zeros(1, np.float32),
-        ranker="gated",
-        answered=ANSWERED,
-        document_ids=("x", "y", "z"),
-        types=("film", "film", "film"),
-        scores=np.zeros(3, np.float32),
-        ranks=np.ones((3, 1), np.int16),
-        features=np.full((3, len(feature_names(ANSWERED))), i, np.float32),
-        strategy_scores=np.zeros((3, 1), np.float32),
-        page_size=2,
-    )
+    made = decision_record(f"d{i}", query=f"query {i}", document_ids=("x", "y", "z"), page_size=2)
+    return replace(made, features=np.full_like(made.features, i))
 
 
 class Log:
