@@ -98,7 +98,7 @@ def build_graph(vectors: Vectors) -> Index:
     settings = VectorSettings()
     graph = Index(
         ndim=vectors.shape[1],
-        metric="cos",
+        metric="ip",
         dtype="f16",
         connectivity=settings.m,
         expansion_add=settings.ef_construction,
