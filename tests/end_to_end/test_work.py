@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -21,6 +22,9 @@ from honeyguide_standalone.engine import Engine
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 COUNT = 60
+
+COUNTING: ContextVar[bool] = ContextVar("counting", default=False)
+"""Set for a search and the tasks that it starts, not for those that run beside it and look for snapshots."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -57,13 +61,15 @@ def counted() -> Iterator[Counter[str]]:
         return only(outcome, deadline, name)
 
     async def sent(self: AbstractConnection, *args: Any, **options: Any) -> None:
-        counts["redis"] += 1
+        counts["redis"] += COUNTING.get()
         await send(self, *args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client, "_only", call)
         patch.setattr(AbstractConnection, "send_packed_command", sent)
+        token = COUNTING.set(True)
         yield counts
+        COUNTING.reset(token)
 
 
 async def search(api: Api, query: str, **options: Any) -> tuple[search_pb2.SearchResponse, Counter[str]]:
@@ -79,7 +85,7 @@ async def test_a_search_that_asks_everything_calls_each_service_once(api: Api) -
     # Documents are fetched for what is related to the best candidates, and for the page.
     assert calls == {"RecognizeSpans": 1, "Recall": 1, "Retrieve": 3, "FetchDocuments": 2}
     # Recall and what is near; lists, and the records of what was found; the decision.
-    assert counts["redis"] <= 5
+    assert 3 <= counts["redis"] <= 5
 
 
 async def test_documents_are_not_fetched_for_whoever_wants_ids_only(api: Api) -> None:

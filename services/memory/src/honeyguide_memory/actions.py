@@ -1,4 +1,4 @@
-"""Taking actions in: one round trip a batch, every change idempotent by event id."""
+"""Taking actions in: a few each round trip, every change idempotent by event id."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from honeyguide_memory.transport import Command
 WORDS_LEARNED_MAX = 8
 QUERY_CHARS_COMPLETED_MAX = 100
 PREFIX_LENGTHS = (1, 2, 4, 7)
-EVENTS_A_CALL = 64
-"""A server answers nobody else while it runs a script, so batches are applied in pieces: some milliseconds each."""
-SLOTS_A_CALL = 1_024
+ACTIONS_A_TRIP = 5
+"""A server answers nobody else while it runs a script, nor while more of a pipeline waits. So a batch is applied in
+pieces of half a millisecond, a round trip each, and searches come in between."""
 POSTED_KEPT, POSTED_S = 500, 3_600.0
 """A query is not posted to the near index again before so many others were, or so many seconds went by."""
 QUERIES_KEPT, OWNERS_KEPT = 4_096, 16_384
@@ -92,6 +92,12 @@ class ActionRecorder:
 
     async def record(self, actions: Sequence[Action]) -> int:
         """Takes actions in; returns how many were not seen before."""
+        new = 0
+        for begin in range(0, len(actions), ACTIONS_A_TRIP):
+            new += await self._record(actions[begin : begin + ACTIONS_A_TRIP])
+        return new
+
+    async def _record(self, actions: Sequence[Action]) -> int:
         popularity: dict[int, list[bytes]] = {}
         associated: dict[int, list[bytes]] = {}
         posted: dict[bytes, tuple[float, Sequence[int]]] = {}
@@ -169,9 +175,7 @@ class ActionRecorder:
         self, script: Script, family: str, arguments: Sequence[object], events: Mapping[int, Sequence[bytes]]
     ) -> Iterator[Command]:
         for group, packed in events.items():
-            tags = self._nodes.tags(family, group)
-            for begin in range(0, len(packed), EVENTS_A_CALL):
-                yield call(script, tags, *arguments, b"".join(packed[begin : begin + EVENTS_A_CALL]))
+            yield call(script, self._nodes.tags(family, group), *arguments, b"".join(packed))
 
     def _posts(self, posted: Mapping[bytes, tuple[float, Sequence[int]]]) -> Iterator[Command]:
         by_slot: dict[int, list[bytes]] = {}
@@ -183,9 +187,7 @@ class ActionRecorder:
             group, _ = self._nodes.place(self._layout.gram_partition(slot))
             by_group.setdefault(group, []).append(_POSTED.pack(slot, len(entries)) + b"".join(entries))
         for group, packed in by_group.items():
-            tags = self._nodes.tags("n", group)
-            for begin in range(0, len(packed), SLOTS_A_CALL):
-                yield call(POST, tags, self._postings_max, b"".join(packed[begin : begin + SLOTS_A_CALL]))
+            yield call(POST, self._nodes.tags("n", group), self._postings_max, b"".join(packed))
 
 
 def _sized(text: bytes) -> bytes:
