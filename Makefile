@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SERVICES := common lexical vector memory orchestrator standalone
 EDITABLE := $(foreach service,$(SERVICES),-e services/$(service))
-BENCHMARKS := policy_alone cold_start judged agreement repeated position_bias off_policy
+BENCHMARKS := policy_alone cold_start judged agreement repeated replayed position_bias off_policy
 IMAGES := lexical vector memory orchestrator standalone
 SOURCES := services tests tools benchmarks docs
 
