@@ -220,7 +220,11 @@ async def test_a_taken_port_is_said_so(serve):
             Server("fruit", CommonSettings(), ServerSettings(port=server.port), [])
 
 
-async def test_a_missing_certificate_is_said_so(tmp_path):
-    common = CommonSettings(tls_certificate=tmp_path / "no.pem", tls_key=tmp_path / "no.key")
+async def test_a_certificate_that_went_away_since_the_settings_were_read_is_said_so(tmp_path):
+    certificate, key = tmp_path / "a.pem", tmp_path / "a.key"
+    for file in (certificate, key):
+        file.write_text("-----BEGIN CERTIFICATE-----")
+    common = CommonSettings(tls_certificate=certificate, tls_key=key)
+    certificate.unlink()
     with pytest.raises(FailedPrecondition, match="No such file"):
         Server("fruit", common, ServerSettings(), [])

@@ -66,7 +66,7 @@ def test_what_is_no_address_of_redis(refused: Refused, tmp_path: Path, url: str)
     ("variable", "value", "said"),
     [
         ("HONEYGUIDE_DRAIN_S", "soon", "HONEYGUIDE_DRAIN_S: Input should be a valid number"),
-        ("HONEYGUIDE_TLS_CERTIFICATE", "a.pem", "HONEYGUIDE_TLS_CERTIFICATE and HONEYGUIDE_TLS_KEY go together"),
+        ("HONEYGUIDE_TLS_CERTIFICATE", "a.pem", "HONEYGUIDE_TLS_CERTIFICATE: a PEM file is wanted that can be read"),
         ("HONEYGUIDE_LEXICAL_WRITER_THREADS", "0", "HONEYGUIDE_LEXICAL_WRITER_THREADS: Input should be greater"),
         ("HONEYGUIDE_VECTOR_M", "x", "HONEYGUIDE_VECTOR_M: Input should be a valid integer"),
         ("HONEYGUIDE_MEMORY_PARTITIONS", "0", "HONEYGUIDE_MEMORY_PARTITIONS: Input should be greater"),
