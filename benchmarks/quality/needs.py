@@ -75,19 +75,22 @@ def every_need(name: str) -> list[Need]:
     return [*found.learning, *found.held_out] if found else []
 
 
+_read = cache(read_collection)  # whose documents all folds share
+
+
 def _judged(name: str, fold: int) -> Scene | None:
     if name == "scifact":
-        train, test = read_collection(name, "qrels.train.tsv"), read_collection(name)
+        train, test = _read(name, "qrels.train.tsv"), _read(name)
         if train is None or test is None:
             return None
         learning, held_out = _needs(name, train.queries, train.qrels), _needs(name, test.queries, test.qrels)
         return Scene(name, train.documents, infer_catalog(train.documents).to_proto(), learning, held_out)
-    collection = read_collection(name)
+    collection = _read(name)
     if collection is None:
         return None
     needs = _needs(name, collection.queries, collection.qrels, "wish" if name == "cpcd-music" else "")
     if name == "cpcd-music":
-        searches = read_collection(name, "qrels.search.tsv")
+        searches = _read(name, "qrels.search.tsv")
         needs += _needs(name, searches.queries, searches.qrels, "search") if searches else []
     # By query text: the same text must not be learned from and tested on.
     held_out = [need for need in needs if crc32(need.query.lower().encode()) % FOLDS == fold % FOLDS]
@@ -146,16 +149,23 @@ def _mixed(fold: int) -> Scene | None:
     parts = [part for part in (scene(name, fold) for name in COLLECTIONS) if part is not None]
     if len(parts) < 2:
         return None
-    documents = [_prefixed(part.name, document) for part in parts for document in part.documents]
-    sample = Random(0).sample(documents, min(len(documents), 20_000))
-    catalog = infer_catalog(sample)
+    documents, configuration = _mixed_documents()
     return Scene(
         "mixed",
         documents,
-        catalog.to_proto(),
+        configuration,
         [_need_of(need) for part in parts for need in part.learning],
         [_need_of(need) for part in parts for need in part.held_out],
     )
+
+
+@cache
+def _mixed_documents() -> tuple[Sequence[document_pb2.Document], indexing_pb2.CatalogConfiguration]:
+    """The documents of all collections, which are the same for every fold, and their configuration."""
+    parts = [part for part in map(scene, COLLECTIONS) if part is not None]
+    documents = [_prefixed(part.name, document) for part in parts for document in part.documents]
+    sample = Random(0).sample(documents, min(len(documents), 20_000))
+    return documents, infer_catalog(sample).to_proto()
 
 
 def _prefixed(collection: str, document: document_pb2.Document) -> document_pb2.Document:
