@@ -340,7 +340,7 @@ def plot(scenario: Scenario) -> Path | None:
     for axis in (left, right):
         axis.spines[["top", "right"]].set_visible(False)
     IMAGES.mkdir(parents=True, exist_ok=True)
-    path = IMAGES / f"quality_{scenario.scene}.png"
+    path = IMAGES / f"quality_{scenario.scene}{'_drift' if scenario.drift else ''}.png"
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)
