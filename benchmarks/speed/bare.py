@@ -1,7 +1,8 @@
 """The floor: full text, nearest neighbours and reciprocal-rank fusion called directly, and nothing else.
 
-Tantivy over title and text with English stemming, usearch's HNSW with the vector service's own shape (float16 inside,
-as there), both asked for the same depth; ids in, ids out. No filters, no highlights, no documents, no log.
+Tantivy over title and text with English stemming, usearch's HNSW with the vector service's own shape, in half precision
+and by inner product (hnswlib has single precision only; the vector service holds eight bits a number), both asked for
+the same depth; ids in, ids out. No filters, no highlights, no documents, no log.
 """
 
 from __future__ import annotations

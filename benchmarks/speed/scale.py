@@ -5,8 +5,9 @@ few hundred topics, which also moves the supplied vector: a random projection of
 is encoded but the queries', whose embeddings are cached. Making documents is not timed.
 
 Memory is that of a server process over the documents less that over a few, after some searches, and beside it what
-Valkey says; the bare engines' (tantivy and usearch, see `bare`) is measured in the same way at the smallest size. Last
-come distinct remembered queries, which memory is told of directly: a like each.
+Valkey says; the bare engines' (tantivy and usearch, see `bare`) is measured in the same way at all sizes but the
+largest, whose graph would take a quarter of an hour. Last come distinct remembered queries, which memory is told of
+directly: a like each.
 """
 
 from __future__ import annotations
@@ -128,31 +129,36 @@ async def measure(bench: Bench, keep: Callable[[list[Row]], None]) -> None:
     await _indexed(bench.folder / "made-few", few)
     await _opened(bench.folder / "made-few", [])  # the first start also reads the programs from disk
     empty = await _opened(bench.folder / "made-few", few.queries(WARMING_SEARCHES))
-    bare = await _bare_bytes(bench.folder, sizes[0])
+    bare = {size: await _bare_bytes(bench.folder, size) for size in sizes[:-1]}
     rates: dict[int, float] = {}
     for size, folder in folders.items():
         made = MadeCatalogue(size)
         rates[size] = await _indexed(folder, made)
         held = await _opened(folder, made.queries(WARMING_SEARCHES))
-        keep(_rows(size, sizes[0], rates, held, empty, bare))
+        keep(_rows(size, sizes[0], rates, held, empty, bare.get(size)))
     keep(await _searches(bench, folders))
     keep(await _remembered(bench, folders[sizes[0]], sizes[0]))
 
 
-def _rows(size: int, smallest: int, rates: Mapping[int, float], held: Held, empty: Held, bare: float) -> list[Row]:
+def _rows(
+    size: int, smallest: int, rates: Mapping[int, float], held: Held, empty: Held, bare: float | None
+) -> list[Row]:
     scenario = f"scale: {size:,} documents"
     more = size - FEW
     resident = (held.resident_bytes - empty.resident_bytes) / more
     rate = Row(scenario, HERE, "indexing rate", rates[size], "documents/s")
+    if size != smallest:
+        rate = replace(rate, ratio=rates[size] / rates[smallest], ratio_to=_named(smallest), item=8)
     memory = Row(scenario, HERE, "resident memory", resident, "bytes/document")
     rows = [
+        rate,
         Row(scenario, HERE, "open", max(held.seconds - empty.seconds, 0.0) * 1e6 / more, "s/million documents", item=8),
         Row(scenario, "Valkey", "memory", (held.valkey_bytes - empty.valkey_bytes) / more, "bytes/document"),
     ]
-    if size == smallest:
-        memory = replace(memory, ratio=resident / bare, ratio_to=BARE, item=7)
-        return [rate, *rows, memory, Row(scenario, BARE, "resident memory", bare, "bytes/document")]
-    return [replace(rate, ratio=rates[size] / rates[smallest], ratio_to=_named(smallest), item=8), *rows, memory]
+    if bare is None:
+        return [*rows, memory]
+    memory = replace(memory, ratio=resident / bare, ratio_to=BARE, item=7)
+    return [*rows, memory, Row(scenario, BARE, "resident memory", bare, "bytes/document")]
 
 
 async def _indexed(folder: Path, made: MadeCatalogue) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,23 @@ def test_everything_is_there_after_reopening(tmp_path):
     second.store_setting("schema", b"8")
     assert second.setting("schema") == b"8"
     second.close()
+
+
+def test_a_journal_of_a_version_before_is_read_and_written(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    with closing(sqlite3.connect(path)) as old:
+        old.execute(
+            "CREATE TABLE documents (id TEXT PRIMARY KEY, sequence INTEGER NOT NULL, payload BLOB) WITHOUT ROWID"
+        )
+        old.execute("CREATE UNIQUE INDEX by_sequence ON documents (sequence)")
+        old.execute("INSERT INTO documents VALUES ('b', 1, x'31'), ('a', 2, x'32'), ('c', 3, NULL)")
+        old.commit()
+    journal = Journal(path)
+    assert journal.write([("b", b"3"), ("d", b"4")]) == 5
+    assert journal.fetch(["a", "b", "c", "d"]) == {"a": b"2", "b": b"3", "d": b"4"}
+    changes = [(change.sequence, change.document_id) for change in journal.since(0)]
+    assert changes == [(2, "a"), (3, "c"), (4, "b"), (5, "d")]
+    journal.close()
 
 
 def test_a_write_that_fails_leaves_nothing(journal):

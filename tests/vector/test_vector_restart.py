@@ -71,26 +71,33 @@ async def test_what_came_after_the_last_save_is_caught_up(
             assert stats.documents_by_type["other"] == 1
 
 
-async def test_vectors_are_saved_once_and_what_saved_them_twice_is_read(
-    open_again: Any, tmp_path: Path, films: list[Document]
-) -> None:
-    async with open_again() as client:
-        await client.put(*films[:150])
-        before = await found(client, [films[70], *films])
-    (saved,) = (tmp_path / "data").glob("graph-*")
-    assert sum(path.stat().st_size for path in saved.iterdir()) < 150 * 384 * 4
-    np.save(saved / "vectors-000000.npy", np.zeros((150, 384), np.float32))  # as versions before had them too
-    async with open_again() as client:
-        assert_same(await found(client, [films[70], *films]), before)
-        await client.put(replace(films[70], embedding=films[300].embedding))
-        moved = await found(client, [films[70], *films])
-    (saved,) = (tmp_path / "data").glob("graph-*")
-    assert not list(saved.glob("vectors-*"))
-    async with open_again() as client:
-        assert_same(await found(client, [films[70], *films]), moved)
+async def test_only_graphs_that_changed_are_saved_again(open_again: Any, tmp_path: Path, films: list[Document]) -> None:
+    def files() -> dict[str, tuple[int, int]]:
+        (saved,) = (tmp_path / "data").glob("graph-*")
+        return {path.name: (path.stat().st_ino, path.stat().st_size) for path in saved.glob("*.usearch")}
+
+    async with open_again(segment_documents=1_024) as client:
+        await client.put(*films[:1_000])
+        await client.put(*films[1_000:1_300])
+    first = files()
+    assert sorted(first) == ["segment-00000.usearch", "segment-00001.usearch"]
+    assert sum(size for _, size in first.values()) < 1_300 * 384 * 2  # each vector once, in eight bits
+    async with open_again(segment_documents=1_024) as client:
+        await client.put(replace(films[1_200], embedding=films[0].embedding), replace(films[3], popularity=7.0))
+        moved = await found(client, [films[1_200], *films])
+    second = files()
+    assert second["segment-00000.usearch"] == first["segment-00000.usearch"]
+    assert second["segment-00001.usearch"] != first["segment-00001.usearch"]
+    async with open_again(segment_documents=1_024) as client:
+        assert_same(await found(client, [films[1_200], *films]), moved)
+        await client.delete(films[0].id)
+    assert files()["segment-00000.usearch"] != first["segment-00000.usearch"]
+    async with open_again() as client:  # with other segments they are built anew
+        assert (await client.stats()).document_count == 1_299
+    assert list(files()) == ["segment-00000.usearch"]
 
 
-@pytest.mark.parametrize("damage", ["truncate", "rows", "columns", "empty", "remove", "shape"])
+@pytest.mark.parametrize("damage", ["truncate", "segment", "rows", "columns", "empty", "remove", "shape"])
 async def test_a_graph_that_cannot_be_read_is_built_anew(
     open_again: Any, tmp_path: Path, films: list[Document], damage: str
 ) -> None:
@@ -99,7 +106,9 @@ async def test_a_graph_that_cannot_be_read_is_built_anew(
         before = await found(client, films)
     (saved,) = (tmp_path / "data").glob("graph-*")
     if damage == "truncate":
-        os.truncate(saved / "graph.usearch", 1_000)
+        os.truncate(saved / "segment-00000.usearch", 1_000)
+    elif damage == "segment":
+        (saved / "segment-00000.usearch").unlink()
     elif damage == "rows":
         (saved / "rows.json").write_text("{")
     elif damage in ("columns", "empty"):

@@ -37,11 +37,11 @@ class Journal:
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=FULL")
+        # In the order of the changes: written at the end, and read in one piece. Journals of versions before are in the
+        # order of ids, with an index by sequence; they are read and written by the same statements.
         self._database.execute(
-            "CREATE TABLE IF NOT EXISTS documents"
-            " (id TEXT PRIMARY KEY, sequence INTEGER NOT NULL, payload BLOB) WITHOUT ROWID"
+            "CREATE TABLE IF NOT EXISTS documents (id TEXT NOT NULL UNIQUE, sequence INTEGER PRIMARY KEY, payload BLOB)"
         )
-        self._database.execute("CREATE UNIQUE INDEX IF NOT EXISTS by_sequence ON documents (sequence)")
         self._database.execute("CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
         row = self._database.execute("SELECT max(sequence) FROM documents").fetchone()
         self._sequence: int = row[0] or 0

@@ -12,10 +12,11 @@ import numpy.typing as npt
 from honeyguide.candidates import CREATED_DAY, NO_CANDIDATES, POPULARITY, Candidates
 from honeyguide.documents import Document, Filter
 from honeyguide_vector.encoder import Vectors
-from honeyguide_vector.graph import Graph, Rows
+from honeyguide_vector.graph import Rows
 from honeyguide_vector.lock import ReadWriteLock
 from honeyguide_vector.postings import Postings
 from honeyguide_vector.saved_graph import Held
+from honeyguide_vector.segmented_graph import SegmentedGraph
 
 # Documents entered under one hold of the lock: about 5 ms, which is how long a search may have to wait.
 ENTERED_AT_ONCE = 16
@@ -46,7 +47,7 @@ class Collection:
     the vectors in it score: so a document's score is the same whether the graph or a full scan found it.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: SegmentedGraph) -> None:
         self._graph = graph
         self._lock = ReadWriteLock()
         self._rows: dict[str, int] = {}
@@ -224,7 +225,7 @@ class Collection:
         count = wanted + len(excluded)
         if allowed is not None:
             count = int(1.2 * count * len(self._rows) / available) + 10
-        while max(count, self._graph.ef_search) * NEIGHBOUR_COST_ROWS <= available:
+        while self._graph.neighbours_looked_at(count) * NEIGHBOUR_COST_ROWS <= available:
             lists = [self._permitted(self._graph.nearest(vector, count), allowed, excluded) for vector in vectors]
             if min(map(len, lists)) >= wanted:
                 return lists[0] if len(lists) == 1 else _distinct(np.concatenate(lists))

@@ -1,5 +1,8 @@
 """The HNSW graph: approximate nearest neighbours by cosine (Malkov and Yashunin 2018, arXiv:1603.09320), by usearch.
 
+Numbers of vectors are held in eight bits, a vector scaled by its own largest (scalar quantisation): a quarter of the
+memory of single precision, two thirds of the time of half precision. Their cosine does not see the scale.
+
 How usearch 2.26 behaves, as tried: a key added twice raises; a removed key is gone from results at once and its slot
 is taken by a later addition; the search's expansion is not saved with the graph; a file cut short raises on loading;
 adding and searching release the interpreter's lock, saving and loading do not; reading a vector back takes 1 us.
@@ -22,33 +25,46 @@ from usearch.index import Index
 from honeyguide_vector.encoder import Vectors
 
 Rows = npt.NDArray[np.int64]
+Quantised = npt.NDArray[np.int8]
+
+LARGEST = 127
 
 
 @dataclass(frozen=True, slots=True)
 class GraphShape:
-    """What a graph is built with; a saved one is used again only under the same shape.
+    """What graphs are built with; saved ones are used again only under the same shape.
 
-    `m` links a vector, `ef_construction` candidates looked at when adding one.
+    `m` links a vector, `ef_construction` candidates looked at when adding one; a graph for every `segment_rows` rows;
+    `numbers` is how vectors are held.
     """
 
     dimension: int
     m: int
     ef_construction: int
+    segment_rows: int
+    numbers: str = "int8"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Rows, nearest first, and how far they are: 1 less the cosine."""
+
+    rows: Rows
+    distances: npt.NDArray[np.float32]
 
 
 class Graph:
-    """Vectors by row number, in half precision: nobody keeps them otherwise. Of unit length, to 3 digits."""
+    """Vectors by row number, quantised: nobody keeps them otherwise. Their cosines are off by some .0004."""
 
-    def __init__(self, shape: GraphShape, ef_search: int, threads: int) -> None:
-        self.ef_search = ef_search
+    def __init__(self, shape: GraphShape, threads: int) -> None:
         self._threads = threads
         self._index = Index(
             ndim=shape.dimension,
-            metric="ip",  # the cosine of what is of unit length, in four fifths of the time that usearch's own takes
-            dtype="f16",
+            metric="cos",
+            dtype="i8",
             connectivity=shape.m,
             expansion_add=shape.ef_construction,
-            expansion_search=ef_search,
+            expansion_search=1,  # as many as a search asks for
         )
 
     def __len__(self) -> int:
@@ -61,26 +77,33 @@ class Graph:
 
     def add(self, rows: Rows, vectors: Vectors) -> None:
         """Adds vectors under rows that it does not hold, each once."""
-        self._index.add(rows.astype(np.uint64), vectors, threads=min(self._threads, len(rows)))
+        self._index.add(rows.astype(np.uint64), _quantised(vectors), threads=min(self._threads, len(rows)))
 
     def remove(self, rows: Rows) -> None:
         """Removes rows; those not held do not matter."""
         self._index.remove(rows.astype(np.uint64))
 
-    def nearest(self, vector: Vectors, count: int) -> Rows:
-        """About the `count` nearest rows, nearest first; fewer if fewer are held or reached."""
+    def nearest(self, vector: Vectors, count: int, looked_at: int) -> Neighbours:
+        """About the `count` nearest rows, of so many looked at; fewer if fewer are held or reached."""
         if not len(self._index):
-            return np.empty(0, np.int64)
-        return np.asarray(self._index.search(vector, count, threads=1).keys, dtype=np.int64)
+            return Neighbours(np.empty(0, np.int64), np.empty(0, np.float32))
+        found = self._index.search(_quantised(vector), max(count, looked_at), threads=1)
+        return Neighbours(found.keys[:count].astype(np.int64), found.distances[:count])
 
     def vectors(self, rows: Rows) -> Vectors:
-        """The vectors of rows that it holds, [n, dimension], as precise as it has them."""
-        read = cast(tuple[Vectors, ...], self._index.get(rows.astype(np.uint64), "f32"))
-        return np.concatenate([np.empty(0, np.float32), *read]).reshape(len(rows), self._index.ndim)
+        """The vectors of rows that it holds, [n, dimension], as precise as it has them, of unit length."""
+        vectors = self._held(rows).astype(np.float32)
+        lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+        vectors /= np.maximum(lengths, 1.0)[:, np.newaxis]
+        return vectors
 
     def has(self, row: int, vector: Vectors) -> bool:
         """Whether adding the vector under a row that it holds would change nothing."""
-        return bool(np.array_equal(self.vectors(np.array([row]))[0], vector.astype(np.float16)))
+        return bool(np.array_equal(self._held(np.array([row]))[0], _quantised(vector)))
+
+    def _held(self, rows: Rows) -> Quantised:
+        read = cast(tuple[Quantised, ...], self._index.get(rows.astype(np.uint64), "i8"))
+        return np.concatenate([np.empty(0, np.int8), *read]).reshape(len(rows), self._index.ndim)
 
     def save(self, path: Path) -> None:
         """Writes the graph to a file; not atomic by itself."""
@@ -94,6 +117,8 @@ class Graph:
         """
         self._index.load(str(path))
 
-    def clear(self) -> None:
-        """Drops all vectors."""
-        self._index.reset()  # type: ignore[no-untyped-call]
+
+def _quantised(vectors: Vectors) -> Quantised:
+    """Vectors (the last axis) in whole numbers to ±127, each scaled by its largest; zeros stay zeros."""
+    largest = np.abs(vectors).max(axis=-1, keepdims=True)
+    return np.rint(vectors * (LARGEST / np.where(largest, largest, 1.0))).astype(np.int8)

@@ -21,9 +21,10 @@ from honeyguide_vector.collection import Collection
 from honeyguide_vector.embedded_text import EmbeddingRules, rules_from_proto
 from honeyguide_vector.embedding_cache import KEY_BYTES, EmbeddingCache, key_of
 from honeyguide_vector.encoder import Encoder, Vectors, unit
-from honeyguide_vector.graph import Graph, GraphShape
+from honeyguide_vector.graph import GraphShape
 from honeyguide_vector.record import Record, Source, record_from_bytes, source_of
 from honeyguide_vector.saved_graph import Saved, load_graph, save_graph
+from honeyguide_vector.segmented_graph import SegmentedGraph
 
 log = structlog.get_logger("honeyguide.vector.index")
 
@@ -41,6 +42,7 @@ class GraphSettings:
 
     m: int
     ef_construction: int
+    segment_rows: int
     ef_search: int
     threads: int
     save_interval_s: float
@@ -58,8 +60,8 @@ class VectorIndex:
         self._encoder = encoder
         self._cache = cache
         self._settings = settings
-        self._shape = GraphShape(encoder.dimension, settings.m, settings.ef_construction)
-        self._graph = Graph(self._shape, settings.ef_search, settings.threads)
+        shape = GraphShape(encoder.dimension, settings.m, settings.ef_construction, settings.segment_rows)
+        self._graph = SegmentedGraph(shape, settings.ef_search, settings.threads)
         self.collection = Collection(self._graph)
         self._rules = EmbeddingRules()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
@@ -132,7 +134,7 @@ class VectorIndex:
             raise
 
     def _restore(self) -> None:
-        saved = load_graph(self._folder, self._graph, self._shape)
+        saved = load_graph(self._folder, self._graph)
         if saved is not None:
             self.collection.restore(saved.held)
             self._saved_sequence = saved.sequence
@@ -166,7 +168,7 @@ class VectorIndex:
         sequence = self._journal.sequence
         if sequence == self._saved_sequence:
             return
-        save_graph(self._folder, self._graph, self._shape, Saved(sequence, self.collection.held()))
+        save_graph(self._folder, self._graph, Saved(sequence, self.collection.held()))
         self._saved_sequence = sequence
 
     def _configure(self, configuration: indexing_pb2.CatalogConfiguration) -> None:

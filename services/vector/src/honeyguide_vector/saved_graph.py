@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from honeyguide_vector.graph import Graph, GraphShape
 from honeyguide_vector.postings import PostingLists, Term
+from honeyguide_vector.segmented_graph import SegmentedGraph
 
 log = structlog.get_logger("honeyguide.vector.saved_graph")
 
@@ -45,12 +45,12 @@ class Saved:
     held: Held
 
 
-def save_graph(folder: Path, graph: Graph, shape: GraphShape, saved: Saved) -> None:
+def save_graph(folder: Path, graph: SegmentedGraph, saved: Saved) -> None:
     """Saves beside the one before, then takes its place: a crash leaves one of the two whole."""
     making = folder / f"{_MAKING}{saved.sequence:020d}"
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
-    graph.save(making / "graph.usearch")
+    graph.save(making, before=next(reversed(_saved(folder)), None))
     held = saved.held
     codes = {name: code for code, name in enumerate(dict.fromkeys(held.types))}
     np.savez(
@@ -62,7 +62,7 @@ def save_graph(folder: Path, graph: Graph, shape: GraphShape, saved: Saved) -> N
         rows=held.postings.rows,
     )
     content = {
-        "shape": asdict(shape),
+        "shape": asdict(graph.shape),
         "sequence": saved.sequence,
         "ids": held.ids,
         "types": list(codes),
@@ -75,23 +75,24 @@ def save_graph(folder: Path, graph: Graph, shape: GraphShape, saved: Saved) -> N
     shutil.rmtree(place, ignore_errors=True)
     os.replace(making, place)
     _sync(folder)
+    graph.saved()
     for other in _saved(folder):
         if other != place:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def load_graph(folder: Path, graph: Graph, shape: GraphShape) -> Saved | None:
-    """Loads the newest that was saved under this shape, the graph into `graph`; None if there is none to be read."""
+def load_graph(folder: Path, graph: SegmentedGraph) -> Saved | None:
+    """Loads the newest that was saved under this shape, the graphs into `graph`; None if there is none to be read."""
     for leftover in folder.glob(f"{_MAKING}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     for place in reversed(_saved(folder)):
         try:
             content = json.loads((place / "rows.json").read_text())
-            if content["shape"] != asdict(shape):
+            if content["shape"] != asdict(graph.shape):
                 log.info("saved graph has another shape and is built anew", saved=content["shape"])
                 continue
             held = _held(place, content)
-            graph.load(place / "graph.usearch")
+            graph.load(place)
             rows = sum(map(bool, held.ids))
             if len(graph) != rows:
                 raise ValueError(f"{len(graph)} vectors for {rows} rows")

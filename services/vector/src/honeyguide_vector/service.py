@@ -44,6 +44,7 @@ async def open_service(
             GraphSettings(
                 m=settings.m,
                 ef_construction=settings.ef_construction,
+                segment_rows=settings.segment_documents,
                 ef_search=settings.ef_search,
                 threads=settings.threads,
                 save_interval_s=settings.save_interval_s,

@@ -31,6 +31,12 @@ class VectorSettings(ServerSettings):
 
     m: int = Field(32, ge=4, le=128, description="links of a document in the graph (connectivity)")
     ef_construction: int = Field(128, ge=8, le=4_096, description="candidates looked at when a document is added")
+    segment_documents: int = Field(
+        131_072,
+        ge=1_024,
+        le=100_000_000,
+        description="documents a graph: larger graphs take longer to extend, more of them longer to search",
+    )
     ef_search: int = Field(256, ge=8, le=4_096, description="candidates looked at in a search; more for larger depths")
     threads: int = Field(
         os.cpu_count() or 1, ge=1, le=256, description="threads that search, and that encode and add documents"
