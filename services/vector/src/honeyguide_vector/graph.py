@@ -1,8 +1,5 @@
 """The HNSW graph: approximate nearest neighbours by cosine (Malkov and Yashunin 2018, arXiv:1603.09320), by usearch.
 
-Numbers of vectors are held in eight bits, a vector scaled by its own largest (scalar quantisation): a quarter of the
-memory of single precision, two thirds of the time of half precision. Their cosine does not see the scale.
-
 How usearch 2.26 behaves, as tried: a key added twice raises; a removed key is gone from results at once and its slot
 is taken by a later addition; the search's expansion is not saved with the graph; a file cut short raises on loading;
 adding and searching release the interpreter's lock, saving and loading do not; reading a vector back takes 1 us.
@@ -22,12 +19,9 @@ import numpy.typing as npt
 import onnxruntime  # noqa: F401  must come before usearch, see above
 from usearch.index import Index
 
-from honeyguide_vector.encoder import Vectors
-
 Rows = npt.NDArray[np.int64]
 Quantised = npt.NDArray[np.int8]
-
-LARGEST = 127
+"""Vectors, the last axis, as whole numbers to ±127 of any scale: their cosine does not see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +48,7 @@ class Neighbours:
 
 
 class Graph:
-    """Vectors by row number, quantised: nobody keeps them otherwise. Their cosines are off by some .0004."""
+    """Quantised vectors by row number: nobody keeps them otherwise."""
 
     def __init__(self, shape: GraphShape, threads: int) -> None:
         self._threads = threads
@@ -75,33 +69,23 @@ class Graph:
         """Memory taken."""
         return int(self._index.memory_usage)
 
-    def add(self, rows: Rows, vectors: Vectors) -> None:
+    def add(self, rows: Rows, vectors: Quantised) -> None:
         """Adds vectors under rows that it does not hold, each once."""
-        self._index.add(rows.astype(np.uint64), _quantised(vectors), threads=min(self._threads, len(rows)))
+        self._index.add(rows.astype(np.uint64), vectors, threads=min(self._threads, len(rows)))
 
     def remove(self, rows: Rows) -> None:
         """Removes rows; those not held do not matter."""
         self._index.remove(rows.astype(np.uint64))
 
-    def nearest(self, vector: Vectors, count: int, looked_at: int) -> Neighbours:
+    def nearest(self, vector: Quantised, count: int, looked_at: int) -> Neighbours:
         """About the `count` nearest rows, of so many looked at; fewer if fewer are held or reached."""
         if not len(self._index):
             return Neighbours(np.empty(0, np.int64), np.empty(0, np.float32))
-        found = self._index.search(_quantised(vector), max(count, looked_at), threads=1)
+        found = self._index.search(vector, max(count, looked_at), threads=1)
         return Neighbours(found.keys[:count].astype(np.int64), found.distances[:count])
 
-    def vectors(self, rows: Rows) -> Vectors:
-        """The vectors of rows that it holds, [n, dimension], as precise as it has them, of unit length."""
-        vectors = self._held(rows).astype(np.float32)
-        lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-        vectors /= np.maximum(lengths, 1.0)[:, np.newaxis]
-        return vectors
-
-    def has(self, row: int, vector: Vectors) -> bool:
-        """Whether adding the vector under a row that it holds would change nothing."""
-        return bool(np.array_equal(self._held(np.array([row]))[0], _quantised(vector)))
-
-    def _held(self, rows: Rows) -> Quantised:
+    def vectors(self, rows: Rows) -> Quantised:
+        """The vectors of rows that it holds, [n, dimension]."""
         read = cast(tuple[Quantised, ...], self._index.get(rows.astype(np.uint64), "i8"))
         return np.concatenate([np.empty(0, np.int8), *read]).reshape(len(rows), self._index.ndim)
 
@@ -116,9 +100,3 @@ class Graph:
             RuntimeError: the file is not what was saved.
         """
         self._index.load(str(path))
-
-
-def _quantised(vectors: Vectors) -> Quantised:
-    """Vectors (the last axis) in whole numbers to ±127, each scaled by its largest; zeros stay zeros."""
-    largest = np.abs(vectors).max(axis=-1, keepdims=True)
-    return np.rint(vectors * (LARGEST / np.where(largest, largest, 1.0))).astype(np.int8)
