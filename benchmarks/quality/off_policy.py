@@ -212,8 +212,8 @@ def estimate_policies(
 
 
 def leading(told: Evaluated) -> Estimate:
-    """The estimate to go by: doubly robust, or where nothing supports it the direct method's."""
-    return next((one for one in told.estimates if one.estimator == "dr"), told.estimates[-1])
+    """The estimate to go by: doubly robust with shrinkage, or where nothing supports it the direct method's."""
+    return next((one for one in told.estimates if one.estimator == "drs"), told.estimates[-1])
 
 
 def agreement(estimates: Mapping[str, Estimate], live: Mapping[str, np.ndarray]) -> Agreement:

@@ -13,6 +13,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
 
@@ -31,6 +32,9 @@ from honeyguide.client import RemoteConnection
 from honeyguide.config import CommonSettings
 from honeyguide_standalone.api import Api
 from honeyguide_standalone.engine import Engine
+from honeyguide_vector.graph import GraphShape
+from honeyguide_vector.segmented_graph import SegmentedGraph
+from honeyguide_vector.settings import VectorSettings
 
 DEPTH = 100
 RECALLS = (0.95, 0.99)
@@ -46,6 +50,24 @@ PEERS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _OwnVectors:
+    """The graph that the vector service would make of the documents, and what it finds for queries."""
+
+    ids: Sequence[str]
+    vectors: Vectors
+    queries: Sequence[Vectors]
+
+    def by_vector(self, effort: int) -> list[list[str]]:
+        settings = VectorSettings()
+        shape = GraphShape(
+            self.vectors.shape[1], settings.m, settings.ef_construction, segment_rows=settings.segment_documents
+        )
+        graph = SegmentedGraph(shape, effort, settings.threads)
+        graph.add(np.arange(len(self.ids)), self.vectors)
+        return [[self.ids[row] for row in graph.nearest(query, DEPTH).tolist()] for query in self.queries]
+
+
 async def measure(bench: Bench, keep: Callable[[list[Row]], None]) -> None:
     """The part's rows."""
     pythons = {peer: python for peer in PEERS if (python := await peer.environment()) is not None}
@@ -55,6 +77,7 @@ async def measure(bench: Bench, keep: Callable[[list[Row]], None]) -> None:
         embedded = of_queries(queries)
         exact = _exact(ids, vectors, [embedded[query] for query in queries])
         bare = BareLoop(bench.folder / f"{scene.name}.bare-peers", scene.documents, ids, vectors, embedded)
+        own = _OwnVectors(ids, vectors, [embedded[query] for query in queries])
         response_bytes = await _page_bytes(bench, scene, queries[0])
         async with AsyncExitStack() as stack:
             folders = {peer: bench.folder / f"{scene.name}.{peer.program}" for peer in pythons}
@@ -64,7 +87,7 @@ async def measure(bench: Bench, keep: Callable[[list[Row]], None]) -> None:
             begun = await asyncio.gather(*(stack.enter_async_context(context) for context in contexts))
             peers = {peer.name: one for peer, one in zip(pythons, begun, strict=True)}
             for recall in RECALLS:
-                keep(await _at_recall(bench, scene, recall, peers, bare, queries, exact))
+                keep(await _at_recall(bench, scene, recall, peers, bare, own, queries, exact))
 
 
 async def _at_recall(
@@ -73,6 +96,7 @@ async def _at_recall(
     recall: float,
     peers: Mapping[str, RunningPeer],
     bare: BareLoop,
+    own: _OwnVectors,
     queries: Sequence[str],
     exact: Sequence[frozenset[str]],
 ) -> list[Row]:
@@ -80,8 +104,12 @@ async def _at_recall(
         bare.look_at(effort)
         return [bare.by_vector(query, DEPTH) for query in queries]
 
+    async def own_found(effort: int) -> list[list[str]]:
+        return own.by_vector(effort)
+
     tuned = {name: await _tuned(peer.process.by_vector, recall, exact) for name, peer in peers.items()}
-    own_effort, own_recall = await _tuned(bare_found, recall, exact)
+    tuned |= {BARE: await _tuned(bare_found, recall, exact), "honeyguide": await _tuned(own_found, recall, exact)}
+    bare.look_at(tuned[BARE][0])
 
     async def floor() -> float:
         return median(await each_ms(_directly(bare), queries))
@@ -94,7 +122,7 @@ async def _at_recall(
 
     here: dict[str, Measurement] = {BARE: floor, **{name: inside(name) for name in peers}}
     there = {name: _middle(peer.over_grpc, queries) for name, peer in peers.items()}
-    with with_two_strategies(), environment("HONEYGUIDE_VECTOR_EF_SEARCH", str(own_effort)):
+    with with_two_strategies(), environment("HONEYGUIDE_VECTOR_EF_SEARCH", str(tuned["honeyguide"][0])):
         async with (
             bench.prepared(scene) as folder,
             bench.prepared(scene) as copy,
@@ -111,11 +139,8 @@ async def _at_recall(
             served = await alternate(there, bench.repetitions)
             await connection.close()
     return [
-        row
-        for name in peers
-        for row in _rows(f"peers: {scene.name}, {name}, recall {recall:g}", name, values, served)
-        + _tuning(f"peers: {scene.name}, {name}, recall {recall:g}", name, *tuned[name])
-    ] + _tuning(f"peers: {scene.name}, recall {recall:g}", "honeyguide and bare loop", own_effort, own_recall)
+        row for name in peers for row in _rows(f"peers: {scene.name}, {name}, recall {recall:g}", name, values, served)
+    ] + [row for name in tuned for row in _tuning(f"peers: {scene.name}, recall {recall:g}", name, *tuned[name])]
 
 
 def _rows(

@@ -45,8 +45,8 @@ def test_agreement_in_rank_size_and_cover() -> None:
 
 def test_doubly_robust_leads_where_there_is_support() -> None:
     support = Support(1.0, 1.0, 1.0, True)
-    both = tuple(estimate_of(0.1, name) for name in ("ips", "snips", "dm", "dr"))
-    assert leading(Evaluated("policy", "p", both, support, Verdict.OPEN, ())).estimator == "dr"
+    both = tuple(estimate_of(0.1, name) for name in ("ips", "snips", "dm", "dr", "drs"))
+    assert leading(Evaluated("policy", "p", both, support, Verdict.OPEN, ())).estimator == "drs"
     assert leading(Evaluated("policy", "p", both[2:3], support, Verdict.OPEN, ())).estimator == "dm"
 
 

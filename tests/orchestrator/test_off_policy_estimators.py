@@ -83,6 +83,41 @@ def test_a_right_model_makes_doubly_robust_right_whatever_the_weights() -> None:
         assert told["dr"].value == pytest.approx(0.3)
 
 
+def test_shrinkage_goes_to_the_model_where_the_interval_allows_and_no_further() -> None:
+    rng = np.random.default_rng(0)
+    n = 2_000
+    heavy = np.where(rng.random(n) < 0.01, 100.0, 0.0)
+    rewards = (rng.random(n) < 0.3).astype(float)
+    for predicted, exact in ((0.3, True), (0.9, False)):
+        model = Predictions(np.full(n, predicted), np.full(n, predicted), np.full(n, predicted), 0.0, 1.0)
+        told = by_name(Rounds(heavy, rewards, rewards, 0.0, 1.0, model))
+        assert (told["drs"].low, told["drs"].high) == (told["dr"].low, told["dr"].high)
+        assert told["drs"].gain_low <= told["drs"].gain <= told["drs"].gain_high
+        if exact:  # the few heavy rounds can't refute it
+            assert told["drs"].value == pytest.approx(predicted, abs=0.01)
+        else:
+            assert told["dr"].high < predicted
+            assert told["dr"].value <= told["drs"].value <= told["dr"].high
+
+
+def test_shrinkage_beats_what_lies_at_its_ends() -> None:
+    """Root mean square errors over samples: close to doubly robust for a wrong model, to the direct one for a right."""
+    errors: dict[tuple[str, float], list[float]] = {}
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        n = 1_000
+        weights = np.where(rng.random(n) < 0.02, 50.0, 0.0)
+        rewards = (rng.random(n) < 0.4).astype(float)
+        for predicted in (0.4, 1.0):
+            model = Predictions(np.full(n, predicted), np.full(n, predicted), np.full(n, predicted), 0.0, 1.0)
+            told = by_name(Rounds(weights, rewards, rewards, 0.0, 1.0, model))
+            for name in ("dm", "dr", "drs"):
+                errors.setdefault((name, predicted), []).append(told[name].value - 0.4)
+    rms = {key: float(np.sqrt(np.mean(np.square(values)))) for key, values in errors.items()}
+    assert rms["drs", 0.4] < 0.4 * rms["dr", 0.4]
+    assert rms["drs", 1.0] < 0.5 * rms["dm", 1.0]
+
+
 def test_nothing_supported_is_not_known() -> None:
     rewards = np.array([1.0, 0.0, 1.0])
     told = by_name(Rounds(np.zeros(3), rewards, rewards, 0.0, 1.0))

@@ -45,7 +45,7 @@ def test_whole_distributions_tell_a_reward_model_too() -> None:
     )
     rounds, _ = rounds_for(log, "target")
     assert rounds.weights == pytest.approx([1.8, 1.8, 0.2])
-    assert {one.estimator for one in estimate(rounds)} == {"ips", "snips", "dm", "dr"}
+    assert {one.estimator for one in estimate(rounds)} == {"ips", "snips", "dm", "dr", "drs"}
 
 
 def test_targets_that_every_log_knows() -> None:

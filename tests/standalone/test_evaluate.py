@@ -46,7 +46,7 @@ def test_a_generic_log(generic: Path) -> None:
     assert names == ["target", "uniform", "best"]
     best = told["targets"][2]
     assert best["verdict"] == "better"
-    assert [one["estimator"] for one in best["estimates"]] == ["ips", "snips", "dm", "dr"]
+    assert [one["estimator"] for one in best["estimates"]] == ["ips", "snips", "dm", "dr", "drs"]
     only = evaluated("--log", str(generic), "--policy", "always:b", "--estimator", "snips", "--limit", "50")
     assert only["rounds"] == 50
     ((estimate,),) = [one["estimates"] for one in only["targets"]]

@@ -9,7 +9,7 @@ import numpy as np
 
 from honeyguide.errors import InvalidArgument
 from honeyguide_orchestrator.off_policy.inverse_propensity import inverse_propensity, self_normalised
-from honeyguide_orchestrator.off_policy.model_based import direct_method, doubly_robust
+from honeyguide_orchestrator.off_policy.model_based import direct_method, doubly_robust, shrunk
 from honeyguide_orchestrator.off_policy.rounds import Estimate, Rounds
 
 ESTIMATORS: Mapping[str, Callable[[Rounds, float], Estimate]] = {
@@ -17,10 +17,11 @@ ESTIMATORS: Mapping[str, Callable[[Rounds, float], Estimate]] = {
     "snips": self_normalised,
     "dm": direct_method,
     "dr": doubly_robust,
+    "drs": shrunk,
 }
-"""ips: inverse propensity scores. snips: self-normalised. dm: direct method. dr: doubly robust."""
+"""ips: inverse propensity scores. snips: self-normalised. dm: direct method. dr: doubly robust; drs: with shrinkage."""
 
-NEED_A_MODEL = ("dm", "dr")
+NEED_A_MODEL = ("dm", "dr", "drs")
 
 
 def estimate(rounds: Rounds, names: Sequence[str] = tuple(ESTIMATORS), clip: float | None = None) -> list[Estimate]:

@@ -22,8 +22,8 @@ from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.ranker import Ranker
 from honeyguide_orchestrator.ranker_learner import looked_at
 
-LEADING = ("dr", "snips", "ips", "dm")
-"""Whose word the verdict is, the first that there is."""
+LEADING = ("drs", "dr", "snips", "ips", "dm")
+"""Whose word the verdict is, the first that there is; the first two have the same interval."""
 
 SAMPLED = "its probabilities come from sampling"
 

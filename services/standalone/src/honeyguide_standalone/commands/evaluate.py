@@ -33,7 +33,7 @@ def evaluate(
     since: Annotated[str | None, typer.Option(help="Only decisions from this ISO 8601 time on.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="Newest decisions to go by; 0 = all.")] = LIMIT,
     estimators: Annotated[
-        list[str] | None, typer.Option("--estimator", help="ips, snips, dm or dr; can be given again.")
+        list[str] | None, typer.Option("--estimator", help="ips, snips, dm, dr or drs; can be given again.")
     ] = None,
     clip: Annotated[float | None, typer.Option(help="Largest weight of a decision; without it, any.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what is random in it.")] = 0,
