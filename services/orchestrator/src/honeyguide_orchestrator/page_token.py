@@ -6,8 +6,9 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 from dataclasses import dataclass
+
+import msgspec
 
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import Filter, filter_to_proto
@@ -15,6 +16,8 @@ from honeyguide.errors import InvalidArgument
 
 SIGNATURE_BYTES = 12
 TOKEN_CHARS_MAX = 512
+
+_decoder = msgspec.json.Decoder(tuple[str, int, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class PageTokens:
 
     def write(self, token: PageToken) -> str:
         """The token as text."""
-        body = json.dumps([token.decision_id, token.offset, token.scope], separators=(",", ":")).encode()
+        body = msgspec.json.encode((token.decision_id, token.offset, token.scope))
         return base64.urlsafe_b64encode(self._sign(body) + body).decode()
 
     def read(self, text: str) -> PageToken:
@@ -50,8 +53,8 @@ class PageTokens:
             signature, body = raw[:SIGNATURE_BYTES], raw[SIGNATURE_BYTES:]
             if not hmac.compare_digest(signature, self._sign(body)):
                 raise ValueError
-            decision_id, offset, scope = json.loads(body)
-        except (ValueError, binascii.Error):
+            decision_id, offset, scope = _decoder.decode(body)
+        except (ValueError, binascii.Error, msgspec.DecodeError):
             raise InvalidArgument("page_token", "is forged or damaged; send next_page_token as it came") from None
         return PageToken(decision_id, offset, scope)
 
