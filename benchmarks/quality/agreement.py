@@ -19,7 +19,7 @@ import numpy as np
 import structlog
 
 from benchmarks.quality.needs import CACHE, Scene, scene
-from benchmarks.quality.recording import BATCH, record
+from benchmarks.quality.recording import BATCH, Recording, record
 from benchmarks.quality.simulation import System, stage
 from benchmarks.quality.streams import Search, stream
 from honeyguide_orchestrator.event_stream import Event
@@ -42,15 +42,22 @@ AS_IN_SIMULATION = {
 }
 
 
-async def recorded(found: Scene, searches: Sequence[Search]) -> list[int]:
+async def recorded(found: Scene, recording: Recording, searches: Sequence[Search]) -> list[int]:
     """Positions of the wanted documents, 0 = not among the first ten."""
     positions = []
-    async with stage(System("greedy", "greedy", swap_share=0.0), found, record(found), SEED) as on:
+    async with stage(System("greedy", "greedy", swap_share=0.0), found, recording, SEED) as on:
         for search in searches:
             shown = await on.search(search.need.query, search.time_s)
             first = shown.document_ids[:10]
             positions.append(first.index(search.wanted) + 1 if search.wanted in first else 0)
-            on.events.add(Event(str(search.number), shown.id, search.wanted, "click", search.time_s))
+            event = Event(
+                id=str(search.number),
+                decision_id=shown.id,
+                document_id=search.wanted,
+                action="click",
+                time_s=search.time_s,
+            )
+            on.events.add(event)
             await on.learn()
     return positions
 
@@ -76,7 +83,7 @@ def main() -> None:
         raise SystemExit("there is no collection to compare on")
     searches = stream(found.learning, SEARCHES, SEED)
     by_system = {
-        "recorded": np.array(asyncio.run(recorded(found, searches))),
+        "recorded": np.array(asyncio.run(recorded(found, record(found), searches))),
         "running": np.array(asyncio.run(running(found, searches))),
     }
     rows = []

@@ -100,7 +100,7 @@ async def _record(scene: Scene, queries: Sequence[str], data: Path, out: Path) -
         for begin in range(0, len(scene.documents), BATCH):
             errors = await engine.api.index(scene.documents[begin : begin + BATCH])
             if errors:
-                raise SystemExit(f"{scene.name}: {len(errors)} documents refused, first: {errors[0].message}")
+                raise SystemExit(f"{scene.name}: {len(errors)} documents refused, first: {errors[0].description}")
         await searchable(engine)
         retrievers = Retrievers()
         for name in ("lexical", "vector"):
