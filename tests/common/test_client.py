@@ -65,6 +65,20 @@ async def test_known_and_unknown_exceptions(stubs, ask):
     assert type(caught.value) is HoneyguideError
 
 
+async def test_a_new_connection_does_not_wait_for_an_older_ones_backoff(serve, ask, free_port):
+    address = f"127.0.0.1:{free_port}"
+    older = RemoteConnection(address, CommonSettings())
+    for _ in range(6):
+        with pytest.raises(Unavailable):
+            await older.stub(RetrieverServiceStub).Retrieve(ask("plum"), timeout=1)
+        await asyncio.sleep(0.1)
+    async with serve(port=free_port):
+        newer = RemoteConnection(address, CommonSettings())
+        await newer.stub(RetrieverServiceStub).Retrieve(ask("plum"), timeout=1)
+        await newer.close()
+    await older.close()
+
+
 async def test_deadline(stubs, ask, fruit, until):
     retriever, _ = stubs
     with pytest.raises(DeadlineExceeded):

@@ -38,6 +38,8 @@ def open_channel(address: str, settings: CommonSettings) -> grpc.aio.Channel:
         # gRPC's own backoff, 1 s growing to 120 s, would leave a service unused long after its restart.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
+        # Channels to one address would share what connects, and a new one would wait for the backoff of an older one.
+        ("grpc.use_local_subchannel_pool", 1),
         # Not a pause, whatever its name: the time that one attempt to connect gets at least.
         ("grpc.min_reconnect_backoff_ms", 5_000),
     ]
