@@ -34,7 +34,7 @@ check: $(VENV)/.dev ## Lint, types, import contracts, protos, generated code, de
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy services/common/src services/lexical/src services/vector/src services/memory/src \
-	  services/orchestrator/src services/standalone/src tools
+	  services/orchestrator/src services/standalone/src tools benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against protos/baseline.binpb

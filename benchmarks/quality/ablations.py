@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from typing import Unpack
 
 import numpy as np
 
-from benchmarks.quality.simulation import System
+from benchmarks.quality.simulation import PolicySettings, System
 from honeyguide_orchestrator.allocation_model import AllocationModel, Costs
+from honeyguide_orchestrator.distribution import Distribution
 from honeyguide_orchestrator.policies import POLICIES
 from honeyguide_orchestrator.policy import Draw, Policy, PolicyOptions, Situation
 from honeyguide_orchestrator.settings import OrchestratorSettings
@@ -43,14 +45,21 @@ class Altered:
 
     def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
         """See `Policy`."""
+        return self._policy.draw(situation, self._altered(model), rng)
+
+    def distribution(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Distribution:
+        """See `Policy`."""
+        return self._policy.distribution(situation, self._altered(model), rng)
+
+    def _altered(self, model: AllocationModel) -> AllocationModel:
         if self._seen is None or self._seen[0] is not model:
             self._seen = (model, self._alter(model))
-        return self._policy.draw(situation, self._seen[1], rng)
+        return self._seen[1]
 
 
-def squarecb(costs: Costs, **options: float) -> Policy:
+def squarecb(costs: Costs, **options: Unpack[PolicySettings]) -> Policy:
     """Honeyguide's policy, with settings of its own if given."""
-    settings = OrchestratorSettings(**options)  # type: ignore[arg-type]
+    settings = OrchestratorSettings(**options)
     chosen = PolicyOptions(
         costs,
         settings.exploration_share,

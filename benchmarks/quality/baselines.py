@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from river import bandit
+from river.bandit.base import ArmID
 
 from benchmarks.quality.simulation import Informed, Taught
 from benchmarks.quality.streams import Search
 from honeyguide_orchestrator.allocation_model import AllocationModel, Costs, Depths, Floats
 from honeyguide_orchestrator.candidate_features import RECIPROCAL_RANK_K, feature_names
 from honeyguide_orchestrator.decision_log import DecisionRecord
+from honeyguide_orchestrator.distribution import Distribution, Probabilities
 from honeyguide_orchestrator.policy import Draw, Situation, certain
 from honeyguide_orchestrator.ranker import Ranker, RankerModel, order_of
 from honeyguide_orchestrator.situation import FEATURES
@@ -63,19 +66,35 @@ def rungs_of(allocation: Allocation, situation: Situation, model: AllocationMode
     return np.where(situation.allowed, np.array(rungs), 0)
 
 
-class Static:
+class _Fixed(ABC):
+    """A policy that draws one allocation only."""
+
+    @abstractmethod
+    def rungs(self, situation: Situation, model: AllocationModel) -> Depths:
+        """The allocation."""
+
+    def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
+        """See `Policy`."""
+        return certain(self.rungs(situation, model))
+
+    def distribution(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Distribution:
+        """See `Policy`."""
+        return Distribution.certain(self.rungs(situation, model))
+
+
+class Static(_Fixed):
     """Always the same allocation."""
 
     def __init__(self, allocation: Allocation, name: str = "static") -> None:
         self.name = name
         self._allocation = allocation
 
-    def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
-        """See `Policy`."""
-        return certain(rungs_of(self._allocation, situation, model))
+    def rungs(self, situation: Situation, model: AllocationModel) -> Depths:
+        """See `_Fixed`."""
+        return rungs_of(self._allocation, situation, model)
 
 
-class StaticPerCollection(Informed):
+class StaticPerCollection(_Fixed, Informed):
     """The same allocation for every query of a collection; it is told which collection a query is of."""
 
     name = "static_per_collection"
@@ -88,25 +107,25 @@ class StaticPerCollection(Informed):
         """See `Informed`."""
         self._collection = search.need.collection
 
-    def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
-        """See `Policy`."""
-        return certain(rungs_of(self._allocations[self._collection], situation, model))
+    def rungs(self, situation: Situation, model: AllocationModel) -> Depths:
+        """See `_Fixed`."""
+        return rungs_of(self._allocations[self._collection], situation, model)
 
 
-class Fallback:
+class Fallback(_Fixed):
     """Memory where the query was acted on before, else full text, else (nothing typed) what is popular."""
 
     name = "fallback"
 
-    def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
-        """See `Policy`."""
+    def rungs(self, situation: Situation, model: AllocationModel) -> Depths:
+        """See `_Fixed`."""
         if situation.x[FEATURES.index("known")] > 0:
             chosen: Allocation = {QUERY: 20}
         elif situation.x[FEATURES.index("empty")]:
             chosen = {"memory.popular": 20}
         else:
             chosen = {BM25: 50}
-        return certain(rungs_of(chosen, situation, model))
+        return rungs_of(chosen, situation, model)
 
 
 CONTEXT = tuple(name for name in FEATURES if not name.startswith(("locale", "device", "segment", "hour", "season")))
@@ -137,10 +156,18 @@ class LinUCB(Taught):
 
     def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
         """See `Policy`."""
+        self._drawn = self._pulled(situation)
+        return certain(rungs_of(ARMS[self._drawn[0]], situation, model))
+
+    def distribution(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Distribution:
+        """See `Policy`; which of several equally good arms is drawn by chance is not told."""
+        arm, _ = self._pulled(situation)
+        return Distribution.certain(rungs_of(ARMS[arm], situation, model))
+
+    def _pulled(self, situation: Situation) -> tuple[str, dict[str, float]]:
         context = {name: float(situation.x[i]) for name, i in zip(CONTEXT, _COLUMNS, strict=True) if situation.x[i]}
-        arm = self._bandit.pull(list(ARMS), context=context)
-        self._drawn = (arm, context)
-        return certain(rungs_of(ARMS[arm], situation, model))
+        arms: list[ArmID] = list(ARMS)
+        return str(self._bandit.pull(arms, context=context)), context
 
     def teach(self, record: DecisionRecord, wanted: str) -> None:
         """See `Taught`."""
@@ -168,13 +195,29 @@ class VowpalWabbit(Taught):
 
     def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
         """See `Policy`."""
+        shared, chances = self._chances(situation)
+        arm = int(rng.choice(len(chances), p=chances))
+        self._drawn = (shared, arm, float(chances[arm]))
+        return certain(rungs_of(list(ARMS.values())[arm], situation, model))
+
+    def distribution(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Distribution:
+        """See `Policy`."""
+        _, chances = self._chances(situation)
+        drawn = chances > 0
+        every = np.stack([rungs_of(arm, situation, model) for arm in ARMS.values()])[drawn]
+        # Arms that differ only in strategies that are not allowed are the same allocation.
+        allocations, arms = np.unique(every.astype(np.int8), axis=0, return_inverse=True)
+        probabilities = np.zeros(len(allocations))
+        np.add.at(probabilities, arms, chances[drawn])
+        return Distribution(allocations, probabilities)
+
+    def _chances(self, situation: Situation) -> tuple[str, Probabilities]:
+        """The context as Vowpal Wabbit has it, and the probability of each arm."""
         shared = "shared |C " + " ".join(
             f"{name}:{situation.x[i]:.4f}" for name, i in zip(CONTEXT, _COLUMNS, strict=True) if situation.x[i]
         )
         chances = np.maximum(self._workspace.predict([shared, *self._actions]), 0)
-        arm = int(rng.choice(len(chances), p=chances / chances.sum()))
-        self._drawn = (shared, arm, float(chances[arm] / chances.sum()))
-        return certain(rungs_of(list(ARMS.values())[arm], situation, model))
+        return shared, chances / chances.sum()
 
     def teach(self, record: DecisionRecord, wanted: str) -> None:
         """See `Taught`."""
@@ -193,10 +236,14 @@ _FEW = frozenset({BM25, DENSE, QUERY})
 _LOOKING = frozenset({BM25, POPULAR, STRUCTURED, FUZZY, DENSE, QUERY, NEAR})
 
 
-class _Fusion:
+class _Fusion(ABC):
     """A ranker without weights."""
 
     name = "fusion"
+
+    @abstractmethod
+    def scores(self, features: Floats, strategies: Sequence[str], model: RankerModel) -> Floats:
+        """See `Ranker`."""
 
     def contributions(self, features: Floats, strategies: Sequence[str], model: RankerModel) -> Floats:
         """See `Ranker`; a fusion's parts are not told."""

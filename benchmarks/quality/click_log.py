@@ -24,12 +24,13 @@ import math
 import random
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
 
 from benchmarks.quality.collection import Collection, read_collection
+from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.text import words
 
 BEGIN_S = 1_625_000_000.0
@@ -93,7 +94,14 @@ def music_shop(seed: int, documents: int = 600) -> Shop | None:
     )
 
 
-def _shop(name, collection: Collection, type: str, seed: int, count: int, text_of) -> Shop:  # type: ignore[no-untyped-def]
+def _shop(
+    name: str,
+    collection: Collection,
+    type: str,
+    seed: int,
+    count: int,
+    text_of: Callable[[document_pb2.Document], str],
+) -> Shop:
     chance = random.Random(f"{name} {seed}")
     by_id = {document.id: document for document in collection.documents if document.type == type}
     judged: dict[str, dict[str, int]] = {}
@@ -299,13 +307,13 @@ def write(shop: Shop, log: Sequence[Click], folder: Path) -> None:
             file.write(json.dumps({key: value for key, value in row.items() if value}, ensure_ascii=False) + "\n")
     with (folder / "log.jsonl").open("w") as file:
         for click in log:
-            row = {
+            action = {
                 "time": round(click.time_s, 3),
                 "query": click.query,
                 "document_id": click.document_id,
                 "user_id": click.user_id,
             }
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(json.dumps(action, ensure_ascii=False) + "\n")
 
 
 def main() -> None:

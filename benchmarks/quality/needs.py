@@ -112,8 +112,8 @@ def _needs(
 def _films() -> Scene:
     """The film catalogue and wishes, which take a while to make: kept in .bench until what makes them changes."""
     digest = hashlib.blake2b(digest_size=6)
-    for source in (__file__, films.__file__, *(Path(users.__file__).parent.glob("*.py"))):
-        digest.update(Path(source).read_bytes())
+    for source in (Path(__file__), Path(films.__file__), *Path(users.__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
     kept = CACHE / f"scene-films-{digest.hexdigest()}.pickle"
     if not kept.exists():
         CACHE.mkdir(exist_ok=True)
@@ -133,7 +133,7 @@ def _make_films() -> Scene:
     configuration = Catalog.model_validate(films.CONFIGURATION).to_proto()
 
     def wishes(seed: int, count: int) -> list[Need]:
-        needs = []
+        needs: list[Need] = []
         for number in range(-(-count // FILM_WISHES_A_USER)):
             user = users.SimulatedUser(world, number, seed)
             for _ in range(FILM_WISHES_A_USER):

@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import structlog
@@ -95,7 +95,8 @@ def shares_shown(log: Campaign, items: int) -> np.ndarray:
     """Share of every item at each position, [positions, items]: the mean policy of the log."""
     counts = np.zeros((POSITIONS, items))
     np.add.at(counts, (log.positions, log.items), 1)
-    return counts / counts.sum(axis=1, keepdims=True)
+    shares: np.ndarray = counts / counts.sum(axis=1, keepdims=True)
+    return shares
 
 
 def rounds_for(log: Campaign, shares: np.ndarray) -> Rounds:
@@ -155,7 +156,14 @@ def obd_rows() -> tuple[list[dict[str, Any]], list[str]]:
     return rows, lines
 
 
-TARGETS: Mapping[str, Mapping[str, float]] = {
+class _Changed(TypedDict, total=False):
+    """Options that are not the defaults."""
+
+    exploration_share: float
+    epsilon: float
+
+
+TARGETS: Mapping[str, _Changed] = {
     "greedy": {},
     "squarecb": {},
     "epsilon_greedy": {"epsilon": 1.0, "exploration_share": 1.0},
@@ -312,7 +320,7 @@ async def _play(
     on: Stage, policies: Mapping[Policy, float], searches: Sequence[Search], seed: int, people: ClickModel = PEOPLE
 ) -> list[LoggedDecision]:
     """Searches decided by one of the policies each, by their shares, and what people clicked; nothing is learned."""
-    log = []
+    log: list[LoggedDecision] = []
     for search in searches:
         random = Random(f"{seed} {search.number} play")
         policy = random.choices(list(policies), weights=list(policies.values()))[0]

@@ -12,7 +12,7 @@ import math
 import os
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import chain
 from multiprocessing import get_context
@@ -87,7 +87,7 @@ def tasks(quick: bool) -> list[Task]:
     ]
     drift = [Task(DRIFT, seed, ("honeyguide", "greedy")) for seed in (1, 2, 3) if scene("mixed")]
     ablated = [
-        Task(ABLATED, seed, names)
+        Task(ABLATED, seed, names.tolist())
         for seed in (1, 2, 3)
         if scene("mixed")
         for names in np.array_split(list(ablations()), 4)
@@ -349,7 +349,9 @@ def plot(scenario: Scenario) -> Path | None:
 
 def run(every: Sequence[Task], workers: int) -> None:
     """Runs all tasks, as many at a time as there are processors, in their order as far as they can begin."""
-    waiting, running, done = list(every), {}, set()
+    waiting = list(every)
+    running: dict[Future[Mapping[str, float]], Task] = {}
+    done: set[tuple[str, int, str]] = set()
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_quiet) as pool:
         # Jobs that begin together would make the same recordings.
         list(pool.map(prepare, dict.fromkeys(task.scenario.scene for task in every)))

@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from benchmarks.quality.needs import CACHE, Scene, every_need, queries_of
 from honeyguide.api.lexical.v1 import lexical_pb2, lexical_pb2_grpc
@@ -30,7 +31,7 @@ from honeyguide.retriever import Need, Strategy
 from honeyguide_orchestrator.catalog_facts import CatalogFacts, gather_facts, observe_numeric
 from honeyguide_orchestrator.fanout import Retrievers
 from honeyguide_orchestrator.likelihood import Likelihoods
-from honeyguide_orchestrator.recognition import Recognizer
+from honeyguide_orchestrator.recognition import Recognizer, SpanService
 from honeyguide_orchestrator.understanding import Understander
 from honeyguide_standalone.engine import Engine
 
@@ -105,7 +106,8 @@ async def _record(scene: Scene, queries: Sequence[str], data: Path, out: Path) -
         retrievers = Retrievers()
         for name in ("lexical", "vector"):
             await retrievers.connect(name, engine.connections[name])
-        lexical = _Listening(engine.connections["lexical"].stub(lexical_pb2_grpc.LexicalServiceStub))
+        stub = engine.connections["lexical"].stub(lexical_pb2_grpc.LexicalServiceStub)
+        lexical = _Listening(cast(SpanService, stub))  # not what the generated types say, see honeyguide.client
         facts = gather_facts(
             scene.configuration,
             observe_numeric(document_from_proto(document) for document in scene.documents),
@@ -150,14 +152,14 @@ async def searchable(engine: Engine) -> None:
 class _Listening:
     """The lexical service, and a note of what it recognised."""
 
-    def __init__(self, lexical: lexical_pb2_grpc.LexicalServiceStub) -> None:
+    def __init__(self, lexical: SpanService) -> None:
         self._lexical = lexical
         self.spans: dict[str, bytes] = {}
 
     async def RecognizeSpans(
         self, request: lexical_pb2.RecognizeSpansRequest, timeout: float
     ) -> lexical_pb2.RecognizeSpansResponse:
-        response: lexical_pb2.RecognizeSpansResponse = await self._lexical.RecognizeSpans(request, timeout=timeout)
+        response = await self._lexical.RecognizeSpans(request, timeout=timeout)
         self.spans[request.normalized_query] = response.SerializeToString()
         return response
 

@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypedDict
 from unittest import mock
 from uuid import UUID
 
@@ -40,6 +40,7 @@ from honeyguide_orchestrator.allocation_learner import AllocationLearner
 from honeyguide_orchestrator.allocation_model import AllocationModel, Costs
 from honeyguide_orchestrator.attribution import Rewards
 from honeyguide_orchestrator.decision_log import DecisionRecord
+from honeyguide_orchestrator.distribution import Distribution
 from honeyguide_orchestrator.event_stream import Event
 from honeyguide_orchestrator.fanout import Outcome, Retrievers, Status
 from honeyguide_orchestrator.foreground import Foreground
@@ -75,6 +76,16 @@ LATE_MEAN_S = 7_200.0
 FOREVER_S = 3_600.0
 
 
+class PolicySettings(TypedDict, total=False):
+    """Settings of policies that are not the defaults; see `OrchestratorSettings` for meaning and range."""
+
+    exploration_share: float
+    exploration_share_known: float
+    exploration_gamma: float
+    exploration_warm_up: float
+    epsilon: float
+
+
 @dataclass(frozen=True, slots=True)
 class System:
     """A configuration that is compared: who decides, who ranks, on which ladder."""
@@ -83,7 +94,7 @@ class System:
     policy: str | Callable[[Costs], Policy] = "squarecb"
     ranker: str | Ranker = "gated"
     depths: tuple[int, ...] = DEPTHS
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: PolicySettings = field(default_factory=PolicySettings)
     hidden: frozenset[str] = frozenset()
     """Names of the strategies that this system does not have."""
 
@@ -121,11 +132,13 @@ class Trace:
     def gain(self) -> np.ndarray:
         """1 / log2(1 + position) of the wanted document on the first page, else 0; also its nDCG@10."""
         position = np.array(self.position, float)
-        return np.where(position > 0, 1 / np.log2(1 + np.maximum(position, 1)), 0.0)
+        gain: np.ndarray = np.where(position > 0, 1 / np.log2(1 + np.maximum(position, 1)), 0.0)
+        return gain
 
     def reward(self) -> np.ndarray:
         """Graded reward net of cost."""
-        return self.gain() - np.array(self.cost)
+        reward: np.ndarray = self.gain() - np.array(self.cost)
+        return reward
 
 
 class PlaybackRetrievers(Retrievers):
@@ -185,9 +198,16 @@ class Masked:
 
     def draw(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Draw:
         """See `Policy`."""
+        return self._policy.draw(self._seen(situation), model, rng)
+
+    def distribution(self, situation: Situation, model: AllocationModel, rng: np.random.Generator) -> Distribution:
+        """See `Policy`."""
+        return self._policy.distribution(self._seen(situation), model, rng)
+
+    def _seen(self, situation: Situation) -> Situation:
         x = situation.x.copy()
         x[self._columns] = 0
-        return self._policy.draw(replace(situation, x=x), model, rng)
+        return replace(situation, x=x)
 
 
 class DecisionList:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,12 @@ RECIPROCAL_RANK_K = 60
 WRITER_BYTES = 96 * 2**20
 
 Vectors = npt.NDArray[np.float32]
+
+
+class _Tunable(Protocol):
+    """usearch's index as it is; mypy does not see that its effort can be set: the setter is not beside the getter."""
+
+    expansion_search: int
 
 
 class BareLoop:
@@ -51,7 +58,7 @@ class BareLoop:
 
     def look_at(self, candidates: int) -> None:
         """How many candidates the graph's search looks at from now on."""
-        self._graph.expansion_search = candidates
+        cast(_Tunable, self._graph).expansion_search = candidates
 
     def search(self, query: str, depth: int = 100, page: int = 10) -> list[str]:
         """The first page's ids."""

@@ -28,13 +28,14 @@ from honeyguide.api.search.v1 import feedback_pb2 as pb
 from honeyguide.client import LocalConnection, RemoteConnection
 from honeyguide.config import CommonSettings
 from honeyguide.documents import Context, time_to_proto
+from honeyguide.redis_store import RedisStore
+from honeyguide.redis_transport import Command, ServerTransport
 from honeyguide_memory.actions import Action, ActionRecorder
 from honeyguide_memory.layout import Layout
 from honeyguide_memory.nodes import Nodes
 from honeyguide_memory.service import open_service as open_memory
 from honeyguide_memory.settings import MemorySettings
-from honeyguide_memory.store import SCRIPTS, Store
-from honeyguide_memory.transport import Command, ServerTransport
+from honeyguide_memory.store import SCRIPTS
 from honeyguide_standalone.api import Api
 from honeyguide_standalone.engine import Engine
 from honeyguide_standalone.supervisor import supervise
@@ -141,7 +142,7 @@ async def _remembered(bench: Bench) -> list[Row]:
             stack.callback(server.stop)
         ours, bare = (MemorySettings(redis_url=server.url) for server in servers)
         layout = Layout(bare.key_prefix, bare.partitions)
-        transport = ServerTransport(bare)
+        transport = ServerTransport(bare.redis_url, bare.connections_max, bare.call_timeout_s)
         for script in SCRIPTS:
             await transport.load_script(script.source)
         async with open_memory(ours) as registrations:
@@ -156,7 +157,7 @@ async def _remembered(bench: Bench) -> list[Row]:
 
             async def called() -> float:
                 noted = NotedCommands()
-                recorder = ActionRecorder(Store(noted), layout, Nodes(layout, cluster=False), bare)
+                recorder = ActionRecorder(RedisStore(noted, SCRIPTS), layout, Nodes(layout, cluster=False), bare)
                 for actions in _actions(count):
                     await recorder.record(actions)
                 begin = time.perf_counter()

@@ -24,7 +24,7 @@ START_S = 900.0
 LINE_BYTES_MAX = 2**26
 SHOWN_OF_ERRORS = 2_000
 ENVIRONMENTS = results.ROOT / ".bench" / "peers"
-PROGRAMS = Path(__file__).parent / "peer_programs"
+PROGRAMS = "benchmarks.speed.peer_programs"
 SHARED = ("grpcio==1.85.1", "uvloop==0.23.0", "numpy==2.4.6")
 """What every program needs beside its engine; the server's are the versions that Honeyguide has."""
 
@@ -33,7 +33,7 @@ QUIET = {"LANCEDB_LOG": "error", "RUST_LOG": "error", "PYTHONWARNINGS": "ignore"
 
 @dataclass(frozen=True, slots=True)
 class PeerEngine:
-    """What is installed, and the program that runs in its environment."""
+    """What is installed, and the program that runs in its environment: a module of `PROGRAMS`."""
 
     name: str
     packages: tuple[str, ...]
@@ -41,7 +41,7 @@ class PeerEngine:
 
     async def environment(self) -> Path | None:
         """The peer's interpreter; None, and why, where it cannot be installed."""
-        folder = ENVIRONMENTS / self.program.removesuffix(".py")
+        folder = ENVIRONMENTS / self.program
         python = folder / "bin" / "python"
         wanted = "\n".join((*self.packages, *SHARED))
         installed = folder / "installed"
@@ -106,19 +106,21 @@ class RunningPeer:
 async def running(peer: PeerEngine, python: Path, folder: Path, response_bytes: int) -> AsyncIterator[RunningPeer]:
     """The peer's program over a job's folder (see `peer_programs.answering`), until the block ends."""
     errors = folder / "errors"
+    command = [str(python), "-m", f"{PROGRAMS}.{peer.program}", str(folder), str(response_bytes)]
     with errors.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            *ends_with_parent([str(python), str(PROGRAMS / peer.program), str(folder), str(response_bytes)]),
+            *ends_with_parent(command),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=file,
             limit=LINE_BYTES_MAX,
+            cwd=results.ROOT,
             env={**os.environ, **QUIET},
         )
     try:
         told = PeerProcess(peer.name, process, errors)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{await told.serves()}") as channel:
-            call = channel.unary_unary(ECHO)
+            call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(ECHO)
             yield RunningPeer(told, lambda query: call(query.encode()))
     finally:
         if process.returncode is None:

@@ -43,10 +43,10 @@ OURS = {"in process, full depth": TWO, "in process, learned allocation": "square
 BARE = "bare loop"
 
 PEERS = (
-    PeerEngine("LanceDB", ("lancedb==0.40.0",), "lancedb_hybrid.py"),
-    PeerEngine("Qdrant Edge", ("qdrant-edge-py==0.9.0",), "qdrant_edge_hybrid.py"),
-    PeerEngine("zvec", ("zvec==0.8.0",), "zvec_hybrid.py"),
-    PeerEngine("txtai", ("txtai-minimal==9.14.0", "faiss-cpu==1.15.1", "regex==2026.11.15"), "txtai_hybrid.py"),
+    PeerEngine("LanceDB", ("lancedb==0.40.0",), "lancedb_hybrid"),
+    PeerEngine("Qdrant Edge", ("qdrant-edge-py==0.9.0",), "qdrant_edge_hybrid"),
+    PeerEngine("zvec", ("zvec==0.8.0",), "zvec_hybrid"),
+    PeerEngine("txtai", ("txtai-minimal==9.14.0", "faiss-cpu==1.15.1", "regex==2026.11.15"), "txtai_hybrid"),
 )
 
 

@@ -75,9 +75,9 @@ def plot(rows: Sequence[Row], path: Path = IMAGE) -> Path | None:
     shown = []
     for row in rows:
         bar = bar_of(row)
-        figure = row.value if row.ratio is None else row.ratio
-        if bar is not None and figure > 0:
-            share = figure / bar.most if bar.most is not None else (bar.least or 0.0) / figure
+        reached = row.value if row.ratio is None else row.ratio
+        if bar is not None and reached > 0:
+            share = reached / bar.most if bar.most is not None else (bar.least or 0.0) / reached
             shown.append((f"{row.item}  {row.system}, {row.metric} ({row.scenario.partition(': ')[2]})", share))
     if not shown:
         return None

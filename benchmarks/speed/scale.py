@@ -200,7 +200,8 @@ async def _bare_bytes(folder: Path, size: int) -> float:
         own = folder / f"bare-{made.documents}"
         documents = [document for batch in made.batches() for document in batch]
         build_text(own, [document_to_proto(document) for document in documents])
-        build_graph(np.stack([document.embedding for document in documents])).save(own / GRAPH)
+        embeddings = [document.embedding for document in documents if document.embedding is not None]
+        build_graph(np.stack(embeddings)).save(own / GRAPH)
         (own / QUERIES).write_text(json.dumps(made.queries(WARMING_SEARCHES)))
         async with serving("bare", own) as server:
             resident.append(_resident_bytes(server["pid"]))

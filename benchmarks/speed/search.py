@@ -15,7 +15,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import grpc
 
@@ -142,7 +141,8 @@ async def _over_grpc(
                 serving("echo", str(page)) as echo,
                 grpc.aio.insecure_channel(f"127.0.0.1:{echo['port']}") as channel,
             ):
-                remote, call = Api(connection), channel.unary_unary(ECHO)
+                remote = Api(connection)
+                call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(ECHO)
                 for api in (engine.api, remote):
                     await each_ms(_searching(api, TWO), queries)
                 local, distant = _searching(engine.api, TWO), _searching(remote, TWO)
@@ -154,7 +154,7 @@ async def _over_grpc(
                     },
                     bench.repetitions,
                 )
-                many = queries * (2 if bench.quick else 4)
+                many = [*queries] * (2 if bench.quick else 4)
                 rates = await alternate(
                     {
                         "bare loop, 2 threads": lambda: _threads(bare, many, 2),
@@ -186,8 +186,10 @@ def _alone(engine: Callable[[str, int], object]) -> Callable[[str], Awaitable[ob
     return search
 
 
-def _searching(api: Api, policy: str, **view: bool) -> Callable[[str], Awaitable[Any]]:
-    return lambda query: api.search(query, policy=policy, untracked=True, **view)
+def _searching(
+    api: Api, policy: str, explain: bool = False, ids_only: bool = False
+) -> Callable[[str], Awaitable[search_pb2.SearchResponse]]:
+    return lambda query: api.search(query, policy=policy, untracked=True, explain=explain, ids_only=ids_only)
 
 
 async def _asked(api: Api, query: str, policy: str) -> tuple[int, int]:

@@ -65,6 +65,8 @@ async def bare(folder: Path) -> None:
     """Holds the bare engines of a folder in memory, asked once for each of its queries, with any vectors."""
     stop = stop_on_signals()
     text, graph = tantivy.Index.open(str(folder)), Index.restore(folder / GRAPH)
+    if graph is None:
+        raise SystemExit(f"{folder / GRAPH} is no graph")
     searcher, rng = text.searcher(), np.random.default_rng(0)
     for query in json.loads((folder / QUERIES).read_text()):
         graph.search(rng.normal(size=graph.ndim).astype(np.float32), DEPTH)

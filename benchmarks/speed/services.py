@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import mean, median
@@ -80,7 +81,7 @@ async def _alone(bench: Bench, scenario: str, calls: Mapping[str, Search], queri
     for call in single.values():
         await each_ms(call, queries)
     values = await alternate(
-        {system: lambda c=call: _middle(c, queries) for system, call in single.items()}, bench.repetitions
+        {system: partial(_middle, call, queries) for system, call in single.items()}, bench.repetitions
     )
     return rows_of(scenario, "search", "ms", values, {APART: Against(TOGETHER, 4)})
 
@@ -107,7 +108,7 @@ async def _crowd(
         in_time[system].append(mean(answered))
         return percentile(times, 0.99)
 
-    slowest = await alternate({system: lambda s=system: crowd(s) for system in calls}, bench.repetitions)
+    slowest = await alternate({system: partial(crowd, system) for system in calls}, bench.repetitions)
     values: dict[str, Sequence[float]] = {}
     for system in calls:
         values[f"{system}, p50"] = medians[system]

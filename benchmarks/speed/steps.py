@@ -15,6 +15,7 @@ import numpy as np
 import vowpalwabbit
 from mabwiser.mab import MAB, LearningPolicy
 from river import bandit
+from river.bandit.base import ArmID
 
 from benchmarks.speed.bench import Bench
 from benchmarks.speed.measure import Against, Row, alternate, median_each_ms, median_ms, rows_of
@@ -285,7 +286,7 @@ class LinUCB:
 
     def __init__(self) -> None:
         self._bandit = bandit.LinUCBDisjoint(alpha=1.0, beta=25.0, seed=1)
-        self._arms = list(range(ACTIONS))
+        self._arms: list[ArmID] = list(range(ACTIONS))
 
     def __call__(self, x: Any) -> None:
         """One step."""
@@ -302,7 +303,7 @@ async def measure(bench: Bench, keep: Callable[[list[Row]], None]) -> None:
     async def total(steps: Steps) -> float:
         return median_ms(steps.everything, count)
 
-    values = await alternate({name: lambda s=steps: total(s) for name, steps in cases.items()}, bench.repetitions)
+    values = await alternate({name: partial(total, steps) for name, steps in cases.items()}, bench.repetitions)
     larger = {CASES[1].name: Against(CASES[0].name, 2)}
     rows = rows_of("steps: a search", "understand to log", "ms", values, larger)
     keep([replace(row, item=2) for row in rows])
@@ -326,7 +327,7 @@ async def _decisions(bench: Bench) -> list[Row]:
         "River LinUCBDisjoint": LinUCB(),
     }
     values = await alternate(
-        {name: lambda s=system: _each(s, contexts) for name, system in systems.items()}, bench.repetitions
+        {name: partial(_each, system, contexts) for name, system in systems.items()}, bench.repetitions
     )
     against = {name: Against("Vowpal Wabbit") for name in systems if name != "Vowpal Wabbit"}
     against[f"squarecb, {ACTIONS} actions"] = Against("Vowpal Wabbit", 9)

@@ -33,7 +33,7 @@ from honeyguide.api.search.v1 import (
 from honeyguide.config import CommonSettings, ServerSettings
 from honeyguide.documents import Document, document_to_proto
 from honeyguide.server import Server
-from honeyguide_orchestrator.redis_store import Keys
+from honeyguide_orchestrator.keys import Keys
 from honeyguide_standalone.engine import Engine
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

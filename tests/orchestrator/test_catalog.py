@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 import grpc
 import numpy as np
 import pytest
-from redis.asyncio import Redis
 
 from honeyguide.api.lexical.v1 import lexical_pb2
 from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2
@@ -18,6 +17,8 @@ from honeyguide.client import in_process, over_channel
 from honeyguide.config import CommonSettings, ServerSettings
 from honeyguide.documents import document_to_proto
 from honeyguide.errors import InvalidArgument, NotFound, ResourceExhausted, Unavailable
+from honeyguide.redis_store import RedisStore
+from honeyguide.redis_transport import ServerTransport
 from honeyguide.retriever import DocumentError, IndexStats
 from honeyguide.server import Server
 from honeyguide.servicers import IndexingServicer
@@ -95,7 +96,7 @@ class Clock:
 class World:
     """A catalogue and all that it needs."""
 
-    def __init__(self, redis: Redis, key_prefix: str) -> None:
+    def __init__(self, redis: RedisStore, key_prefix: str) -> None:
         self.indexes = {"lexical": DictionaryIndex(), "vector": DictionaryIndex(), "memory": DictionaryIndex()}
         self.clock = Clock()
         self.store = CatalogStore(redis, key_prefix)
@@ -107,10 +108,8 @@ class World:
 
 
 @pytest.fixture
-async def world(redis_url: str, key_prefix: str) -> AsyncIterator[World]:
-    redis = Redis.from_url(redis_url)
-    yield World(redis, key_prefix)
-    await redis.aclose()
+def world(store: RedisStore, key_prefix: str) -> World:
+    return World(store, key_prefix)
 
 
 def film(id: str, title: str = "", year: float | None = None, embedding: bytes = b"") -> Proto:
@@ -299,8 +298,8 @@ async def test_facts_stay_when_redis_or_a_service_does_not_answer(world: World) 
     await watch.refresh()
     assert watch.facts() == before
 
-    unreachable = CatalogStore(Redis.from_url("redis://127.0.0.1:1"), "x")
-    with pytest.raises(Unavailable, match="redis"):
+    unreachable = CatalogStore(RedisStore(ServerTransport("redis://127.0.0.1:1", 1, 1.0), ()), "x")
+    with pytest.raises(Unavailable, match="Redis"):
         await unreachable.configuration()
 
 

@@ -8,13 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from redis.asyncio import Redis
-
 from honeyguide.api.memory.v1 import memory_pb2
 from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2
 from honeyguide.client import in_process
 from honeyguide.documents import Condition, Context, Filter, document_from_proto
 from honeyguide.query import Interpretation, RetrievalQuery, Understanding, query_to_proto
+from honeyguide.redis_store import RedisStore
 from honeyguide_lexical.service import open_service
 from honeyguide_lexical.settings import LexicalSettings
 from honeyguide_orchestrator.catalog import Catalog
@@ -65,20 +64,19 @@ def documents() -> list[document_pb2.Document]:
     return found
 
 
-async def test_from_documents_to_understanding(redis_url: str, key_prefix: str, tmp_path: Path) -> None:
-    redis = Redis.from_url(redis_url)
+async def test_from_documents_to_understanding(store: RedisStore, key_prefix: str, tmp_path: Path) -> None:
     async with open_service(LexicalSettings(data_dir=tmp_path, commit_interval_s=0.05)) as registrations:
         stubs = {r.name: in_process(r.servicer) for r in registrations}
         lexical = stubs["honeyguide.lexical.v1.LexicalService"]
-        store = CatalogStore(redis, key_prefix)
-        catalog = Catalog({"lexical": stubs["honeyguide.retrieval.v1.IndexingService"]}, lexical, store)
+        kept = CatalogStore(store, key_prefix)
+        catalog = Catalog({"lexical": stubs["honeyguide.retrieval.v1.IndexingService"]}, lexical, kept)
         year = indexing_pb2.AttributeConfiguration(name="year", kind=indexing_pb2.ATTRIBUTE_KIND_NUMBER)
         await catalog.configure(indexing_pb2.CatalogConfiguration(attributes=[year]))
         catalogued = documents()
         assert (await catalog.upsert(catalogued)).count == len(catalogued)
         assert (await catalog.get_document("f0")).title == "Pulp Fiction"
         await _until_recognised(lexical, "arrival")
-        watch = CatalogWatch(catalog, store, time.monotonic)
+        watch = CatalogWatch(catalog, kept, time.monotonic)
         await watch.refresh()
         assert watch.facts().document_count == len(catalogued)
         assert watch.facts().numeric[0].low == 1920
@@ -140,7 +138,6 @@ async def test_from_documents_to_understanding(redis_url: str, key_prefix: str, 
         assert await catalog.delete(["f0", "nobody"]) == 1
         stats = await catalog.stats()
         assert stats["lexical"].document_count == len(catalogued) - 1
-    await redis.aclose()
 
 
 async def _structured(retriever: Any, *interpretations: Interpretation) -> list[str]:

@@ -1,6 +1,6 @@
 """What the peers' programs share: they read a job, answer it line by line, and serve the same search over gRPC.
 
-    python <peer>.py <folder> <bytes of a response>
+    python -m benchmarks.speed.peer_programs.<peer> <folder> <bytes of a response>
 
 reads documents.json (id, title, text), vectors.npy, queries.json and query_vectors.npy of the folder, builds the peer's
 indexes, and prints one line of JSON, {"port": ...}. Then it answers every line of input, `<vector or hybrid> <effort>`,
@@ -21,7 +21,8 @@ from typing import Protocol
 
 import numpy as np
 import uvloop
-from echo import echo_server
+
+from benchmarks.speed.peer_programs.echo import echo_server
 
 DEPTH = 100
 PAGE = 10
@@ -64,6 +65,7 @@ async def _answer(build: Build, folder: Path, response_bytes: int) -> None:
     while line := await asyncio.to_thread(sys.stdin.readline):
         mode, given = line.split()
         effort = int(given)
+        told: dict[str, list[list[str]] | list[float]]
         if mode == "vector":
             told = {"ids": [peer.by_vector(vector, effort) for vector in embedded]}
         else:

@@ -16,7 +16,7 @@ async def echo_server(reply: Callable[[bytes], Awaitable[bytes]]) -> tuple[grpc.
     async def handle(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         return await reply(request)
 
-    handlers = {"Echo": grpc.unary_unary_rpc_method_handler(handle)}
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {"Echo": grpc.unary_unary_rpc_method_handler(handle)}
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(ECHO.split("/")[1], handlers),))
     port = server.add_insecure_port("127.0.0.1:0")

@@ -1,12 +1,17 @@
 """LanceDB: its full text and its vectors (IVF, HNSW, scalar-quantised), fused by its own reciprocal-rank reranker."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
 
 import lancedb
 import numpy as np
 import pyarrow as pa
-from answering import DEPTH, PAGE, RECIPROCAL_RANK_K, answer
+from lancedb.query import LanceHybridQueryBuilder, LanceVectorQueryBuilder
 from lancedb.rerankers import RRFReranker
+
+from benchmarks.speed.peer_programs.answering import DEPTH, PAGE, RECIPROCAL_RANK_K, answer
 
 PROBES = 20
 
@@ -14,7 +19,14 @@ PROBES = 20
 class LanceDb:
     """See `Peer`."""
 
-    def __init__(self, folder: Path, documents, vectors, queries, embedded) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        documents: list[dict[str, str]],
+        vectors: np.ndarray,
+        queries: Sequence[str],
+        embedded: np.ndarray,
+    ) -> None:
         columns = pa.table(
             {
                 "id": [one["id"] for one in documents],
@@ -37,9 +49,10 @@ class LanceDb:
         return self._found(search, effort)[:PAGE]
 
     @staticmethod
-    def _found(search, effort: int) -> list[str]:
+    def _found(search: LanceVectorQueryBuilder | LanceHybridQueryBuilder, effort: int) -> list[str]:
         tuned = search.distance_type("cosine").ef(effort).nprobes(PROBES)
-        return tuned.select(["id"]).limit(DEPTH).to_arrow().column("id").to_pylist()
+        found: list[str] = tuned.select(["id"]).limit(DEPTH).to_arrow().column("id").to_pylist()
+        return found
 
 
 if __name__ == "__main__":

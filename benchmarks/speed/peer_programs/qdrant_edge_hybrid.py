@@ -1,9 +1,11 @@
 """Qdrant Edge: BM25 over its text index and HNSW, as prefetches of one query, fused by its own reciprocal ranks."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from answering import DEPTH, PAGE, RECIPROCAL_RANK_K, answer
 from qdrant_edge import (
     Distance,
     EdgeConfig,
@@ -24,6 +26,8 @@ from qdrant_edge import (
     UpdateOperation,
 )
 
+from benchmarks.speed.peer_programs.answering import DEPTH, PAGE, RECIPROCAL_RANK_K, answer
+
 VECTOR, BODY = "dense", "body"
 BATCH = 1_000
 GRAPH = HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=1)
@@ -32,7 +36,14 @@ GRAPH = HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=1)
 class QdrantEdge:
     """See `Peer`."""
 
-    def __init__(self, folder: Path, documents, vectors, queries, embedded) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        documents: list[dict[str, str]],
+        vectors: np.ndarray,
+        queries: Sequence[str],
+        embedded: np.ndarray,
+    ) -> None:
         folder.mkdir()
         self._ids = [one["id"] for one in documents]
         config = EdgeConfig(

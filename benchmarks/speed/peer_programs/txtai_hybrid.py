@@ -3,18 +3,29 @@
 Installed as txtai_minimal, which needs no PyTorch: vectors come from outside. It looks ten times as deep as a page.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
 
 import faiss
 import numpy as np
-from answering import DEPTH, PAGE, answer
 from txtai import Embeddings
+
+from benchmarks.speed.peer_programs.answering import DEPTH, PAGE, answer
 
 
 class Txtai:
     """See `Peer`."""
 
-    def __init__(self, folder: Path, documents, vectors, queries, embedded) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        documents: list[dict[str, str]],
+        vectors: np.ndarray,
+        queries: Sequence[str],
+        embedded: np.ndarray,
+    ) -> None:
         texts = [f"{one['title']} {one['text']}" for one in documents]
         known = {**dict(zip(texts, vectors, strict=True)), **dict(zip(queries, embedded, strict=True))}
         self._embeddings = Embeddings(

@@ -1,10 +1,14 @@
 """zvec: its full text and HNSW, as one query of two parts, fused by its own reciprocal-rank reranker."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import zvec
-from answering import DEPTH, PAGE, RECIPROCAL_RANK_K, answer
+
+from benchmarks.speed.peer_programs.answering import DEPTH, PAGE, RECIPROCAL_RANK_K, answer
 
 BATCH = 1_000
 GRAPH = {"m": 16, "ef_construction": 200, "use_contiguous_memory": True}
@@ -13,7 +17,14 @@ GRAPH = {"m": 16, "ef_construction": 200, "use_contiguous_memory": True}
 class Zvec:
     """See `Peer`."""
 
-    def __init__(self, folder: Path, documents, vectors, queries, embedded) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        documents: list[dict[str, str]],
+        vectors: np.ndarray,
+        queries: Sequence[str],
+        embedded: np.ndarray,
+    ) -> None:
         self._ids = [one["id"] for one in documents]  # zvec's own may not hold every character
         schema = zvec.CollectionSchema(
             "documents",
@@ -56,7 +67,7 @@ class Zvec:
     def _nearest(vector: np.ndarray, effort: int) -> zvec.Query:
         return zvec.Query("dense", vector=vector, param=zvec.HnswQueryParam(ef=effort))
 
-    def _found(self, queries, reranker=None) -> list[str]:
+    def _found(self, queries: Sequence[zvec.Query], reranker: zvec.RrfReRanker | None = None) -> list[str]:
         found = self._collection.query(queries, topk=DEPTH, output_fields=[], reranker=reranker)
         return [self._ids[int(one.id)] for one in found]
 

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from honeyguide.documents import DAY_S, Context
+from honeyguide.redis_store import RedisStore, Script
+from honeyguide.redis_transport import Command
 from honeyguide.text import words
 from honeyguide_memory.budget import Budget
 from honeyguide_memory.grams import gram_slots, posting
 from honeyguide_memory.layout import Layout, Owner, event_number, owner_id
 from honeyguide_memory.nodes import Nodes
 from honeyguide_memory.settings import MemorySettings
-from honeyguide_memory.store import ASSOCIATE, POPULARITY, POST, Script, Store, call
-from honeyguide_memory.transport import Command
+from honeyguide_memory.store import ASSOCIATE, POPULARITY, POST
 
 WORDS_LEARNED_MAX = 8
 QUERY_CHARS_COMPLETED_MAX = 100
@@ -75,7 +76,7 @@ class ActionRecorder:
     after a failure half-way, when it completes what was missing.
     """
 
-    def __init__(self, store: Store, layout: Layout, nodes: Nodes, settings: MemorySettings) -> None:
+    def __init__(self, store: RedisStore, layout: Layout, nodes: Nodes, settings: MemorySettings) -> None:
         self._store = store
         self._layout = layout
         self._nodes = nodes
@@ -175,7 +176,7 @@ class ActionRecorder:
         self, script: Script, family: str, arguments: Sequence[object], events: Mapping[int, Sequence[bytes]]
     ) -> Iterator[Command]:
         for group, packed in events.items():
-            yield call(script, self._nodes.tags(family, group), *arguments, b"".join(packed))
+            yield script.on(self._nodes.tags(family, group), *arguments, b"".join(packed))
 
     def _posts(self, posted: Mapping[bytes, tuple[float, Sequence[int]]]) -> Iterator[Command]:
         by_slot: dict[int, list[bytes]] = {}
@@ -187,7 +188,7 @@ class ActionRecorder:
             group, _ = self._nodes.place(self._layout.gram_partition(slot))
             by_group.setdefault(group, []).append(_POSTED.pack(slot, len(entries)) + b"".join(entries))
         for group, packed in by_group.items():
-            yield call(POST, self._nodes.tags("n", group), self._postings_max, b"".join(packed))
+            yield POST.on(self._nodes.tags("n", group), self._postings_max, b"".join(packed))
 
 
 def _sized(text: bytes) -> bytes:

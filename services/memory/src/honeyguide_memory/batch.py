@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from honeyguide.redis_store import RedisStore
+from honeyguide.redis_transport import Command
 from honeyguide_memory.mass import HalfLives, Masses, masses_of_each
-from honeyguide_memory.store import Store
-from honeyguide_memory.transport import Command
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class Pending(Generic[T]):
 class Batch:
     """Collects commands, then sends them in one round trip."""
 
-    def __init__(self, store: Store, now_s: float, lives: HalfLives) -> None:
+    def __init__(self, store: RedisStore, now_s: float, lives: HalfLives) -> None:
         self._store = store
         self._now_s, self._lives = now_s, lives
         self._commands: list[Command] = []

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from honeyguide.documents import DAY_S
+from honeyguide.redis_store import RedisStore
 from honeyguide.text import normalize
 from honeyguide_memory.actions import PREFIX_LENGTHS
 from honeyguide_memory.layout import Layout, Owner, owner_id
 from honeyguide_memory.mass import HalfLives, masses
 from honeyguide_memory.settings import MemorySettings
-from honeyguide_memory.store import Store
 
 
 class Completer:
     """Completes from the queries that each prefix of 1, 2, 4 and 7 characters remembers, in one round trip."""
 
-    def __init__(self, store: Store, layout: Layout, settings: MemorySettings) -> None:
+    def __init__(self, store: RedisStore, layout: Layout, settings: MemorySettings) -> None:
         self._store = store
         self._layout = layout
         self._lives = HalfLives(

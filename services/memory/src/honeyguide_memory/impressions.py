@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from honeyguide.documents import DAY_S
+from honeyguide.redis_store import RedisStore
 from honeyguide.text import words
 from honeyguide_memory.budget import Budget
 from honeyguide_memory.layout import Layout, Owner, event_number, owner_id
 from honeyguide_memory.nodes import Nodes
 from honeyguide_memory.settings import MemorySettings
-from honeyguide_memory.store import IMPRESS, Store, call
+from honeyguide_memory.store import IMPRESS
 
 PAGES_A_CALL = 16
 """A server answers nobody else while it runs a script: of pages of ten, some half a millisecond. And what one call
@@ -41,7 +42,7 @@ class Impressions:
 class ImpressionRecorder:
     """Writes pages to the queries that they were shown for."""
 
-    def __init__(self, store: Store, layout: Layout, nodes: Nodes, settings: MemorySettings) -> None:
+    def __init__(self, store: RedisStore, layout: Layout, nodes: Nodes, settings: MemorySettings) -> None:
         self._store = store
         self._layout = layout
         self._nodes = nodes
@@ -65,7 +66,7 @@ class ImpressionRecorder:
                 parts += (_DOCUMENT.pack(looked_at, len(document)), document)
             packed.setdefault(group, []).append(b"".join(parts))
         commands = [
-            call(IMPRESS, self._nodes.tags("a", group), *self._arguments, b"".join(some[begin : begin + PAGES_A_CALL]))
+            IMPRESS.on(self._nodes.tags("a", group), *self._arguments, b"".join(some[begin : begin + PAGES_A_CALL]))
             for group, some in packed.items()
             for begin in range(0, len(some), PAGES_A_CALL)
         ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from honeyguide.api.retrieval.v1 import indexing_pb2
 from honeyguide.documents import Document
+from honeyguide.redis_store import RedisStore
 from honeyguide.retriever import DocumentError, IndexStats
 from honeyguide_memory.budget import Budget
 from honeyguide_memory.layout import Layout
@@ -14,13 +15,13 @@ from honeyguide_memory.predict import predict
 from honeyguide_memory.predicted_pairs import PredictedPair, PredictedPairs
 from honeyguide_memory.records import pack_record
 from honeyguide_memory.settings import MemorySettings
-from honeyguide_memory.store import DELETE, UPSERT, Store, call
+from honeyguide_memory.store import DELETE, UPSERT
 
 
 class MemoryIndex:
     """Implements `honeyguide.retriever.Index` on Redis, whose persistence is what makes it durable."""
 
-    def __init__(self, store: Store, layout: Layout, settings: MemorySettings, clock: Callable[[], float]) -> None:
+    def __init__(self, store: RedisStore, layout: Layout, settings: MemorySettings, clock: Callable[[], float]) -> None:
         self._store = store
         self._layout = layout
         self._settings = settings
@@ -56,7 +57,7 @@ class MemoryIndex:
             )
             predicted += [(pair.query, PredictedPair(id, pair.score, predictions.stamp)) for pair in predictions.pairs]
         listed_max = -(-settings.listed_max // settings.partitions)
-        commands = [call(UPSERT, [tag], listed_max, *arguments) for tag, arguments in upserts.items()]
+        commands = [UPSERT.on([tag], listed_max, *arguments) for tag, arguments in upserts.items()]
         # After the records: whoever finds a pair finds its document's present stamp.
         replies = await self._store.run([*commands, *self._predicted.adding(predicted)])
         await self._predicted.make_room(replies[len(commands) :])
@@ -68,7 +69,7 @@ class MemoryIndex:
         for document_id in document_ids:
             id = document_id.encode()
             by_tag.setdefault(self._layout.document_tag(id), []).append(id)
-        return sum(await self._store.run([call(DELETE, [tag], *ids) for tag, ids in by_tag.items()]))
+        return sum(await self._store.run([DELETE.on([tag], *ids) for tag, ids in by_tag.items()]))
 
     async def stats(self) -> IndexStats:
         """Documents by type, Redis's memory, and estimated bytes by kind of what is learned."""

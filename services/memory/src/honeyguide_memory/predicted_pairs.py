@@ -10,10 +10,11 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from honeyguide.redis_store import RedisStore
+from honeyguide.redis_transport import Command
 from honeyguide_memory.layout import Layout
 from honeyguide_memory.records import stamp_of
-from honeyguide_memory.store import PREDICT, Store, call
-from honeyguide_memory.transport import Command
+from honeyguide_memory.store import PREDICT
 
 _KEPT = struct.Struct("<HHH")
 # Bucket, query, score, stamp, length of the document's id; see lua/predict.lua.
@@ -43,7 +44,7 @@ def kept_pairs(packed: bytes | None) -> list[PredictedPair]:
 class PredictedPairs:
     """Adds pairs to queries that each keep the `per_query_max` surest, in buckets of at most `bucket_bytes`."""
 
-    def __init__(self, store: Store, layout: Layout, bucket_bytes: int, per_query_max: int) -> None:
+    def __init__(self, store: RedisStore, layout: Layout, bucket_bytes: int, per_query_max: int) -> None:
         self._store, self._layout = store, layout
         self._bounds = bucket_bytes, per_query_max
 
@@ -76,7 +77,7 @@ class PredictedPairs:
     ) -> list[Command]:
         leaving = self._packed(stale)
         return [
-            call(PREDICT, [tag], *self._bounds, packed, leaving.get(tag, b""))
+            PREDICT.on([tag], *self._bounds, packed, leaving.get(tag, b""))
             for tag, packed in self._packed(added).items()
         ]
 

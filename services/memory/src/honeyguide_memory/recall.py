@@ -15,6 +15,7 @@ import numpy as np
 from honeyguide.candidates import Candidates
 from honeyguide.documents import Context, Filter
 from honeyguide.query import Taste
+from honeyguide.redis_store import RedisStore
 from honeyguide.retriever import Answer
 from honeyguide_memory.batch import Batch, Pending
 from honeyguide_memory.known import Known, known
@@ -24,7 +25,6 @@ from honeyguide_memory.posterior import from_near, mix, told
 from honeyguide_memory.query_memory import QueryMemories, QueryMemory
 from honeyguide_memory.retriever import MemoryRetriever
 from honeyguide_memory.settings import MemorySettings
-from honeyguide_memory.store import Store
 
 TASTE_MAX = 50
 PAGE = b""
@@ -53,7 +53,7 @@ class Recall:
 
     def __init__(
         self,
-        store: Store,
+        store: RedisStore,
         layout: Layout,
         settings: MemorySettings,
         memories: QueryMemories,

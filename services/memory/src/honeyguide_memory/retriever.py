@@ -14,6 +14,7 @@ from honeyguide.candidates import CREATED_DAY, POPULARITY, Q2E, Q2E_ACTIONS, REC
 from honeyguide.documents import DAY_S, Context, Filter
 from honeyguide.errors import HoneyguideError
 from honeyguide.query import RetrievalQuery, Taste, Understanding
+from honeyguide.redis_store import RedisStore
 from honeyguide.retriever import Answer, Kind, Need, Strategy
 from honeyguide.text import normalize
 from honeyguide_memory.batch import Batch
@@ -24,7 +25,6 @@ from honeyguide_memory.query_memory import QueryMemories, QueryMemory
 from honeyguide_memory.records import RecordFilter
 from honeyguide_memory.settings import MemorySettings
 from honeyguide_memory.shelf import AskedShelf, Shelf
-from honeyguide_memory.store import Store
 
 QUERY = "memory.query"
 NEAR = "memory.near"
@@ -45,7 +45,7 @@ SEGMENT_WEIGHT = 0.5
 class MemoryRetriever:
     """Serves the strategies from Redis; implements `honeyguide.retriever.Retriever`."""
 
-    def __init__(self, store: Store, layout: Layout, settings: MemorySettings, memories: QueryMemories) -> None:
+    def __init__(self, store: RedisStore, layout: Layout, settings: MemorySettings, memories: QueryMemories) -> None:
         self._store = store
         self._layout = layout
         self._settings = settings

@@ -13,16 +13,17 @@ import structlog
 
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import Context
-from honeyguide.errors import Unavailable
 from honeyguide.query import Understanding, understanding_from_proto, understanding_to_proto
+from honeyguide.redis_store import RedisStore
+from honeyguide.redis_transport import Command
 from honeyguide_orchestrator import packing
 from honeyguide_orchestrator.candidate_features import feature_names
 from honeyguide_orchestrator.distribution import Distribution
 from honeyguide_orchestrator.experiment import Trial
 from honeyguide_orchestrator.fanout import Status
+from honeyguide_orchestrator.keys import Keys, beginning_after
 from honeyguide_orchestrator.packing import Unpacker, packed
 from honeyguide_orchestrator.policy import NO_EXPLORATION, Exploration
-from honeyguide_orchestrator.redis_store import REDIS_ERRORS, Keys, get_each, set_each
 
 Floats = npt.NDArray[np.float32]
 
@@ -140,7 +141,7 @@ class DecisionRecord:
 class DecisionLog:
     """The log in Redis: a key a decision, which expires, and a stream of their ids; `forget` bounds both."""
 
-    def __init__(self, redis: Any, keys: Keys, keep_s: float, decisions_max: int) -> None:
+    def __init__(self, redis: RedisStore, keys: Keys, keep_s: float, decisions_max: int) -> None:
         self._redis = redis
         self._keys = keys
         self._keep_s = keep_s
@@ -154,15 +155,11 @@ class DecisionLog:
         """
         key = self._keys.decision(record.id)
         keep_s = self._keep_s if record.tracked else min(self._keep_s, UNTRACKED_KEEP_S)
-        try:
-            pipeline = self._redis.pipeline(transaction=False)
-            pipeline.set(key, encode(record), ex=int(keep_s) + 1)
-            if record.tracked:
-                at_most = STREAM_SLACK * self._decisions_max
-                pipeline.xadd(self._keys.decisions, {"id": record.id}, maxlen=at_most, approximate=True)
-            await pipeline.execute()
-        except REDIS_ERRORS as error:
-            raise Unavailable(f"the decision log does not answer: {error}") from error
+        commands: list[Command] = [("SET", key, encode(record), "EX", int(keep_s) + 1)]
+        if record.tracked:
+            at_most = STREAM_SLACK * self._decisions_max
+            commands.append(("XADD", self._keys.decisions, "MAXLEN", "~", at_most, "*", "id", record.id))
+        await self._redis.run(commands)
 
     async def forget(self) -> int:
         """Forgets the oldest decisions that are more than `decisions_max`, and their rewards; returns how many.
@@ -171,23 +168,15 @@ class DecisionLog:
             Unavailable: if Redis does not answer.
         """
         forgotten = 0
-        try:
-            excess: int = await self._redis.xlen(self._keys.decisions) - self._decisions_max
-            for begin in range(0, excess, FORGOTTEN_AT_ONCE):
-                count = min(excess - begin, FORGOTTEN_AT_ONCE)
-                entries = await self._redis.xrange(self._keys.decisions, "-", "+", count)
-                if not entries:
-                    break
-                pipeline = self._redis.pipeline(transaction=False)
-                for _, fields in entries:
-                    id = fields[b"id"].decode()
-                    pipeline.unlink(self._keys.decision(id))
-                    pipeline.unlink(self._keys.rewards(id))
-                pipeline.xdel(self._keys.decisions, *(position for position, _ in entries))
-                await pipeline.execute()
-                forgotten += len(entries)
-        except REDIS_ERRORS as error:
-            raise Unavailable(f"the decision log does not answer: {error}") from error
+        excess: int = await self._redis.ask("XLEN", self._keys.decisions) - self._decisions_max
+        for begin in range(0, excess, FORGOTTEN_AT_ONCE):
+            oldest = await self._entries("XRANGE", "-", "+", min(excess - begin, FORGOTTEN_AT_ONCE))
+            if not oldest:
+                break
+            kept = [key(id) for _, id in oldest for key in (self._keys.decision, self._keys.rewards)]
+            gone: Command = ("XDEL", self._keys.decisions, *(position for position, _ in oldest))
+            await self._redis.run([*(("UNLINK", key) for key in kept), gone])
+            forgotten += len(oldest)
         return forgotten
 
     async def fetch_encoded(self, decision_ids: Sequence[str]) -> dict[str, bytes]:
@@ -227,13 +216,13 @@ class DecisionLog:
         Raises:
             Unavailable: if Redis does not answer.
         """
-        if not rewards:
-            return
-        try:
-            values = {self._keys.rewards(id): msgspec.json.encode(credited) for id, credited in rewards.items()}
-            await set_each(self._redis, values, int(self._keep_s) + 1)
-        except REDIS_ERRORS as error:
-            raise Unavailable(f"the decision log does not answer: {error}") from error
+        keep_s = int(self._keep_s) + 1
+        await self._redis.run(
+            [
+                ("SET", self._keys.rewards(id), msgspec.json.encode(credited), "EX", keep_s)
+                for id, credited in rewards.items()
+            ]
+        )
 
     async def rewards(self, decision_ids: Sequence[str]) -> dict[str, dict[str, float]]:
         """What was credited to those decisions that are settled: rewarded, or closed without (then empty).
@@ -245,12 +234,12 @@ class DecisionLog:
         return {id: _rewards.decode(raw) for id, raw in zip(decision_ids, found, strict=True) if raw is not None}
 
     async def _get(self, keys: Sequence[str]) -> list[bytes | None]:
-        if not keys:
-            return []
-        try:
-            return await get_each(self._redis, keys)
-        except REDIS_ERRORS as error:
-            raise Unavailable(f"the decision log does not answer: {error}") from error
+        return await self._redis.run([("GET", key) for key in keys])
+
+    async def _entries(self, command: str, begin: str, end: str, count: int) -> list[tuple[str, str]]:
+        """Stream positions and ids of decisions."""
+        entries = await self._redis.ask(command, self._keys.decisions, begin, end, "COUNT", count)
+        return [(position.decode(), id.decode()) for position, (_, id) in entries]
 
     async def read(self, after: str, count: int) -> list[tuple[str, str]]:
         """Stream positions and ids of decisions after a position ("0" = from the oldest kept).
@@ -258,11 +247,7 @@ class DecisionLog:
         Raises:
             Unavailable: if Redis does not answer.
         """
-        try:
-            entries = await self._redis.xrange(self._keys.decisions, f"({after}" if after != "0" else "-", "+", count)
-        except REDIS_ERRORS as error:
-            raise Unavailable(f"the decision log does not answer: {error}") from error
-        return [(position.decode(), fields[b"id"].decode()) for position, fields in entries]
+        return await self._entries("XRANGE", beginning_after(after), "+", count)
 
     async def before_newest(self, count: int) -> str:
         """The stream position after which come the newest `count` decisions, or "0" where there are no more.
@@ -273,13 +258,10 @@ class DecisionLog:
         last = "+"
         while True:
             step = min(count, READ_STEP)
-            try:
-                entries = await self._redis.xrevrange(self._keys.decisions, last, "-", step + 1)
-            except REDIS_ERRORS as error:
-                raise Unavailable(f"the decision log does not answer: {error}") from error
+            entries = await self._entries("XREVRANGE", last, "-", step + 1)
             if len(entries) <= step:
                 return "0"
-            last = str(entries[step][0].decode())
+            last, _ = entries[step]
             count -= step
             if not count:
                 return last

@@ -410,7 +410,7 @@ class Searcher:
         try:
             async with asyncio.timeout(self._limits.log_s):
                 await self._decision_log.append(record)
-        except (Unavailable, TimeoutError) as error:
+        except (HoneyguideError, TimeoutError) as error:
             # The results are still good; what is lost is what could have been learned from them.
             log.error("decision not logged", decision=record.id, error=str(error) or "late")
 

@@ -18,24 +18,26 @@ from honeyguide.api.memory.v1 import memory_pb2_grpc
 from honeyguide.api.retrieval.v1 import indexing_pb2_grpc
 from honeyguide.client import Connection
 from honeyguide.errors import FailedPrecondition, InvalidArgument
+from honeyguide.redis_store import RedisStore, open_redis
 from honeyguide.retriever import Strategy
 from honeyguide.server import Registration
 from honeyguide_orchestrator.allocation_model import Costs
 from honeyguide_orchestrator.attribution import Rewards
 from honeyguide_orchestrator.catalog import Catalog
 from honeyguide_orchestrator.catalog_servicer import register_catalog
-from honeyguide_orchestrator.catalog_store import CatalogStore
+from honeyguide_orchestrator.catalog_store import WIDEN, CatalogStore
 from honeyguide_orchestrator.catalog_watch import CatalogWatch
 from honeyguide_orchestrator.decision_log import DecisionLog
-from honeyguide_orchestrator.event_stream import EventStream
+from honeyguide_orchestrator.event_stream import APPEND, EventStream
 from honeyguide_orchestrator.fanout import Retrievers
 from honeyguide_orchestrator.feedback import FeedbackIntake
 from honeyguide_orchestrator.feedback_servicer import register_feedback
 from honeyguide_orchestrator.foreground import Foreground
+from honeyguide_orchestrator.keys import Keys
 from honeyguide_orchestrator.learned import LearnedModels
 from honeyguide_orchestrator.learner import Learner, LearnerOptions
 from honeyguide_orchestrator.learning_servicer import register_learning
-from honeyguide_orchestrator.lease import Lease
+from honeyguide_orchestrator.lease import RELEASE, RENEW, Lease
 from honeyguide_orchestrator.off_policy.log_file import LogHead
 from honeyguide_orchestrator.page_token import PageTokens
 from honeyguide_orchestrator.policies import POLICIES
@@ -43,20 +45,22 @@ from honeyguide_orchestrator.policy import Policy, PolicyOptions
 from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.ranker import RANKERS, check_available
 from honeyguide_orchestrator.recognition import Recognizer
-from honeyguide_orchestrator.redis_store import Keys, open_redis
 from honeyguide_orchestrator.report import Reports
 from honeyguide_orchestrator.result_page import ResultPages
 from honeyguide_orchestrator.retriever_file import watch_file
 from honeyguide_orchestrator.search import Searcher, SearchLimits
 from honeyguide_orchestrator.search_servicer import register_search
 from honeyguide_orchestrator.settings import OrchestratorSettings
-from honeyguide_orchestrator.snapshot import Snapshot, SnapshotStore, follow
+from honeyguide_orchestrator.snapshot import PUBLISH, Snapshot, SnapshotStore, follow
 from honeyguide_orchestrator.suggest import Suggester
 from honeyguide_orchestrator.trees import why_unavailable
 from honeyguide_orchestrator.understanding import Understander
 
 CORE = ("lexical", "vector", "memory")
 """Services that hold the catalogue."""
+
+SCRIPTS = (APPEND, PUBLISH, RELEASE, RENEW, WIDEN)
+"""What the orchestrator runs in Redis."""
 
 REFRESH_S = 1.0
 CANCEL_AGAIN_S = 0.2
@@ -68,7 +72,7 @@ log = structlog.get_logger("honeyguide.orchestrator")
 
 @dataclass(frozen=True, slots=True)
 class _Stores:
-    redis: Any
+    redis: RedisStore
     keys: Keys
     decision_log: DecisionLog
     event_stream: EventStream
@@ -205,8 +209,16 @@ async def _load_lightgbm() -> None:
 
 
 async def _open_stores(stack: AsyncExitStack, settings: OrchestratorSettings) -> _Stores:
-    redis = await open_redis(settings)
-    stack.push_async_callback(redis.aclose)
+    redis = await stack.enter_async_context(
+        open_redis(
+            settings.redis_url,
+            cluster=settings.redis_cluster,
+            connections_max=settings.redis_connections_max,
+            timeout_s=settings.redis_timeout_s,
+            wait_s=settings.redis_wait_s,
+            scripts=SCRIPTS,
+        )
+    )
     keys = Keys(settings.key_prefix)
     return _Stores(
         redis,
@@ -301,8 +313,9 @@ def _learner(
 async def _page_token_secret(stores: _Stores, settings: OrchestratorSettings) -> bytes:
     if settings.page_token_secret:
         return settings.page_token_secret.get_secret_value().encode()
-    await stores.redis.set(stores.keys.page_token_secret, secrets.token_bytes(32), nx=True)
-    secret: bytes = await stores.redis.get(stores.keys.page_token_secret)
+    key = stores.keys.page_token_secret
+    secret: bytes
+    _, secret = await stores.redis.run([("SET", key, secrets.token_bytes(32), "NX"), ("GET", key)])
     return secret
 
 
@@ -321,8 +334,8 @@ def _run(stack: AsyncExitStack, work: Callable[[], Coroutine[Any, Any, None]]) -
     task = asyncio.create_task(keep_running())
 
     async def end() -> None:
-        # redis-py writes within asyncio.wait_for, which on Python 3.11 swallows a cancellation that comes just as the
-        # write ends: asking once could wait forever.
+        # redis-py writes to a cluster within asyncio.wait_for, which on Python 3.11 swallows a cancellation that comes
+        # just as the write ends: asking once could wait forever.
         while not task.done():
             task.cancel()
             await asyncio.wait([task], timeout=CANCEL_AGAIN_S)

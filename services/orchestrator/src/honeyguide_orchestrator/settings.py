@@ -33,7 +33,11 @@ class OrchestratorSettings(ServerSettings):
         ),
         description="true: redis_url is one node of a Redis Cluster",
     )
-    redis_connections_max: int = Field(64, ge=1, le=10_000, description="connections to Redis at most")
+    redis_connections_max: int = Field(
+        64, ge=1, le=10_000, description="connections to Redis; further calls wait for one"
+    )
+    redis_wait_s: float = Field(10.0, ge=0, le=600, description="seconds to wait for Redis at start")
+    redis_timeout_s: float = Field(5.0, gt=0, le=60, description="seconds that one answer of Redis may take")
     key_prefix: str = Field(
         "hg", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$", description="of Redis keys"
     )

@@ -9,9 +9,10 @@ from typing import Any
 
 import structlog
 
-from honeyguide.errors import Unavailable
+from honeyguide.errors import HoneyguideError
+from honeyguide.redis_store import RedisStore, Script
+from honeyguide_orchestrator.keys import Keys
 from honeyguide_orchestrator.packing import packed, unpacked
-from honeyguide_orchestrator.redis_store import REDIS_ERRORS, Keys
 
 log = structlog.get_logger("honeyguide.snapshot")
 
@@ -21,12 +22,12 @@ learned again from the streams, as far as they reach back."""
 
 # KEYS: snapshot, lease. ARGV: token, content, time, format. Only who holds the lease may publish: who lost it
 # while it was learning must not overwrite what its successor learned.
-_PUBLISH = """
+PUBLISH = Script.of("""
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return -1 end
 local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
 redis.call('HSET', KEYS[1], 'content', ARGV[2], 'time', ARGV[3], 'format', ARGV[4])
 return version
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,9 @@ NO_SNAPSHOT = Snapshot(0, 0.0, {})
 class SnapshotStore:
     """The newest snapshot, in Redis."""
 
-    def __init__(self, redis: Any, keys: Keys) -> None:
+    def __init__(self, redis: RedisStore, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
-        self._publish = redis.register_script(_PUBLISH)
 
     async def publish(self, content: Mapping[str, Any], lease_token: str, time_s: float) -> int:
         """Publishes; returns the version, or -1 if the lease is another's.
@@ -56,12 +56,8 @@ class SnapshotStore:
             Unavailable: if Redis does not answer.
         """
         body = await asyncio.to_thread(packed, content)  # so that searches in this process get on
-        try:
-            version: int = await self._publish(
-                keys=[self._keys.snapshot, self._keys.lease], args=[lease_token, body, time_s, FORMAT]
-            )
-        except REDIS_ERRORS as error:
-            raise Unavailable(f"the snapshot store does not answer: {error}") from error
+        keys = [self._keys.snapshot, self._keys.lease]
+        version: int = await self._redis.ask(*PUBLISH.on(keys, lease_token, body, time_s, FORMAT))
         return version
 
     async def fetch(self, known_version: int = 0) -> Snapshot | None:
@@ -72,13 +68,10 @@ class SnapshotStore:
         Raises:
             Unavailable: if Redis does not answer.
         """
-        try:
-            version = int(await self._redis.hget(self._keys.snapshot, "version") or 0)
-            if version in {0, known_version}:
-                return None
-            raw = await self._redis.hmget(self._keys.snapshot, "version", "time", "format", "content")
-        except REDIS_ERRORS as error:
-            raise Unavailable(f"the snapshot store does not answer: {error}") from error
+        version = int(await self._redis.ask("HGET", self._keys.snapshot, "version") or 0)
+        if version in {0, known_version}:
+            return None
+        raw = await self._redis.ask("HMGET", self._keys.snapshot, "version", "time", "format", "content")
         version, time_s = int(raw[0]), float(raw[1])
         if raw[2] is None or int(raw[2]) != FORMAT:
             log.warning("a snapshot of another format is left out", version=version)
@@ -95,6 +88,6 @@ async def follow(store: SnapshotStore, interval_s: float, adopt: Callable[[Snaps
             if snapshot is not None:
                 adopt(snapshot)
                 version = snapshot.version
-        except Unavailable as error:
+        except HoneyguideError as error:
             log.warning("no snapshot", error=error.message)
         await asyncio.sleep(interval_s)

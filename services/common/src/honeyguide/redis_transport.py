@@ -2,6 +2,7 @@
 
 For one server the pipeline and the pool are our own, over redis-py's connections: its pipelines spend some 30 us of
 Python on every command, and a retrieval has dozens; its pool and its timeouts some 100 us on every round trip.
+Only services that depend on redis-py and hiredis may import this.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from honeyguide_memory.settings import MemorySettings
-
 Command = tuple[Any, ...]
+"""The command's name and its arguments: text, bytes and numbers."""
+
 TRIES = 3
+
+PARSED = ("HGETALL", "SET", "XRANGE", "XREVRANGE")
+"""Commands we use whose replies a cluster's client would make something else of."""
 
 
 class Transport(Protocol):
@@ -68,15 +72,19 @@ class _Replies(DefaultParser):  # type: ignore[misc,valid-type]
 
 
 class ServerTransport:
-    """One server, through a bounded number of connections, for which callers wait in turns."""
+    """One server, through a bounded number of connections, for which callers wait in turns.
 
-    def __init__(self, settings: MemorySettings) -> None:
+    Raises:
+        ValueError: the address is none.
+    """
+
+    def __init__(self, url: str, connections_max: int, timeout_s: float) -> None:
         # No timeouts of its own: they cost a task each, and `send` has one over all.
         self._pool = redis.ConnectionPool.from_url(
-            settings.redis_url, protocol=2, parser_class=_Replies, socket_timeout=None, socket_connect_timeout=None
+            url, protocol=2, parser_class=_Replies, socket_timeout=None, socket_connect_timeout=None
         )
-        self._timeout_s = settings.call_timeout_s
-        self._turns = asyncio.Semaphore(settings.connections_max)
+        self._timeout_s = timeout_s
+        self._turns = asyncio.Semaphore(connections_max)
         self._idle: list[Any] = []
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
@@ -132,21 +140,25 @@ class ServerTransport:
 
 
 class ClusterTransport:
-    """A Redis Cluster: each node gets its commands in one pipeline, all nodes at once."""
+    """A Redis Cluster, of which `url` is one node: each node gets its commands in one pipeline, all nodes at once.
 
-    def __init__(self, settings: MemorySettings) -> None:
+    Raises:
+        ValueError: the address is none.
+    """
+
+    def __init__(self, url: str, connections_max: int, timeout_s: float) -> None:
         self._client: Any = redis.RedisCluster.from_url(
-            settings.redis_url,
-            max_connections=settings.connections_max,
+            url,
+            max_connections=connections_max,
             protocol=2,
-            socket_timeout=settings.call_timeout_s,
-            socket_connect_timeout=settings.call_timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
             retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), TRIES - 1),
         )
-        # The answer as it comes, like a single server's.
-        self._client.set_response_callback("HGETALL", _as_it_comes)  # type: ignore[arg-type]
+        for name in PARSED:
+            self._client.set_response_callback(name, _as_it_comes)  # type: ignore[arg-type]
         # Its pools refuse what is beyond their bound, so callers wait here.
-        self._turns = asyncio.Semaphore(settings.connections_max)
+        self._turns = asyncio.Semaphore(connections_max)
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """See `Transport`."""

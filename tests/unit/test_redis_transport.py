@@ -5,26 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from honeyguide_memory.settings import MemorySettings
-from honeyguide_memory.transport import ServerTransport
+from honeyguide.redis_transport import ServerTransport
 from honeyguide_standalone.valkey import ValkeyServer
 
 
-def settings(redis_url: str, **more: Any) -> MemorySettings:
-    return MemorySettings(redis_url=redis_url, connections_max=1, **more)
+def connected(redis_url: str, timeout_s: float = 5.0) -> ServerTransport:
+    """Over a single connection, so that what one caller leaves behind the next would get."""
+    return ServerTransport(redis_url, connections_max=1, timeout_s=timeout_s)
 
 
 @pytest.fixture
 async def transport(redis_url: str) -> AsyncIterator[ServerTransport]:
-    """Over a single connection, so that what one caller leaves behind the next would get."""
-    opened = ServerTransport(settings(redis_url))
+    opened = connected(redis_url)
     yield opened
     await opened.close()
 
@@ -54,7 +52,7 @@ async def test_replies_of_a_cancelled_caller_reach_nobody(transport: ServerTrans
 
 
 async def test_replies_that_came_too_late_reach_nobody(redis_url: str) -> None:
-    hasty = ServerTransport(settings(redis_url, call_timeout_s=0.2))
+    hasty = connected(redis_url, timeout_s=0.2)
     with pytest.raises(RedisTimeoutError):
         await hasty.send([("BLPOP", "nothing", 0.5), ("ECHO", "late")])
     await asyncio.sleep(0.6)
@@ -64,7 +62,7 @@ async def test_replies_that_came_too_late_reach_nobody(redis_url: str) -> None:
 
 async def test_a_connection_that_the_server_closed_is_replaced(tmp_path: Path) -> None:
     server = ValkeyServer(tmp_path)
-    opened = ServerTransport(settings(server.url))
+    opened = connected(server.url)
     try:
         assert await opened.send([("ECHO", "before")]) == [b"before"]
         await opened.send([("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no")])
