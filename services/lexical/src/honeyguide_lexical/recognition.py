@@ -81,7 +81,6 @@ class Recognizer:
         if database is None:
             database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, cached_statements=64)
             database.execute("PRAGMA query_only=ON")
-            database.execute("PRAGMA mmap_size=268435456")
             self._local.database = database
             self._connections.append(database)
         return database
