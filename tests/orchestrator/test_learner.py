@@ -21,7 +21,8 @@ from honeyguide_orchestrator.decision_log import DecisionRecord
 from honeyguide_orchestrator.event_stream import Event
 from honeyguide_orchestrator.examination import PRIOR_POWER
 from honeyguide_orchestrator.foreground import Foreground
-from honeyguide_orchestrator.learner import FETCHED_AT_ONCE, REMEMBERED_AT_ONCE, Learner, LearnerOptions
+from honeyguide_orchestrator.learner import FETCHED_AT_ONCE, Learner, LearnerOptions
+from honeyguide_orchestrator.remembering import TOLD_AT_ONCE
 from honeyguide_orchestrator.situation import FEATURES
 
 WINDOW_S = 600.0
@@ -114,7 +115,7 @@ def learner_of(streams: Streams) -> Learner:
 
 
 async def test_memory_is_told_of_every_event_and_models_of_each_document_once() -> None:
-    events = [click(f"e{i}", "d1", "xy"[i % 2]) for i in range(REMEMBERED_AT_ONCE + 5)]
+    events = [click(f"e{i}", "d1", "xy"[i % 2]) for i in range(TOLD_AT_ONCE + 5)]
     streams = Streams([record("d1", 100.0)], events)
     learner = learner_of(streams)
     assert await learner.step() == 1 + len(events)
@@ -127,7 +128,7 @@ async def test_memory_is_told_of_every_event_and_models_of_each_document_once() 
 
 
 async def test_memory_is_told_once_of_every_page_shown() -> None:
-    times_s = {f"d{i}": 100.0 + i for i in range(REMEMBERED_AT_ONCE + 5)}
+    times_s = {f"d{i}": 100.0 + i for i in range(TOLD_AT_ONCE + 5)}
     streams = Streams([decision_record(id, context=Context(time_s)) for id, time_s in times_s.items()], [])
     streams.refused = "d1"
     learner = learner_of(streams)

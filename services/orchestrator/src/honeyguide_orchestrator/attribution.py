@@ -10,6 +10,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
+from honeyguide.text import normalize
 from honeyguide_orchestrator.decision_log import DecisionRecord
 from honeyguide_orchestrator.event_stream import Event
 from honeyguide_orchestrator.fanout import Status
@@ -68,6 +69,21 @@ class Credit:
         """Rank by strategy, of those that found the document."""
         row = self.record.ranks[self.position - 1].tolist()
         return {name: rank for name, rank in zip(self.record.answered, row, strict=True) if rank}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An event, the decision it belongs to as far as that is known, and what it turned out to be."""
+
+    event: Event
+    record: DecisionRecord | None
+    verdict: Verdict
+    credit: Credit | None
+
+    @property
+    def normalized_query(self) -> str:
+        """What was searched for."""
+        return self.record.understanding.normalized_query if self.record else normalize(self.event.query)
 
 
 @dataclass(slots=True)

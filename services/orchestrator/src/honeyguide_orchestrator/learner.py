@@ -10,20 +10,17 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from hashlib import blake2b
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import structlog
 
 from honeyguide.api.lexical.v1 import lexical_pb2
-from honeyguide.api.memory.v1 import memory_pb2
 from honeyguide.api.retrieval.v1 import document_pb2
-from honeyguide.documents import Document, context_to_proto, document_from_proto, time_to_proto
-from honeyguide.errors import HoneyguideError, InvalidArgument
+from honeyguide.documents import Document, document_from_proto
+from honeyguide.errors import HoneyguideError
 from honeyguide.retriever import Strategy
-from honeyguide.text import normalize
 from honeyguide_orchestrator.allocation_learner import seed_of
-from honeyguide_orchestrator.attribution import Attribution, Credit, Rewards, Verdict, asked_depths
+from honeyguide_orchestrator.attribution import Attribution, Credit, Judged, Rewards, Verdict, asked_depths
 from honeyguide_orchestrator.comparisons import Comparisons
 from honeyguide_orchestrator.decision_log import DecisionLog, DecisionRecord
 from honeyguide_orchestrator.event_stream import Event, EventStream
@@ -41,8 +38,8 @@ from honeyguide_orchestrator.lease import Lease
 from honeyguide_orchestrator.likelihood import satisfied
 from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.progress import Progress
-from honeyguide_orchestrator.ranker_learner import MemoryWeights
 from honeyguide_orchestrator.refit import Refits
+from honeyguide_orchestrator.remembering import Remembering
 from honeyguide_orchestrator.snapshot import SnapshotStore
 
 BATCH = 250
@@ -56,17 +53,6 @@ FETCHED_AT_ONCE = 500
 
 CALL_TIMEOUT_S = 10.0
 RETRY_S = 1.0
-
-REMEMBERED_AT_ONCE = 10
-"""Actions that memory is told of at once: a millisecond of Python here, and as much there, which searches wait for."""
-
-LOOKS_AGAIN_S = 1_800.0
-"""Searches of one person for the same within so long count as one look, in memory."""
-
-REMEMBERING_MAX = 2
-"""Such calls under way, so that Redis need not wait for the next."""
-
-T = TypeVar("T", memory_pb2.Action, memory_pb2.Impressions)
 
 Lesson = tuple[Example, float | None]
 """An action, and what the trees earn by it."""
@@ -97,15 +83,6 @@ class LearnerOptions:
         return Prices(self.call_cost, self.candidate_cost)
 
 
-class Judged(NamedTuple):
-    """An event, the decision it belongs to as far as that is known, and what it turned out to be."""
-
-    event: Event
-    record: DecisionRecord | None
-    verdict: Verdict
-    credit: Credit | None
-
-
 class Learner:
     """Learns, while it holds the lease. `ranker` learns the rankers.
 
@@ -131,7 +108,7 @@ class Learner:
         self._snapshots = snapshots
         self._lease = lease
         self._lexical = lexical
-        self._memory = memory
+        self._remembering = Remembering(memory, options.rewards, make_way)
         self._strategies = strategies
         self._options = options
         self._clock = clock
@@ -199,7 +176,7 @@ class Learner:
         judged = [one for one in judged if one.verdict is not Verdict.UNTRACKED]  # of which nothing is learned
         # Memory is told, mostly waiting for Redis, while the models learn: by what was known of positions before.
         shown = [record for record in taken if record]
-        remembering = asyncio.create_task(self._remember(judged, shown, self.ranker.memory_weights))
+        remembering = asyncio.create_task(self._remembering.tell(judged, shown, self.ranker.memory_weights))
         try:
             await self._learn_from(judged, taken)
         finally:
@@ -218,8 +195,9 @@ class Learner:
         documents = await self._documents(credits)
         lessons = await self._lessons(credits)
         self._learn_names(judged)
-        for event, _, _, credit in judged:
+        for one in judged:
             await self._make_way()
+            event, credit = one.event, one.credit
             self._actions.learn(event.document_id, self._options.rewards.of(event), event.time_s)
             if credit is not None:
                 try:
@@ -233,10 +211,10 @@ class Learner:
     def _learn_names(self, judged: Sequence[Judged]) -> None:
         """Teaches what documents are called; a query that is acted on again and again for a document counts at once."""
         named: dict[tuple[str, str], float] = {}
-        for event, record, _, _ in judged:
-            reward = self._options.rewards.of(event)
+        for one in judged:
+            reward = self._options.rewards.of(one.event)
             if reward > 0:
-                key = event.document_id, _query_of(event, record)
+                key = one.event.document_id, one.normalized_query
                 named[key] = named.get(key, 0.0) + reward
         for (document_id, query), weight in named.items():
             self._language.learn(document_id, query, weight)
@@ -362,65 +340,6 @@ class Learner:
             found += [one.document for one in response.documents]
         return found
 
-    async def _remember(
-        self, judged: Sequence[Judged], shown: Sequence[DecisionRecord], weights: MemoryWeights
-    ) -> None:
-        """Tells memory of what was shown, and of actions worth anything; order does not matter to it."""
-        await asyncio.gather(self._remember_actions(judged, weights), self._remember_pages(shown, weights))
-
-    async def _remember_pages(self, shown: Sequence[DecisionRecord], weights: MemoryWeights) -> None:
-        for begin in range(0, len(shown), REMEMBERED_AT_ONCE):
-            await self._make_way()
-            pages = [_impressions(record, weights) for record in shown[begin : begin + REMEMBERED_AT_ONCE]]
-            await _each_once(self._record_pages, pages)
-
-    async def _remember_actions(self, judged: Sequence[Judged], weights: MemoryWeights) -> None:
-        contexts: dict[str, document_pb2.Context] = {}
-        wanted = [one for one in judged if self._options.rewards.of(one.event)]
-        turns = asyncio.Semaphore(REMEMBERING_MAX)
-
-        async def tell(some: Sequence[Judged]) -> None:
-            async with turns:
-                await self._make_way()
-                actions = [self._action(event, record, contexts, weights) for event, record, _, _ in some]
-                await _each_once(self._record_actions, actions)
-
-        begins = range(0, len(wanted), REMEMBERED_AT_ONCE)
-        await asyncio.gather(*(tell(wanted[begin : begin + REMEMBERED_AT_ONCE]) for begin in begins))
-
-    async def _record_pages(self, pages: Sequence[memory_pb2.Impressions]) -> None:
-        request = memory_pb2.RecordImpressionsRequest(pages=pages)
-        await self._memory.RecordImpressions(request, timeout=CALL_TIMEOUT_S)
-
-    async def _record_actions(self, actions: Sequence[memory_pb2.Action]) -> None:
-        request = memory_pb2.RecordActionsRequest(actions=actions)
-        await self._memory.RecordActions(request, timeout=CALL_TIMEOUT_S)
-
-    def _action(
-        self,
-        event: Event,
-        record: DecisionRecord | None,
-        contexts: dict[str, document_pb2.Context],
-        weights: MemoryWeights,
-    ) -> memory_pb2.Action:
-        """contexts: those of decisions on the wire, by decision; they are many events'."""
-        context, position = None, 0
-        if event.context is not None:
-            context = context_to_proto(event.context)
-        elif record is not None:
-            context = contexts.get(record.id) or contexts.setdefault(record.id, context_to_proto(record.context))
-        if record is not None and event.document_id in record.document_ids:
-            position = record.document_ids.index(event.document_id) + 1
-        return memory_pb2.Action(
-            event_id=event.id,
-            normalized_query=_query_of(event, record),
-            document_id=event.document_id,
-            weight=self._options.rewards.of(event) * weights.of_action(position),
-            time=time_to_proto(event.time_s),
-            position=position,
-            context=context,
-        )
-
     async def restore(self) -> None:
         """Begins where the newest snapshot ends."""
         snapshot = await self._snapshots.fetch()
@@ -501,44 +420,8 @@ def _only(message: document_pb2.Document, attributes: Set[str]) -> Document:
     return document_from_proto(kept)
 
 
-async def _each_once(record: Callable[[Sequence[T]], Awaitable[None]], messages: Sequence[T]) -> None:
-    """Tells memory of all of them; one that it refuses must not keep the others from it."""
-    try:
-        await record(messages)
-    except InvalidArgument:
-        for message in messages:
-            try:
-                await record([message])
-            except InvalidArgument as error:
-                log.error("memory refuses what happened", refused=str(message), error=error.message)
-
-
 def _key(credit: Credit) -> _Key:
     return credit.record.id, credit.document_id, credit.earlier
-
-
-def _impressions(record: DecisionRecord, weights: MemoryWeights) -> memory_pb2.Impressions:
-    page = record.document_ids[: record.page_size]
-    return memory_pb2.Impressions(
-        page_id=_page_id(record),
-        normalized_query=record.understanding.normalized_query,
-        document_ids=page,
-        looked_at=[weights.of_impression(position) for position in range(1, len(page) + 1)],
-        time=time_to_proto(record.context.time_s),
-    )
-
-
-def _page_id(record: DecisionRecord) -> str:
-    """A person who looks again at what a query finds has seen it once."""
-    person = record.context.user_id or record.context.session_id
-    if not person:
-        return record.id
-    seen = person, record.understanding.normalized_query, record.context.time_s // LOOKS_AGAIN_S
-    return blake2b(repr(seen).encode(), digest_size=16).hexdigest()
-
-
-def _query_of(event: Event, record: DecisionRecord | None) -> str:
-    return record.understanding.normalized_query if record else normalize(event.query)
 
 
 def _not_after(position: str, last: str) -> bool:
