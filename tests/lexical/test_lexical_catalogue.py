@@ -237,7 +237,8 @@ def test_what_is_deleted_during_a_rebuild_stays_deleted(tmp_path: Path, monkeypa
     with closing(Store(tmp_path, 16 * 2**20, 1, 0)) as store:
         changes = {id: Document(id, "film", "Alpha") for id in ("a", "b")}
         messages = [(id, document_to_proto(document).SerializeToString()) for id, document in changes.items()]
-        store.put(changes, store.shelf.write(messages))
+        store.shelf.write(messages)
+        store.put(changes)
         put = FullText.put
 
         def put_and_delete(index: FullText, document: Document) -> None:

@@ -161,7 +161,7 @@ class Catalogue:
     async def _put_arrived(self) -> None:
         while self._backlog and self._put < COMMIT_DOCUMENTS:
             sequence, changes = self._backlog[0]
-            await self._run(self._applying, partial(self._store.put, changes, sequence))
+            await self._run(self._applying, partial(self._store.put, changes))
             self._backlog.popleft()
             self._put += len(changes)
             self._put_sequence = sequence

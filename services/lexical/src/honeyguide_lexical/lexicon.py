@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ _CHUNK = 500
 _CHUNK_OR = 250
 # Many rows go into one statement each: a statement a row would hand Python's lock over at every single one, and the
 # threads that take documents in keep it for milliseconds.
+_APPLIED_AT_ONCE = 500
+# Documents: what SQLite is handed as one JSON text takes Python's lock while it is written.
 TYPE_NAME, TYPE_STEM = "type", "type stem"
 """In a reading's attribute, together with a type: the name is the type's own, or the stem of it, so that "companies"
 names the type company."""
@@ -92,13 +94,13 @@ class Lexicon:
             self._create_tables()
             self._store("fingerprint", layout.fingerprint)
             for changes, sequence in batches:
-                self._apply(changes, layout)
+                self._apply_all(changes, layout)
                 self._store("sequence", sequence)
 
     def apply(self, changes: Mapping[str, Document | None], sequence: int, layout: Layout) -> None:
         """Brings documents (None = deleted) up to date and moves on to a number, all or nothing."""
         with self._transaction():
-            self._apply(changes, layout)
+            self._apply_all(changes, layout)
             self._store("sequence", sequence)
 
     def documents_by_type(self) -> dict[str, int]:
@@ -132,6 +134,11 @@ class Lexicon:
     def _setting(self, name: str, default: Any) -> Any:
         row = self._database.execute("SELECT value FROM settings WHERE name = ?", (name,)).fetchone()
         return row[0] if row else default
+
+    def _apply_all(self, changes: Mapping[str, Document | None], layout: Layout) -> None:
+        each = iter(changes.items())
+        while some := dict(islice(each, _APPLIED_AT_ONCE)):
+            self._apply(some, layout)
 
     def _apply(self, changes: Mapping[str, Document | None], layout: Layout) -> None:
         deltas: Counter[int] = Counter()

@@ -39,6 +39,7 @@ class Store:
         self._data_dir = data_dir
         self._writer_bytes = writer_bytes
         self._writer_threads = writer_threads
+        self._put: dict[str, Document | None] = {}
         try:
             self.journal = Journal(data_dir / "journal.sqlite3")
             self.shelf = Shelf(self.journal, document_cache_bytes)
@@ -57,19 +58,20 @@ class Store:
         stored = self.journal.setting(CONFIGURATION)
         return indexing_pb2.CatalogConfiguration.FromString(stored or b"")
 
-    def put(self, changes: Mapping[str, Document | None], sequence: int) -> None:
-        """Takes changes up to a number of the journal in; what they name is known then, and found after `commit`.
-
-        Tantivy's own thread indexes meanwhile, while the names go into SQLite.
-        """
+    def put(self, changes: Mapping[str, Document | None]) -> None:
+        """Takes changes in, to be found after `commit`."""
         self.index.apply(changes)
-        self._lexicon.apply(changes, sequence, self._layout)
+        self._put.update(changes)
 
     def commit(self, sequence: int) -> None:
-        """Makes all that was put, up to that number of the journal, durable in the index, and found."""
-        self.index.commit()
-        self._index_sequence = sequence
-        self._remember(self.index, sequence)
+        """Makes all that was put, up to that number of the journal, durable and found, and what it names known.
+
+        Tantivy's own thread still indexes while the names go into SQLite: all of them in one transaction, as every one
+        writes half of the lexicon's pages again.
+        """
+        self._lexicon.apply(self._put, sequence, self._layout)
+        self._put = {}
+        self._commit_index(sequence)
 
     def configure(self, configuration: indexing_pb2.CatalogConfiguration) -> None:
         """Stores a configuration and, if it changes what is on disk, rebuilds that from the journal.
@@ -148,7 +150,7 @@ class Store:
     def _catch_up(self) -> None:
         for changes, sequence in self._batches(self._index_sequence):
             self.index.apply(changes)
-            self.commit(sequence)
+            self._commit_index(sequence)
 
     def _open_lexicon(self) -> Lexicon:
         """The lexicon, as the journal has it; one that is damaged is built anew."""
@@ -173,6 +175,11 @@ class Store:
             lexicon.close()
             raise
         return lexicon
+
+    def _commit_index(self, sequence: int) -> None:
+        self.index.commit()
+        self._index_sequence = sequence
+        self._remember(self.index, sequence)
 
     def _remember(self, index: FullText, sequence: int) -> None:
         state = {
