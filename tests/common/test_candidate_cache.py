@@ -7,6 +7,7 @@ import pytest
 
 from honeyguide.candidate_cache import CandidateCache
 from honeyguide.candidates import Candidates
+from honeyguide.documents import NO_FILTER, Filter
 from honeyguide.errors import Unavailable
 
 
@@ -18,7 +19,7 @@ class Engine:
         self.changes_under_way = False
         self._cache = CandidateCache(entries_max, lambda: self.version)
 
-    async def ask(self, query: str, depth: int) -> list[str]:
+    async def ask(self, query: str, depth: int, filter: Filter = NO_FILTER) -> list[str]:
         async def search() -> Candidates:
             self.searches += 1
             if query == "broken":
@@ -28,7 +29,7 @@ class Engine:
             ids = [f"{self.version}:{query}{i}" for i in range(depth)]
             return Candidates(ids, np.arange(depth, 0, -1, dtype=np.float32), ["film"] * depth, {}, 50)
 
-        found = await self._cache.fetch(query, depth, search)
+        found = await self._cache.fetch(query, filter, depth, search)
         assert len(found.scores) == len(found.types) == len(found)
         return list(found.document_ids)
 
@@ -79,3 +80,14 @@ async def test_errors_are_raised_and_not_kept() -> None:
         with pytest.raises(Unavailable):
             await engine.ask("broken", 1)
     assert engine.searches == 2
+
+
+async def test_lists_under_filters_that_name_much_are_not_kept() -> None:
+    engine = Engine()
+    for size, searches in ((64, 1), (65, 3)):
+        filter = Filter(excluded_ids=frozenset(map(str, range(size))))
+        for _ in range(2):
+            await engine.ask("a", 2, filter)
+        assert engine.searches == searches
+    assert await engine.ask("a", 2) == ["1:a0", "1:a1"]
+    assert engine.searches == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import shutil
 import sqlite3
 import sys
@@ -23,6 +24,7 @@ from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2, indexing_pb2
 from honeyguide.documents import POPULARITY_MAX, Document, document_to_proto
 from honeyguide.errors import FailedPrecondition, HoneyguideError, InvalidArgument
 from honeyguide.journal import Journal
+from honeyguide_lexical import catalogue as catalogue_module
 from honeyguide_lexical import store as store_module
 from honeyguide_lexical.catalogue import Catalogue
 from honeyguide_lexical.fulltext import FullText
@@ -219,10 +221,63 @@ async def test_a_damaged_index_is_rebuilt_from_the_journal(tmp_path: Path, damag
         assert (await client.recognize("alpha")).spans
 
 
+async def test_what_a_full_disk_kept_out_of_the_index_is_in_it_when_there_is_room(
+    tmp_path: Path, opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, refused = False, 0
+    commit = FullText.commit
+
+    def commit_if_there_is_room(index: FullText) -> None:
+        nonlocal refused
+        unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, unlimited[1]) if full else unlimited)
+        try:
+            commit(index)
+        except ValueError:
+            refused += 1
+            raise
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+
+    monkeypatch.setattr(FullText, "commit", commit_if_there_is_room)
+    monkeypatch.setattr(catalogue_module, "RETRY_S", 0.02)
+    async with opener(tmp_path) as client:
+        await client.put(Document("a", "film", "Alpha"))
+        full = True
+        await client.put(*(Document(f"b{i}", "film", f"Beta {i}") for i in range(50)), settle=False)
+        async with asyncio.timeout(10):
+            while refused < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        full = False
+        await client.put(Document("c", "film", "Gamma"))
+        assert len(await client.ids("lexical.bm25", "beta", depth=100)) == 50
+        assert await client.ids("lexical.bm25", "gamma") == ["c"]
+        assert (await client.recognize("beta 7")).spans
+
+
+async def test_large_documents_wait_by_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadPoolExecutor(1) as writing, ThreadPoolExecutor(1) as applying:
+        store = Store(tmp_path, 16 * 2**20, 1, 0)
+        catalogue = Catalogue(store, writing, applying, commit_interval_s=60, backlog_max=100, backlog_bytes_max=2**20)
+        catalogue.start()
+        committed: list[int] = []
+        commit = store.commit
+        monkeypatch.setattr(catalogue_module, "_AT_ONCE", catalogue_module._Amount(100, 2**20))
+        monkeypatch.setattr(store, "commit", lambda sequence: (committed.append(sequence), commit(sequence)))
+        async with asyncio.timeout(10):
+            for i in range(6):
+                await catalogue.upsert([Document(f"d{i}", "film", "Alpha", "x" * 600_000)])
+        assert committed[:2] == [2, 4]
+        await catalogue.close()
+        store.close()
+
+
 async def test_closing_waits_for_a_change_that_nobody_waits_for(tmp_path: Path, held_journal: HeldJournal) -> None:
     with ThreadPoolExecutor(1) as writing, ThreadPoolExecutor(1) as applying:
         store = Store(tmp_path, 16 * 2**20, 1, 0)
-        catalogue = Catalogue(store, writing, applying, commit_interval_s=0.05, backlog_max=100)
+        catalogue = Catalogue(
+            store, writing, applying, commit_interval_s=0.05, backlog_max=100, backlog_bytes_max=2**20
+        )
         catalogue.start()
         await held_journal.give_up(catalogue.upsert([Document("a", "film", "Alpha")]))
         closed = asyncio.create_task(catalogue.close())

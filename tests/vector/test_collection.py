@@ -155,6 +155,22 @@ def test_a_document_put_again_is_moved_only_if_its_vector_changed(films: list[Do
     assert collection.vectors(["unknown"])[1].shape == (0, 384)
 
 
+def test_what_finds_no_memory_is_not_held_and_the_rest_is_as_it_was(films: list[Document]) -> None:
+    collection = collection_of(films[:50])
+    graph = collection._graph
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph, "add", lambda rows, vectors: (_ for _ in ()).throw(MemoryError()))
+        with pytest.raises(MemoryError):
+            collection.put([replace(films[3], embedding=films[60].embedding), films[51]])
+    everything = Filter(types=frozenset(["film", "recent"]))
+    for _ in range(2):
+        found = collection.nearest(films[51].embedding[None], 100, everything)  # type: ignore[index]
+        wanted = {film.id for film in films[:50]} - ({films[3].id} if len(found) == 49 else set())
+        assert set(found.document_ids) == wanted
+        collection.put([films[3]])
+    assert len(graph) == len(collection) == 50
+
+
 def test_searches_and_changes_at_the_same_time(films: list[Document], queries: Vectors) -> None:
     collection = collection_of(films[:2_200])
     stable = {film.id for film in films[:2_000]}
@@ -173,7 +189,14 @@ def test_searches_and_changes_at_the_same_time(films: list[Document], queries: V
                     failures.append(error)
 
     volatile = {film.id for film in films[2_000:]}
+
+    def ask_for_memory() -> None:
+        while not done.is_set():
+            if collection.memory_bytes <= 0:
+                failures.append("no memory")
+
     threads = [threading.Thread(target=search, args=(filter,)) for filter in (Filter(), only_films)]
+    threads.append(threading.Thread(target=ask_for_memory))
     for thread in threads:
         thread.start()
     for _ in range(2):

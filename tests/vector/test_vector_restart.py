@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,12 @@ from honeyguide.config import CommonSettings
 from honeyguide.documents import POPULARITY_MAX, Document, document_to_proto
 from honeyguide.errors import FailedPrecondition, HoneyguideError
 from honeyguide.journal import Journal
+from honeyguide_vector.collection import Collection
+from honeyguide_vector.encoder import Vectors
+from honeyguide_vector.graph import GraphShape
 from honeyguide_vector.record import record_from_bytes
+from honeyguide_vector.saved_graph import Saved, load_graph, save_graph
+from honeyguide_vector.segmented_graph import SegmentedGraph
 
 
 async def found(client: Any, films: list[Document]) -> list[Any]:
@@ -124,6 +131,88 @@ async def test_a_graph_that_cannot_be_read_is_built_anew(
     assert len(list((tmp_path / "data").glob("graph-*"))) == 1
     async with open_again(**more) as client:
         assert (await client.stats()).document_count == 151
+
+
+def test_a_graph_is_never_made_of_parts_of_another(tmp_path: Path, films: list[Document]) -> None:
+    def collection(m: int) -> Collection:
+        return Collection(SegmentedGraph(GraphShape(384, m, 64, 100), 64, threads=1))
+
+    ours, theirs = collection(m=8), collection(m=16)
+    ours.put(films[:200])
+    save_graph(tmp_path, ours._graph, Saved(1, ours.held()))
+    theirs.put(films[300:500])
+    other = tmp_path / "other"
+    save_graph(other, theirs._graph, Saved(2, theirs.held()))
+    (other / f"graph-{2:020d}").rename(tmp_path / f"graph-{2:020d}")  # left by a process that was killed
+    ours.put([replace(films[3], embedding=films[250].embedding)])
+    save_graph(tmp_path, ours._graph, Saved(3, ours.held()))
+    again = collection(m=8)
+    saved = load_graph(tmp_path, again._graph, newest=3)
+    assert saved is not None
+    again.restore(saved.held)
+    np.testing.assert_array_equal(again.vectors([films[150].id])[1], ours.vectors([films[150].id])[1])
+
+
+def test_a_full_disk_leaves_nothing_and_is_tried_again(tmp_path: Path, films: list[Document]) -> None:
+    collection = Collection(SegmentedGraph(GraphShape(384, 8, 64, 100), 64, threads=1))
+    collection.put(films[:200])
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, unlimited[1]))
+    try:
+        with pytest.raises(OSError, match="segment-00000"):
+            save_graph(tmp_path, collection._graph, Saved(1, collection.held()))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert list(tmp_path.iterdir()) == []
+    save_graph(tmp_path, collection._graph, Saved(1, collection.held()))
+    assert load_graph(tmp_path, collection._graph, newest=1) is not None
+
+
+async def test_a_graph_of_a_journal_that_is_lost_is_not_used(
+    open_again: Any, tmp_path: Path, films: list[Document]
+) -> None:
+    async with open_again() as client:
+        await client.put(*films[:20])
+    for path in (tmp_path / "data").glob("journal.sqlite*"):
+        path.unlink()
+    async with open_again() as client:
+        assert (await client.stats()).document_count == 0
+
+
+async def test_what_was_not_entered_is_entered_with_the_next_change(
+    open_again: Any, films: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_again() as client:
+        await client.put(*films[:20])
+        with monkeypatch.context() as patch:
+            patch.setattr(SegmentedGraph, "add", lambda *_: (_ for _ in ()).throw(MemoryError()))
+            with pytest.raises(HoneyguideError):
+                await client.put(films[20], films[21])
+        assert (await client.stats()).document_count == 20
+        await client.put(films[22])
+        assert (await client.stats()).document_count == 23
+
+
+async def test_what_the_encoder_makes_nothing_usable_of_has_no_embedding(
+    open_again: Any, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    documents = [Document(id=f"d{i}", type="film", title=f"Film {i}") for i in range(600)]
+    async with open_again() as client:
+        encode = client.encoder.encode
+
+        def half(texts: Sequence[str]) -> Vectors:
+            vectors = encode(texts)
+            for i, text in enumerate(texts):
+                if int(text.split()[1]) % 2:
+                    vectors[i] = np.nan
+            return vectors
+
+        monkeypatch.setattr(client.encoder, "encode", half)
+        await client.put(*documents)
+        assert "nothing usable" in "".join(capfd.readouterr())
+        assert (await client.stats()).document_count == 300
+    async with asyncio.timeout(20), open_again() as client:
+        assert (await client.stats()).document_count == 300
 
 
 async def test_the_graph_is_saved_from_time_to_time_if_it_changed(

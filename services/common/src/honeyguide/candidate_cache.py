@@ -10,6 +10,9 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 
 from honeyguide.candidates import Candidates
+from honeyguide.documents import Filter
+
+FILTER_SIZE_MAX = 64
 
 
 class CandidateCache:
@@ -28,14 +31,21 @@ class CandidateCache:
         self.hits = 0
         self.misses = 0
 
-    async def fetch(self, key: Hashable, depth: int, search: Callable[[], Awaitable[Candidates]]) -> Candidates:
+    async def fetch(
+        self, key: Hashable, filter: Filter, depth: int, search: Callable[[], Awaitable[Candidates]]
+    ) -> Candidates:
         """The best `depth` candidates: kept, if as many were asked for under this key before, or searched now.
 
         Args:
-            key: everything that the list depends on, but depth and index.
+            key: everything that the list depends on, but filter, depth and index.
+            filter: the search's. Lists under one that names many values or documents are not kept: it takes more memory
+                than the list, and hardly comes again.
             depth: candidates wanted.
             search: finds that many; what it raises is raised, and nothing kept.
         """
+        if filter.size > FILTER_SIZE_MAX:
+            return await search()
+        key = key, filter
         version = self._version()
         if version != self._of:
             self._of = version

@@ -106,6 +106,12 @@ class Filter:
             and all(condition.matches(attributes.get(condition.attribute, ())) for condition in self.conditions)
         )
 
+    @property
+    def size(self) -> int:
+        """Types, values and ids that it names."""
+        values = sum(len(condition.any_of or ()) for condition in self.conditions)
+        return len(self.types) + len(self.conditions) + values + len(self.excluded_ids)
+
     def __bool__(self) -> bool:
         return bool(self.types or self.conditions or self.excluded_ids)
 

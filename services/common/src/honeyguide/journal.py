@@ -87,7 +87,7 @@ class Journal:
                 )
         return found
 
-    def since(self, sequence: int, batch: int = 1_000) -> Iterator[Change]:
+    def since(self, sequence: int, batch: int = 100) -> Iterator[Change]:
         """Changes after a number, in their order. Deleted documents come too."""
         while True:
             with self._lock:

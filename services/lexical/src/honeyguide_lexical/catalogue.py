@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,11 +24,41 @@ from honeyguide_lexical.store import Store
 log = structlog.get_logger("honeyguide.lexical")
 T = TypeVar("T")
 
-COMMIT_DOCUMENTS = 2_000
+COMMIT_DOCUMENTS, COMMIT_BYTES = 2_000, 32 * 2**20
 """So many are committed at once, however soon."""
 QUIET_SHARE = 0.125
 """Nothing having come for this share of the commit interval, no more is waited for."""
 RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Amount:
+    """How much waits."""
+
+    documents: int = 0
+    size: int = 0
+
+    def __add__(self, other: _Amount) -> _Amount:
+        return _Amount(self.documents + other.documents, self.size + other.size)
+
+    def __sub__(self, other: _Amount) -> _Amount:
+        return _Amount(self.documents - other.documents, self.size - other.size)
+
+    def reaches(self, most: _Amount) -> bool:
+        """Whether it is as much, in either."""
+        return self.documents >= most.documents or self.size >= most.size
+
+
+_AT_ONCE = _Amount(COMMIT_DOCUMENTS, COMMIT_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """Changes that are in the journal, and the number of the last of them."""
+
+    sequence: int
+    changes: dict[str, Document | None]
+    amount: _Amount
 
 
 class Catalogue:
@@ -36,21 +67,27 @@ class Catalogue:
     An upsert or a deletion returns once the journal has it. A background task puts what comes into the index at once.
     It commits that when nothing more comes for a moment, when somebody waits for it, and at the latest so that it ends
     within `commit_interval_s`, if it takes as long as the last one: commits cost much the same however small, and the
-    index is built while more arrives. While more than `backlog_max` documents wait, upserts wait as well.
+    index is built while more arrives. While more than `backlog_max` documents, or `backlog_bytes_max` bytes, wait,
+    upserts wait as well.
     `applying` must be an executor of one thread: all that writes to index and lexicon runs there.
     """
 
     def __init__(
-        self, store: Store, writing: Executor, applying: Executor, commit_interval_s: float, backlog_max: int
+        self,
+        store: Store,
+        writing: Executor,
+        applying: Executor,
+        commit_interval_s: float,
+        backlog_max: int,
+        backlog_bytes_max: int,
     ) -> None:
         self._store = store
         self._writing = writing
         self._applying = applying
         self._commit_interval_s = commit_interval_s
-        self._backlog_max = backlog_max
-        self._backlog: deque[tuple[int, dict[str, Document | None]]] = deque()
-        self._waiting = 0
-        self._put = 0
+        self._most = _Amount(backlog_max, backlog_bytes_max)
+        self._backlog: deque[_Arrived] = deque()
+        self._waiting = self._put = _Amount()
         self._put_sequence = 0
         self._first_put_s = math.inf
         self._arrived_s = 0.0
@@ -86,7 +123,7 @@ class Catalogue:
         """Inserts or replaces documents; of several with one id the last counts. Returns no errors."""
         if documents:
             async with self._applied:
-                await self._applied.wait_for(lambda: self._waiting < self._backlog_max or self._stopped)
+                await self._applied.wait_for(lambda: not self._waiting.reaches(self._most) or self._stopped)
             changes: dict[str, Document | None] = {document.id: document for document in documents}
             await self._change(partial(self._write, changes))
         return []
@@ -132,24 +169,26 @@ class Catalogue:
         """Journals changes and queues them; the order of the journal is that of the queue."""
         if self._closing:
             raise Unavailable("the lexical service is shutting down")
-        sequence = await self._run(self._writing, lambda: self._journal(changes))
-        self._backlog.append((sequence, changes))
-        self._waiting += len(changes)
+        arrived = await self._run(self._writing, lambda: self._journal(changes))
+        self._backlog.append(arrived)
+        self._waiting += arrived.amount
         self._arrived_s = time.monotonic()
         self._arrived.set()
 
-    def _journal(self, changes: dict[str, Document | None]) -> int:
-        return self._store.shelf.write([(id, _payload(document)) for id, document in changes.items()])
+    def _journal(self, changes: dict[str, Document | None]) -> _Arrived:
+        payloads = [(id, _payload(document)) for id, document in changes.items()]
+        amount = _Amount(len(payloads), sum(len(payload or b"") for _, payload in payloads))
+        return _Arrived(self._store.shelf.write(payloads), changes, amount)
 
     async def _apply_forever(self) -> None:
-        while not (self._closing and not self._waiting):
+        while not (self._closing and not self._waiting.documents):
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._due_s() - time.monotonic() if self._put else None):
+                async with asyncio.timeout(self._due_s() - time.monotonic() if self._put.documents else None):
                     await self._arrived.wait()
             self._arrived.clear()
             try:
                 await self._put_arrived()
-                if self._put and self._is_due():
+                if self._put.documents and self._is_due():
                     await self._commit()
             except Exception:  # a full disk, say: what is journalled is kept and tried again
                 log.exception("changes could not be applied")
@@ -159,12 +198,12 @@ class Catalogue:
                 self._arrived.set()
 
     async def _put_arrived(self) -> None:
-        while self._backlog and self._put < COMMIT_DOCUMENTS:
-            sequence, changes = self._backlog[0]
-            await self._run(self._applying, partial(self._store.put, changes))
+        while self._backlog and not self._put.reaches(_AT_ONCE):
+            arrived = self._backlog[0]
+            await self._run(self._applying, partial(self._store.put, arrived.changes))
             self._backlog.popleft()
-            self._put += len(changes)
-            self._put_sequence = sequence
+            self._put += arrived.amount
+            self._put_sequence = arrived.sequence
             self._first_put_s = min(self._first_put_s, time.monotonic())
 
     def _due_s(self) -> float:
@@ -174,14 +213,14 @@ class Catalogue:
 
     def _is_due(self) -> bool:
         wanted = self._wanted_sequence > self._applied_sequence and not self._backlog
-        return self._closing or wanted or self._put >= COMMIT_DOCUMENTS or time.monotonic() >= self._due_s()
+        return self._closing or wanted or self._put.reaches(_AT_ONCE) or time.monotonic() >= self._due_s()
 
     async def _commit(self) -> None:
         begin, sequence = time.monotonic(), self._put_sequence
         await self._run(self._applying, partial(self._store.commit, sequence))
         self._commit_s = time.monotonic() - begin
         self._waiting -= self._put
-        self._put, self._first_put_s = 0, math.inf
+        self._put, self._first_put_s = _Amount(), math.inf
         if self._backlog:
             self._arrived.set()
         async with self._applied:
@@ -189,7 +228,7 @@ class Catalogue:
             self._applied.notify_all()
 
     def _stats(self) -> IndexStats:
-        figures = {"waiting": float(self._waiting), **self._store.figures()}
+        figures = {"waiting": float(self._waiting.documents), **self._store.figures()}
         return IndexStats(self._store.documents_by_type(), self._store.size_bytes(), figures)
 
     async def _run(self, executor: Executor, work: Callable[[], T]) -> T:

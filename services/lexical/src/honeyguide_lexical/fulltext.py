@@ -146,6 +146,11 @@ class FullText:
             self._index.reload()
             self._newest = Commit(self._index.searcher())
 
+    def discard(self) -> None:
+        """Drops what was put and removed since the last commit, and the writer, which may have failed with it."""
+        with self._writing:
+            self._writer = None
+
     def close(self) -> None:
         """Waits for merges and lets the folder go; what was not committed is lost."""
         with self._writing:

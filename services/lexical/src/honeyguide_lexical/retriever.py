@@ -55,15 +55,14 @@ class LexicalRetriever:
 
     async def retrieve(self, query: RetrievalQuery, depths: Mapping[str, int]) -> Mapping[str, Answer]:
         """Asks strategies side by side, each on a thread."""
-        index = self._index()
-        return await ask_each({name: partial(self._ask, index, name, query, depth) for name, depth in depths.items()})
+        return await ask_each({name: partial(self._ask, name, query, depth) for name, depth in depths.items()})
 
-    async def _ask(self, index: FullText, name: str, query: RetrievalQuery, depth: int) -> Candidates:
+    async def _ask(self, name: str, query: RetrievalQuery, depth: int) -> Candidates:
         def search() -> Awaitable[Candidates]:
-            return self._searching.run(_search, index, name, query, depth)
+            return self._searching.run(_search, self._index(), name, query, depth)
 
         looked_at = query.understanding.interpretations if name == STRUCTURED else query.query
-        return await self._cache.fetch((name, looked_at, query.filter), depth, search)
+        return await self._cache.fetch((name, looked_at), query.filter, depth, search)
 
 
 def _search(index: FullText, name: str, query: RetrievalQuery, depth: int) -> Candidates:

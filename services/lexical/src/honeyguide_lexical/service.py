@@ -40,7 +40,14 @@ async def open_service(settings: LexicalSettings) -> AsyncIterator[Sequence[Regi
         stack.callback(store.close)
         recognizer = Recognizer(store.lexicon_path)
         stack.callback(recognizer.close)
-        catalogue = Catalogue(store, writing, applying, settings.commit_interval_s, settings.backlog_max)
+        catalogue = Catalogue(
+            store,
+            writing,
+            applying,
+            settings.commit_interval_s,
+            settings.backlog_max,
+            settings.backlog_bytes_max,
+        )
         catalogue.start()
         try:
             yield [

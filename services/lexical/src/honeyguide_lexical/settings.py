@@ -42,3 +42,4 @@ class LexicalSettings(ServerSettings):
     backlog_max: int = Field(
         5_000, ge=1, le=1_000_000, description="acknowledged documents waiting to be indexed before upserts wait too"
     )
+    backlog_bytes_max: int = Field(2**27, ge=2**20, le=2**36, description="the same, in bytes as they were sent")

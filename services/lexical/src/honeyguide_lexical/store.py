@@ -6,8 +6,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
-from itertools import islice
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import structlog
@@ -24,7 +23,7 @@ from honeyguide_lexical.shelf import Shelf
 log = structlog.get_logger("honeyguide.lexical")
 
 CONFIGURATION, INDEX_STATE = "configuration", "index"
-REBUILD_BATCH = 2_000
+REBUILD_BATCH, REBUILD_BYTES = 2_000, 32 * 2**20
 
 
 class Store:
@@ -40,6 +39,7 @@ class Store:
         self._writer_bytes = writer_bytes
         self._writer_threads = writer_threads
         self._put: dict[str, Document | None] = {}
+        self._lost = False
         try:
             self.journal = Journal(data_dir / "journal.sqlite3")
             self.shelf = Shelf(self.journal, document_cache_bytes)
@@ -60,8 +60,9 @@ class Store:
 
     def put(self, changes: Mapping[str, Document | None]) -> None:
         """Takes changes in, to be found after `commit`."""
-        self.index.apply(changes)
-        self._put.update(changes)
+        with self._whole():
+            self.index.apply(changes)
+            self._put.update(changes)
 
     def commit(self, sequence: int) -> None:
         """Makes all that was put, up to that number of the journal, durable and found, and what it names known.
@@ -69,9 +70,24 @@ class Store:
         Tantivy's own thread still indexes while the names go into SQLite: all of them in one transaction, as every one
         writes half of the lexicon's pages again.
         """
-        self._lexicon.apply(self._put, sequence, self._layout)
-        self._put = {}
-        self._commit_index(sequence)
+        with self._whole():
+            self._lexicon.apply(self._put, sequence, self._layout)
+            self._put = {}
+            self._commit_index(sequence)
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """For changes: with one that fails (a full disk, say) the index loses what was put since its last commit. Then
+        all of that is applied again, from the journal, before the next."""
+        if self._lost:
+            self.index.discard()
+            self._catch_up()
+            self._lost = False
+        try:
+            yield
+        except BaseException:
+            self._lost = True
+            raise
 
     def configure(self, configuration: indexing_pb2.CatalogConfiguration) -> None:
         """Stores a configuration and, if it changes what is on disk, rebuilds that from the journal.
@@ -190,8 +206,15 @@ class Store:
         self.journal.store_setting(INDEX_STATE, json.dumps(state).encode())
 
     def _batches(self, sequence: int) -> Iterator[tuple[dict[str, Document | None], int]]:
-        changes = self.journal.since(sequence)
-        while batch := list(islice(changes, REBUILD_BATCH)):
+        batch: list[Change] = []
+        size = 0
+        for change in self.journal.since(sequence):
+            batch.append(change)
+            size += len(change.payload or b"")
+            if len(batch) == REBUILD_BATCH or size >= REBUILD_BYTES:
+                yield dict(_read(batch)), change.sequence
+                batch, size = [], 0
+        if batch:
             yield dict(_read(batch)), batch[-1].sequence
 
 

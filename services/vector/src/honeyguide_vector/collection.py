@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +71,8 @@ class Collection:
     @property
     def memory_bytes(self) -> int:
         """Memory of the graph, which has the vectors."""
-        return self._graph.memory_bytes
+        with self._lock.reading():  # usearch crashes where it is asked while it adds
+            return self._graph.memory_bytes
 
     def documents_by_type(self) -> dict[str, int]:
         """How many documents of each type are held."""
@@ -116,28 +117,40 @@ class Collection:
                 self._graph.remove(np.array(rows, np.int64))
                 self._filters.clear()
             for row in rows:
-                self._postings.remove(row)
-                self._held[row] = False
-                self._ids[row] = self._types[row] = ""
-                self._free.append(row)
+                self._clear(row)
             return len(rows)
 
     def _put(self, documents: Sequence[Document]) -> None:
         self.changes += 1
+        self._filters.clear()
+        newest = {document.id: document for document in documents}
+        rows: dict[str, int] = {}
         moved: dict[int, Document] = {}
-        for document in documents:
-            row = self._rows.get(document.id)
+        for id, document in newest.items():
+            row = self._rows.get(id)
             if row is None:
                 row = self._free.pop() if self._free else self._append_row()
                 moved[row] = document
-            elif row in moved or not self._graph.has(row, _embedding(document)):
+            elif not self._graph.has(row, _embedding(document)):
                 moved[row] = document
-            self._set(row, document)
-        self._filters.clear()
+            rows[id] = row
         if moved:
-            rows = np.fromiter(moved, np.int64, len(moved))
+            self._move(moved)
+        for id, document in newest.items():
+            self._set(rows[id], document)
+
+    def _move(self, moved: Mapping[int, Document]) -> None:
+        """Puts vectors under rows; where there is no memory for them, those documents are not held any more."""
+        rows = np.fromiter(moved, np.int64, len(moved))
+        try:
             self._graph.remove(rows)
             self._graph.add(rows, np.stack([_embedding(document) for document in moved.values()]))
+        except BaseException:
+            self._graph.remove(rows)
+            for row, document in moved.items():
+                self._rows.pop(document.id, None)
+                self._clear(row)
+            raise
 
     def _set(self, row: int, document: Document) -> None:
         self._postings.put(row, document.type, document.attributes)
@@ -147,6 +160,12 @@ class Collection:
         self._popularity[row] = document.popularity
         self._created_day[row] = document.created_day
         self._held[row] = True
+
+    def _clear(self, row: int) -> None:
+        self._postings.remove(row)
+        self._held[row] = False
+        self._ids[row] = self._types[row] = ""
+        self._free.append(row)
 
     def _append_row(self) -> int:
         row = len(self._ids)

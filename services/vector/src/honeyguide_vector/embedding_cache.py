@@ -99,12 +99,12 @@ class EmbeddingCache:
 
     @contextmanager
     def _mending(self) -> Iterator[None]:
-        """Makes the file anew where it is found damaged; what found that ends there, without an error."""
+        """Ends what fails without an error: whoever asks does without the cache. A damaged file is made anew."""
         try:
             yield
+        except sqlite3.OperationalError as error:  # a full disk, a file in use
+            log.warning("embedding cache cannot be used", path=str(self._path), error=str(error))
         except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:  # those below it: a full disk, a file in use
-                raise
             log.warning("embedding cache is damaged and is made anew", path=str(self._path), error=str(error))
             self._database.close()
             for suffix in ("", "-wal", "-shm"):

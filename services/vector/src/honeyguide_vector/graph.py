@@ -90,8 +90,15 @@ class Graph:
         return np.concatenate([np.empty(0, np.int8), *read]).reshape(len(rows), self._index.ndim)
 
     def save(self, path: Path) -> None:
-        """Writes the graph to a file; not atomic by itself."""
-        self._index.save(str(path))
+        """Writes the graph to a file; not atomic by itself.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        try:
+            self._index.save(str(path))
+        except RuntimeError as error:
+            raise OSError(f"{path}: {error}") from error
 
     def load(self, path: Path) -> None:
         """Reads a graph of the same shape back.

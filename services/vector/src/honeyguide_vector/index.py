@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import IO, TypeVar
 
+import numpy as np
 import structlog
 
 from honeyguide.api.retrieval.v1 import indexing_pb2
@@ -67,6 +69,7 @@ class VectorIndex:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
         self._saving: asyncio.Task[None] | None = None
         self._saved_sequence = 0
+        self._entered_sequence: int | None = None
         self._encoded = 0
         self._journal: Journal
         self._lock: IO[str]
@@ -117,7 +120,7 @@ class VectorIndex:
             await asyncio.sleep(self._settings.save_interval_s)
             try:
                 await self.save()
-            except OSError as error:  # a full disk now may not be full next time; the journal has everything
+            except Exception as error:  # a full disk now may not be full next time; the journal has everything
                 log.error("graph not saved", error=str(error))
 
     # ------------------------------------------------------------------------------- all below is on the index's thread
@@ -134,13 +137,20 @@ class VectorIndex:
             raise
 
     def _restore(self) -> None:
-        saved = load_graph(self._folder, self._graph)
+        saved = load_graph(self._folder, self._graph, self._journal.sequence)
         if saved is not None:
             self.collection.restore(saved.held)
             self._saved_sequence = saved.sequence
         restored = len(self.collection)
+        self._enter_since(self._saved_sequence)
+        configuration = indexing_pb2.CatalogConfiguration.FromString(self._journal.setting(_CONFIGURATION) or b"")
+        self._rules = rules_from_proto(configuration)
+        log.info("opened", documents=len(self.collection), restored=restored, sequence=self._journal.sequence)
+
+    def _enter_since(self, sequence: int) -> None:
+        """Enters what the journal has after a number."""
         unusable = False
-        for changes in _batches(self._journal.since(self._saved_sequence)):
+        for changes in _batches(self._journal.since(sequence)):
             documents = {change.document_id: _embedded_document(change) for change in changes}
             unusable |= any(document is not None and document.embedding is None for document in documents.values())
             # Those of another encoder are encoded anew when the index is brought in line.
@@ -149,9 +159,21 @@ class VectorIndex:
             self.collection.put(list(fitting.values()))
         if unusable:  # and so are these
             self._journal.store_setting(_ALIGNED, b"")
-        configuration = indexing_pb2.CatalogConfiguration.FromString(self._journal.setting(_CONFIGURATION) or b"")
-        self._rules = rules_from_proto(configuration)
-        log.info("opened", documents=len(self.collection), restored=restored, sequence=self._journal.sequence)
+
+    @contextmanager
+    def _entering(self) -> Iterator[None]:
+        """For changes: of one that fails half-way (no memory, say) the journal has the rest, which is entered before
+        the next."""
+        if self._entered_sequence is not None:
+            self._enter_since(self._entered_sequence)
+            self._entered_sequence = None
+        sequence = self._journal.sequence
+        try:
+            yield
+        except BaseException:
+            if self._journal.sequence > sequence:
+                self._entered_sequence = sequence
+            raise
 
     def _fits(self, document: Document) -> bool:
         return document.embedding is not None and len(document.embedding) == self._encoder.dimension
@@ -159,7 +181,7 @@ class VectorIndex:
     def _close(self) -> None:
         try:
             self._save()
-        except OSError as error:  # the journal has everything: the next start takes longer, that is all
+        except Exception as error:  # the journal has everything: the next start takes longer, that is all
             log.error("graph not saved", error=str(error))
         self._journal.close()
         self._lock.close()
@@ -168,6 +190,8 @@ class VectorIndex:
         sequence = self._journal.sequence
         if sequence == self._saved_sequence:
             return
+        with self._entering():
+            pass
         save_graph(self._folder, self._graph, Saved(sequence, self.collection.held()))
         self._saved_sequence = sequence
 
@@ -181,9 +205,9 @@ class VectorIndex:
         wanted = f"{self._rules.digest} {self._encoder.identity}".encode()
         if self._journal.setting(_ALIGNED) == wanted:
             return
-        changed = 0
-        # Documents rewritten here come again with a new number, and are in line then.
-        for changes in _batches(self._journal.since(0)):
+        changed, newest = 0, self._journal.sequence
+        # Documents rewritten here come again with a new number.
+        for changes in _batches(takewhile(lambda change: change.sequence <= newest, self._journal.since(0))):
             records = [record_from_bytes(change.payload) for change in changes if change.payload is not None]
             records = [record for record in records if not self._is_aligned(record)]
             if records:
@@ -222,9 +246,10 @@ class VectorIndex:
     def _store(self, documents: Sequence[Document]) -> None:
         """Journals documents with distinct ids, then enters them; those with an embedding bring it themselves."""
         records = self._records(documents)
-        self._journal.write((record.document.id, record.to_bytes()) for record in records)
-        self.collection.remove(r.document.id for r in records if r.source is Source.NONE)
-        self.collection.put([r.document for r in records if r.source is not Source.NONE])
+        with self._entering():
+            self._journal.write((record.document.id, record.to_bytes()) for record in records)
+            self.collection.remove(r.document.id for r in records if r.source is Source.NONE)
+            self.collection.put([r.document for r in records if r.source is not Source.NONE])
 
     def _records(self, documents: Sequence[Document]) -> list[Record]:
         records: list[Record] = []
@@ -244,13 +269,13 @@ class VectorIndex:
         if not texts:
             return records
         vectors = self._vectors(texts, [r.document.id for r in records if r.source is Source.ENCODED])
-        return [
-            replace(r, document=replace(r.document, embedding=vectors[r.key])) if r.source is Source.ENCODED else r
-            for r in records
-        ]
+        return [_encoded(record, vectors) if record.source is Source.ENCODED else record for record in records]
 
     def _vectors(self, texts: dict[bytes, str], document_ids: Sequence[str]) -> dict[bytes, Vectors]:
-        """Embeddings of texts by key: from the cache, from what the journal has of these documents, or encoded."""
+        """Embeddings of texts by key: from the cache, from what the journal has of these documents, or encoded.
+
+        Texts of which the encoder makes zeros, or what is no number, have none.
+        """
         vectors = self._cache.fetch(list(texts))
         if len(vectors) < len(texts):
             for payload in self._journal.fetch([id for id in document_ids if id in self.collection]).values():
@@ -261,15 +286,17 @@ class VectorIndex:
         if missing:
             encoded = self._encoder.encode([texts[key] for key in missing])
             self._encoded += len(missing)
-            made = dict(zip(missing, encoded, strict=True))
+            usable = np.isfinite(encoded).all(axis=1) & encoded.any(axis=1)
+            made = {missing[i]: encoded[i] for i in np.flatnonzero(usable).tolist()}
             self._cache.store(made)
             vectors.update(made)
         return vectors
 
     def _delete(self, document_ids: Sequence[str]) -> int:
         there = self._journal.fetch(list(dict.fromkeys(document_ids)))
-        self._journal.write((id, None) for id in there)
-        self.collection.remove(there)
+        with self._entering():
+            self._journal.write((id, None) for id in there)
+            self.collection.remove(there)
         return len(there)
 
     def _stats(self) -> IndexStats:
@@ -292,6 +319,15 @@ def _embedded_document(change: Change) -> Document | None:
     if change.payload is None or source_of(change.payload) is Source.NONE:
         return None
     return record_from_bytes(change.payload).document
+
+
+def _encoded(record: Record, vectors: Mapping[bytes, Vectors]) -> Record:
+    """The record with its embedding, or as one that has none."""
+    vector = vectors.get(record.key)
+    if vector is None:
+        log.warning("the encoder makes nothing usable of a document", document=record.document.id)
+        return Record(Source.NONE, NO_KEY, record.document)
+    return replace(record, document=replace(record.document, embedding=vector))
 
 
 def _as_supplied(record: Record, dimension: int) -> Document:

@@ -122,7 +122,7 @@ class OnnxEncoder:
         if self._pooling == "cls":
             return unit(hidden[:, 0])
         weights = mask[:, :, None].astype(np.float32)
-        return unit((hidden * weights).sum(axis=1) / weights.sum(axis=1))
+        return unit((hidden * weights).sum(axis=1))  # a mean, but for its length, and nothing of no tokens
 
 
 def runs_of(lengths: Sequence[int], batch: int) -> Iterator[list[int]]:

@@ -46,11 +46,30 @@ class Saved:
 
 
 def save_graph(folder: Path, graph: SegmentedGraph, saved: Saved) -> None:
-    """Saves beside the one before, then takes its place: a crash leaves one of the two whole."""
+    """Saves beside the one before, then takes its place: a crash leaves one of the two whole.
+
+    Raises:
+        OSError: it cannot be written; nothing is left of it then.
+    """
     making = folder / f"{_MAKING}{saved.sequence:020d}"
-    shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
-    graph.save(making, before=next(reversed(_saved(folder)), None))
+    try:
+        _write(making, graph, saved)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+    place = folder / f"{_PREFIX}{saved.sequence:020d}"
+    shutil.rmtree(place, ignore_errors=True)
+    os.replace(making, place)
+    _sync(folder)
+    graph.saved(place)
+    for other in _saved(folder):
+        if other != place:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _write(making: Path, graph: SegmentedGraph, saved: Saved) -> None:
+    graph.save(making)
     held = saved.held
     codes = {name: code for code, name in enumerate(dict.fromkeys(held.types))}
     np.savez(
@@ -71,18 +90,13 @@ def save_graph(folder: Path, graph: SegmentedGraph, saved: Saved) -> None:
     (making / "rows.json").write_text(json.dumps(content))
     for path in (*making.iterdir(), making):
         _sync(path)
-    place = folder / f"{_PREFIX}{saved.sequence:020d}"
-    shutil.rmtree(place, ignore_errors=True)
-    os.replace(making, place)
-    _sync(folder)
-    graph.saved()
-    for other in _saved(folder):
-        if other != place:
-            shutil.rmtree(other, ignore_errors=True)
 
 
-def load_graph(folder: Path, graph: SegmentedGraph) -> Saved | None:
-    """Loads the newest that was saved under this shape, the graphs into `graph`; None if there is none to be read."""
+def load_graph(folder: Path, graph: SegmentedGraph, newest: int) -> Saved | None:
+    """Loads the newest that was saved under this shape, the graphs into `graph`; None if there is none to be read.
+
+    What was saved after the journal's number `newest` is of a journal that is lost.
+    """
     for leftover in folder.glob(f"{_MAKING}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     for place in reversed(_saved(folder)):
@@ -90,6 +104,9 @@ def load_graph(folder: Path, graph: SegmentedGraph) -> Saved | None:
             content = json.loads((place / "rows.json").read_text())
             if content["shape"] != asdict(graph.shape):
                 log.info("saved graph has another shape and is built anew", saved=content["shape"])
+                continue
+            if content["sequence"] > newest:
+                log.warning("saved graph is newer than the journal and is built anew", place=place.name)
                 continue
             held = _held(place, content)
             graph.load(place)

@@ -48,6 +48,7 @@ class SegmentedGraph:
         self._ef_search, self._threads = ef_search, threads
         self._segments: list[Graph] = []
         self._changed: list[bool] = []
+        self._saved_in: Path | None = None
 
     def __len__(self) -> int:
         return sum(map(len, self._segments))
@@ -103,16 +104,22 @@ class SegmentedGraph:
         (held,) = self._segments[row // self.shape.segment_rows].vectors(np.array([row]))
         return bool(np.array_equal(held, _quantised(vector)))
 
-    def save(self, folder: Path, before: Path | None) -> None:
-        """Writes a file for each graph; those that did not change since they were saved into `before` are linked to."""
+    def save(self, folder: Path) -> None:
+        """Writes a file for each graph; those that did not change since they were saved or loaded are linked to.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        before = self._saved_in
         for number, (segment, changed) in enumerate(zip(self._segments, self._changed, strict=True)):
             path = folder / _name(number)
             if changed or before is None or not _linked(before / path.name, path):
                 segment.save(path)
 
-    def saved(self) -> None:
-        """Tells that what was written last is in its place, and is to be linked to from now on."""
+    def saved(self, folder: Path) -> None:
+        """Tells where what was written last is now; it is linked to from there from now on."""
         self._changed = [False] * len(self._segments)
+        self._saved_in = folder
 
     def load(self, folder: Path) -> None:
         """Reads what was saved under the same shape back.
@@ -124,11 +131,11 @@ class SegmentedGraph:
         while (path := folder / _name(len(self._segments))).exists():
             self._append_segment()
             self._segments[-1].load(path)
-        self.saved()
+        self.saved(folder)
 
     def clear(self) -> None:
         """Drops all vectors."""
-        self._segments, self._changed = [], []
+        self._segments, self._changed, self._saved_in = [], [], None
 
     def _append_segment(self) -> None:
         self._segments.append(Graph(self.shape, self._threads))

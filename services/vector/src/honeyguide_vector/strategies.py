@@ -79,7 +79,7 @@ class Dense:
             vector = await self._encoding.encode(query.query)
             return await self._searching.run(lambda held: held.nearest(vector[None], depth, query.filter))
 
-        return await self._cache.fetch((query.query, query.filter), depth, search)
+        return await self._cache.fetch(query.query, query.filter, depth, search)
 
 
 class Personal:
