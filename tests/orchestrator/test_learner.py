@@ -22,8 +22,10 @@ from honeyguide_orchestrator.event_stream import Event
 from honeyguide_orchestrator.examination import PRIOR_POWER
 from honeyguide_orchestrator.foreground import Foreground
 from honeyguide_orchestrator.learner import FETCHED_AT_ONCE, Learner, LearnerOptions
+from honeyguide_orchestrator.packing import packed, unpacked
 from honeyguide_orchestrator.remembering import TOLD_AT_ONCE
 from honeyguide_orchestrator.situation import FEATURES
+from honeyguide_orchestrator.snapshot import Snapshot
 
 WINDOW_S = 600.0
 
@@ -38,11 +40,12 @@ def click(id: str, decision: str, document: str = "x") -> Event:
 
 class Streams:
     """The decision log, the event stream, lexical and memory at once; `refused`: an event that memory refuses;
-    `elsewhere`: decisions that are kept, but not in the stream."""
+    `elsewhere`: decisions that are kept, but not in the stream; `logged`: what is in it, if not each once."""
 
     def __init__(self, decisions: Sequence[DecisionRecord], events: Sequence[Event]) -> None:
         self.decisions = {decision.id: decision for decision in decisions}
         self.elsewhere: dict[str, DecisionRecord] = {}
+        self.logged: list[str] = []
         self.events = list(events)
         self.fetched: list[Sequence[str]] = []
         self.settled: dict[str, Mapping[str, float]] = {}
@@ -59,7 +62,7 @@ class Streams:
     async def read(self, after: Any, count: int) -> list[Any]:
         if isinstance(after, str):
             begin = int(after.partition("-")[0])
-            return [(f"{i + 1}-0", id) for i, id in enumerate(self.decisions)][begin : begin + count]
+            return [(f"{i + 1}-0", id) for i, id in enumerate(self.logged or self.decisions)][begin : begin + count]
         begin = int(after.get(0, "0").partition("-")[0])
         return [(0, f"{begin + i + 1}-0", event) for i, event in enumerate(self.events[begin : begin + count])]
 
@@ -95,14 +98,28 @@ class Streams:
         self.shown += request.pages
 
 
-def learner_of(streams: Streams) -> Learner:
+class Snapshots:
+    """The newest snapshot, as bytes."""
+
+    def __init__(self) -> None:
+        self.kept = b""
+
+    async def publish(self, content: Mapping[str, Any], lease_token: str, time_s: float) -> int:
+        self.kept = packed(content)
+        return 1
+
+    async def fetch(self) -> Snapshot | None:
+        return Snapshot(1, 0.0, unpacked(self.kept)) if self.kept else None
+
+
+def learner_of(streams: Streams, snapshots: Snapshots | None = None) -> Learner:
     strategies = (Strategy("lexical.bm25", "full text", dependable=True),)
-    none: Any = SimpleNamespace(fetch=None)
+    lease: Any = SimpleNamespace(token="ours")
     return Learner(
         decision_log=streams,  # type: ignore[arg-type]
         event_stream=streams,  # type: ignore[arg-type]
-        snapshots=none,
-        lease=none,
+        snapshots=snapshots or Snapshots(),  # type: ignore[arg-type]
+        lease=lease,
         lexical=streams,
         memory=streams,
         strategies=lambda: strategies,
@@ -124,6 +141,7 @@ async def test_memory_is_told_of_every_event_and_models_of_each_document_once() 
     assert [action.position for action in streams.remembered[:4]] == [1, 2, 1, 2]
     assert streams.calls == 2
     assert learner.ranker.actions == 2
+    await learner.publish()
     assert set(streams.settled["d1"]) == {"x", "y"}
 
 
@@ -179,6 +197,7 @@ async def test_a_record_with_another_context_stops_neither_events_nor_decisions_
     learner = learner_of(streams)
     with capture_logs() as logs:
         await learner.step()
+        await learner.publish()
     assert {entry["log_level"] for entry in logs} == {"warning"}
     # The ranker learns of the click; of the three decisions that close, the last is learned from.
     assert learner.ranker.actions == 1
@@ -193,6 +212,7 @@ async def test_rankers_learn_nothing_from_features_of_an_earlier_version() -> No
     learner = learner_of(streams)
     with capture_logs() as logs:
         await learner.step()
+        await learner.publish()
     assert not logs
     assert learner.ranker.actions == 1
     assert set(streams.settled) == {"old", "new"}
@@ -211,6 +231,7 @@ async def test_what_breaks_in_a_decision_that_closes_is_logged_and_learning_goes
 
         patch.setattr(learner.ranker.__class__, "closed", breaks)
         await learner.step()
+        await learner.publish()
     assert [(entry["log_level"], entry["decision"]) for entry in logs] == [("error", "broken")]
     assert set(streams.settled) == {"broken", "later 0"}
     assert learner._allocation.updates == 1
@@ -220,9 +241,11 @@ async def test_what_arrives_after_a_decision_closed_adds_to_its_rewards_and_is_l
     streams = Streams([record("d1", 100.0), record("d2", 100.0 + 2 * WINDOW_S)], [click("e1", "d1")])
     learner = learner_of(streams)
     await learner.step()
+    await learner.publish()
     (reward,) = streams.settled["d1"].values()
     streams.events += [click("again", "d1"), click("late", "d1", "y"), click("late again", "d1", "y")]
     await learner.step()
+    await learner.publish()
     assert set(streams.settled["d1"]) == {"x", "y"}
     assert streams.settled["d1"]["x"] == reward
     assert learner._progress.events == {"attributed": 2, "repeated": 2}
@@ -231,11 +254,66 @@ async def test_what_arrives_after_a_decision_closed_adds_to_its_rewards_and_is_l
     assert learner._attribution.credited == {}
 
 
+async def test_what_a_learner_did_not_publish_its_successor_learns_once() -> None:
+    streams = Streams([record("d1", 100.0), record("d2", 100.0 + 2 * WINDOW_S)], [click("e1", "d1")])
+    snapshots = Snapshots()
+    learner = learner_of(streams, snapshots)
+    await learner.step()
+    await learner.publish()
+    streams.events += [click("late", "d1", "y"), click("late again", "d1", "y"), click("e2", "d2")]
+    await learner.step()  # and it dies
+    successor = learner_of(streams, snapshots)
+    await successor.restore()
+    await successor.step()
+    assert successor._progress.events == {"attributed": 3, "repeated": 1}
+    assert successor.ranker.actions == 3
+    await successor.publish()
+    assert set(streams.settled["d1"]) == {"x", "y"}
+    # One that dies between the two leaves the settling to its successor.
+    streams.settled.clear()
+    streams.events.append(click("still later", "d1", "x"))
+    third = learner_of(streams, snapshots)
+    await third.restore()
+    assert set(streams.settled["d1"]) == {"x", "y"}
+    await third.step()
+    assert third._progress.events == {"attributed": 3, "repeated": 2}
+
+
+async def test_a_decision_that_is_logged_twice_counts_once() -> None:
+    streams = Streams([record("d1", 100.0), record("d2", 101.0)], [click("e1", "d1")])
+    streams.logged = ["d1", "d1", "d2"]
+    snapshots = Snapshots()
+    learner = learner_of(streams, snapshots)
+    await learner.step()
+    await learner.publish()
+    assert learner._progress.decisions == 2
+    successor = learner_of(streams, snapshots)
+    await successor.restore()
+    assert list(successor._attribution.open) == ["d1", "d2"]
+
+
+async def test_a_log_of_years_ago_closes_beside_searches_of_today() -> None:
+    old = [record(f"old {i}", 100.0 + i * WINDOW_S / 2) for i in range(6)]
+    streams = Streams([record("today", 1e9), *old], [click("e1", "old 0"), click("e2", "old 5")])
+    snapshots = Snapshots()
+    learner = learner_of(streams, snapshots)
+    await learner.step()
+    await learner.publish()
+    assert list(streams.settled) == ["old 0", "old 5", "old 1", "old 2"]
+    assert list(learner._attribution.open) == ["today", "old 3", "old 4", "old 5"]
+    ordinals = [opened.ordinal for opened in learner._attribution.open.values()]
+    successor = learner_of(streams, snapshots)
+    await successor.restore()
+    assert list(successor._attribution.open) == ["today", "old 3", "old 4", "old 5"]
+    assert [opened.ordinal for opened in successor._attribution.open.values()] == ordinals == [0, 4, 5, 6]
+
+
 async def test_nothing_is_learned_from_what_was_done_about_an_untracked_search() -> None:
     streams = Streams([record("d1", 100.0)], [click("e1", "unseen"), click("e2", "d1")])
     streams.elsewhere = {"unseen": record("unseen", 100.0, tracked=False)}
     learner = learner_of(streams)
     await learner.step()
+    await learner.publish()
     assert learner._progress.events == {"attributed": 1, "untracked": 1}
     assert [action.event_id for action in streams.remembered] == ["e2"]
     assert (learner.ranker.actions, learner._allocation.updates) == (1, 1)
@@ -250,6 +328,7 @@ async def test_an_action_that_earns_more_is_learned_by_what_it_earns_more() -> N
     streams = Streams([record("d1", 100.0)], played)
     learner = learner_of(streams)
     await learner.step()
+    await learner.publish()
     assert streams.settled["d1"] == {"x": 1.0}
     assert learner._progress.events == {"attributed": 1, "raised": 1}
     assert (learner.ranker.actions, learner._allocation.updates) == (1, 1)

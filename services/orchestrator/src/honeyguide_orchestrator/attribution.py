@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+from heapq import heappop, heappush
 from typing import Any
 
 from honeyguide.text import normalize
@@ -97,11 +98,12 @@ class _Open:
 class Attribution:
     """The decisions whose window is open, and what was credited to them so far.
 
-    A decision closes when a decision more than `window_s` younger was made: time is that of the requests. An event in
-    time for its decision may arrive when that is closed already, and is credited all the same: what was credited before
-    is then to be had from the decision log.
+    A decision closes when a decision more than `window_s` younger comes after it: time is that of the requests, and a
+    log of years ago may be replayed beside searches of today. An event in time for its decision may arrive when that is
+    closed already, and is credited all the same: what was credited before is then to be had from the decision log.
 
-    apart: when those were made that are credited, but not open: closed already, or not taken in yet.
+    watermark_s: when the decision was made that came last. apart: when those were made that are credited, but not open:
+    closed already, or not taken in yet. closing: those that are due, still open until `close` tells of them.
     """
 
     window_s: float
@@ -109,12 +111,17 @@ class Attribution:
     open: OrderedDict[str, _Open] = field(default_factory=OrderedDict)
     credited: dict[str, dict[str, float]] = field(default_factory=dict)
     apart: dict[str, float] = field(default_factory=dict)
+    closing: list[str] = field(default_factory=list)
+    _oldest: list[tuple[float, int, str]] = field(default_factory=list)
 
     def opened(self, record: DecisionRecord, position: str, ordinal: int) -> None:
-        """Takes in a decision, in the order made."""
+        """Takes in a decision, in the order they came."""
+        time_s = self.watermark_s = record.context.time_s
+        while self._oldest and self._oldest[0][0] + self.window_s < time_s:
+            self.closing.append(heappop(self._oldest)[2])
+        heappush(self._oldest, (time_s, ordinal, record.id))
         self.open[record.id] = _Open(record, position, ordinal)
         self.apart.pop(record.id, None)
-        self.watermark_s = max(self.watermark_s, record.context.time_s)
 
     def record(self, decision_id: str) -> DecisionRecord | None:
         """The record of an open decision."""
@@ -167,26 +174,31 @@ class Attribution:
         for id in [id for id, time_s in self.apart.items() if time_s + self.window_s < self.watermark_s]:
             del self.apart[id]
             self.credited.pop(id, None)
-        while self.open:
-            id, oldest = next(iter(self.open.items()))
-            if oldest.record.context.time_s + self.window_s >= self.watermark_s:
-                return
-            del self.open[id]
-            yield oldest.record, self.credited.pop(id, {})
+        due, self.closing = self.closing, []
+        for id in due:
+            yield self.open.pop(id).record, self.credited.pop(id, {})
 
     def to_state(self) -> dict[str, Any]:
-        """What a successor needs: the open decisions themselves it reads from the log again."""
+        """What a successor needs: the decisions from the oldest open one on it reads from the log again."""
+        oldest = next(iter(self.open.values()), None)
         return {
             "watermark_s": self.watermark_s if math.isfinite(self.watermark_s) else None,
             "credited": self.credited,
             "apart": self.apart,
             "open": len(self.open),
+            "ordinal": oldest.ordinal if oldest else 0,
+            "closing": self.closing,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Takes in what `to_state` told; the decisions that were open are opened before."""
+        """Takes in what `to_state` told; the decisions from the oldest open one on are opened before."""
         if state["watermark_s"] is not None:
-            self.watermark_s = max(self.watermark_s, state["watermark_s"])
+            self.watermark_s = state["watermark_s"]
+        still = set(state.get("closing", ()))
+        for id in self.closing:
+            if id not in still:  # it was closed when it had become due
+                del self.open[id]
+        self.closing = [id for id in self.closing if id in still]
         self.credited = {id: dict(rewards) for id, rewards in state["credited"].items()}
         apart = state.get("apart", {})
         # One that was open and is gone from the log's stream will not close.

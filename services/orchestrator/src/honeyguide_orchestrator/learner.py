@@ -167,7 +167,9 @@ class Learner:
         events = await self._new_events()
         records = await self._records([event for _, _, event in events])
         if earlier := self._attribution.unknown(records):
-            self._attribution.remember(records, await self._decision_log.rewards(earlier))
+            settled = await self._decision_log.rewards(earlier)
+            unsettled = {id: self._unsettled[id] for id in earlier if id in self._unsettled}
+            self._attribution.remember(records, {**settled, **unsettled})
         judged = [
             Judged(event, records.get(event.decision_id), *self._attribute(event, records)) for _, _, event in events
         ]
@@ -204,9 +206,9 @@ class Learner:
                     self._learn_one(event, credit, lessons.get(_key(credit)), documents.get(credit.document_id))
                 except Exception:  # one event must not keep all that come after it from being learned from
                     log.exception("nothing learned from an event", event_id=event.id, decision=event.decision_id)
-        settled = {credit.record.id: self._attribution.rewards(credit.record.id) for credit in credits}
-        settled.update(await self._close())
-        await self._decision_log.settle(settled)
+        for credit in credits:
+            self._unsettled[credit.record.id] = self._attribution.rewards(credit.record.id)
+        self._unsettled.update(await self._close())
 
     def _learn_names(self, judged: Sequence[Judged]) -> None:
         """Teaches what documents are called; a query that is acted on again and again for a document counts at once."""
@@ -229,7 +231,8 @@ class Learner:
         records = await self._decision_log.fetch([id for _, id in entries], self._make_way)
         for position, id in entries:
             record = records.get(id)
-            if record is not None:
+            # It may stand in the log twice: Redis is told again where a connection breaks.
+            if record is not None and self._attribution.record(id) is None:
                 ordinal = self._progress.decided(
                     record, self._options.prices.of(record.calls, record.candidates_fetched)
                 )
@@ -347,6 +350,7 @@ class Learner:
         self._begin(content)
         if content:
             await self._reopen(content["attribution"], content["positions"]["open_after"])
+        await self._settle()
 
     def _begin(self, content: Mapping[str, Any]) -> None:
         self._allocation = allocation_learner(content, self._options.depths)
@@ -362,16 +366,17 @@ class Learner:
         self._decisions_at = str(positions["decisions"])
         self._decisions_left = self._events_behind = False
         self._attribution = Attribution(self._options.window_s)
+        self._unsettled: dict[str, Mapping[str, float]] = dict(content.get("unsettled", {}))
         self._refits.begin(self.ranker, self._decisions_at)
 
     async def _reopen(self, state: Mapping[str, Any], after: str) -> None:
-        ordinal = self._progress.decisions - int(state["open"])
+        ordinal = int(state.get("ordinal", self._progress.decisions - int(state["open"])))
         while after != self._decisions_at:
             entries = await self._decision_log.read(after, BATCH)
             due = [(position, id) for position, id in entries if _not_after(position, self._decisions_at)]
             records = await self._decision_log.fetch([id for _, id in due], self._make_way)
             for position, id in due:
-                if id in records:
+                if id in records and self._attribution.record(id) is None:
                     self._attribution.opened(records[id], position, ordinal)
                     ordinal += 1
                 after = position
@@ -380,8 +385,12 @@ class Learner:
         self._attribution.restore(state)
 
     async def publish(self) -> bool:
-        """Publishes what was learned; False if the lease is another's."""
-        content: dict[str, Any] = {}
+        """Publishes what was learned; False if the lease is another's.
+
+        Only then the decision log is told what decisions earned: a successor that begins at the snapshot before must
+        not find there what it is to learn yet.
+        """
+        content: dict[str, Any] = {"unsettled": self._unsettled}
         for name, state in (
             ("allocation", self._allocation.to_state),
             ("ranker", self.ranker.to_state),
@@ -399,7 +408,13 @@ class Learner:
         version = await self._snapshots.publish(content, self._lease.token, self._clock())
         if version < 0:
             log.warning("another learner holds the lease; what was learned since its snapshot is left to it")
-        return version >= 0
+            return False
+        await self._settle()
+        return True
+
+    async def _settle(self) -> None:
+        await self._decision_log.settle(self._unsettled)
+        self._unsettled = {}
 
     def _positions(self) -> dict[str, Any]:
         """How far the streams were learned from."""
