@@ -402,7 +402,7 @@ async def test_a_shadow_policy_is_logged_but_not_obeyed_and_swaps_are_logged(
     monkeypatch.setenv("HONEYGUIDE_ORCHESTRATOR_SWAP_SHARE", "1")
     async with Engine(tmp_path, redis_url, key_prefix) as engine:
         await indexed(engine.api, until)
-        await engine.api.search("park", page_size=5)
+        found = await engine.api.search("park", page_size=5, explain=True)
         (decision,) = await exported(engine.api)
         asked = {one["strategy"]: one["depth"] for one in decision["strategies"] if one["depth"]}
         assert decision["policy"] == "full_depth"
@@ -410,6 +410,9 @@ async def test_a_shadow_policy_is_logged_but_not_obeyed_and_swaps_are_logged(
         assert decision["shadow"]
         assert sum(decision["shadow"].values()) < sum(asked.values())
         assert 1 <= decision["swapped_at"] <= 4
+        upper = found.explanation.swapped_at
+        assert upper == decision["swapped_at"]
+        assert found.results[upper - 1].score <= found.results[upper].score
 
 
 async def test_a_redis_that_freezes_holds_no_search_up(

@@ -141,6 +141,7 @@ def _explanation(page: SearchPage) -> pb.Explanation:
         strategies=[_outcome(one) for one in record.strategies],
         context_features=named(record.x),
         timings={stage: _duration(seconds) for stage, seconds in page.timings_s.items()},
+        swapped_at=record.swapped_at,
     )
 
 

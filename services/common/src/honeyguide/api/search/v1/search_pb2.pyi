@@ -135,7 +135,7 @@ class SearchResponse(_message.Message):
     """Candidates ranked, over all pages."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchResult]:
-        """The page, best first."""
+        """The page, best first; but two neighbours of a first page may be swapped, see `Explanation.swapped_at`."""
 
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___StrategyOutcome]:
@@ -381,6 +381,7 @@ class Explanation(_message.Message):
     STRATEGIES_FIELD_NUMBER: _builtins.int
     CONTEXT_FEATURES_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
+    SWAPPED_AT_FIELD_NUMBER: _builtins.int
     policy: _builtins.str
     """The policy that decided, and the version of the snapshot behind it."""
     snapshot_version: _builtins.int
@@ -391,6 +392,10 @@ class Explanation(_message.Message):
     """Probability of the whole allocation, in (0, 1]."""
     propensity_estimated: _builtins.bool
     """True if propensities are estimated, not exact."""
+    swapped_at: _builtins.int
+    """Position, from 1, of the upper of two neighbours that were swapped to learn how much positions count in clicks,
+    which is done on a small share of first pages (HONEYGUIDE_ORCHESTRATOR_SWAP_SHARE); 0 = none were.
+    """
     @_builtins.property
     def strategies(self) -> _containers.RepeatedCompositeFieldContainer[Global___StrategyOutcome]:
         """Every strategy known, asked or not."""
@@ -414,10 +419,11 @@ class Explanation(_message.Message):
         strategies: _abc.Iterable[Global___StrategyOutcome] | None = ...,
         context_features: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         timings: _abc.Mapping[_builtins.str, _duration_pb2.Duration] | None = ...,
+        swapped_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_features", b"context_features", "policy", b"policy", "propensity", b"propensity", "propensity_estimated", b"propensity_estimated", "ranker", b"ranker", "snapshot_version", b"snapshot_version", "strategies", b"strategies", "timings", b"timings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_features", b"context_features", "policy", b"policy", "propensity", b"propensity", "propensity_estimated", b"propensity_estimated", "ranker", b"ranker", "snapshot_version", b"snapshot_version", "strategies", b"strategies", "swapped_at", b"swapped_at", "timings", b"timings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
