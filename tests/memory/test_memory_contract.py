@@ -153,6 +153,15 @@ async def test_near_queries_tolerate_a_misspelling(memory: Memory) -> None:
     assert (await memory.recall("xyzzy")).near_similarity == 0.0
 
 
+async def test_queries_of_other_numbers_are_not_near(memory: Memory) -> None:
+    await memory.put(film("second"), film("third"))
+    await memory.act("toy story 2", "second")
+    await memory.act("films of tom hanks after 2005", "third")
+    assert await memory.ids("memory.near", "toy stori 2") == ["second"]
+    assert await memory.ids("memory.near", "toy story 3") == []
+    assert await memory.ids("memory.near", "films of tom hanks before 1990") == []
+
+
 async def test_recall_of_a_query(memory: Memory) -> None:
     for _ in range(3):
         await memory.act("halo", "a")

@@ -18,16 +18,18 @@ _POSTING = np.dtype([("query", "<u8"), ("size", "u1")])
 def gram_slots(words: Sequence[str]) -> list[int]:
     """Slots of the near index that a query is found under, ascending: of its words whole, and of their trigrams.
 
-    Words are padded by a mark at both ends ("^at$" gives "^at" and "at$"); their order does not matter. At most 64,
-    whole words before trigrams.
+    Words are padded by a mark at both ends ("^at$" gives "^at" and "at$"); their order does not matter. Trigrams are
+    shared by queries of the same numbers only: another number is another thing, however alike the words ("toy story 2",
+    "films before 1990"). At most 64, whole words before trigrams.
     """
     grams: dict[str, None] = {}
+    numbers = " ".join(sorted(word for word in words if any(map(str.isdigit, word))))
     for word in words[:WORDS_MAX]:
         grams[f"={word[:64]}"] = None
     for word in words:
         padded = f"^{word}$"
         for i in range(len(padded) - 2):
-            grams[padded[i : i + 3]] = None
+            grams[numbers + padded[i : i + 3]] = None
         if len(grams) >= GRAMS_MAX:
             break
     chosen = list(grams)[:GRAMS_MAX]
