@@ -341,6 +341,32 @@ def test_a_number_is_read_as_the_attribute_in_whose_range_it_lies() -> None:
     assert by_signature.get("number:gross", 0) < 0.02
 
 
+@pytest.mark.parametrize(
+    ("query", "attribute", "rest"),
+    [
+        ("soup under 30 minutes", "cooking_minutes", "soup"),
+        ("soup under 30 calories", "calories", "soup"),
+        ("chairs price below 300", "price", "chairs"),
+        ("chairs prices below 300 oak", "price", "chairs oak"),
+    ],
+)
+def test_an_attribute_that_is_named_beside_a_number_is_meant_and_its_name_no_text(
+    query: str, attribute: str, rest: str
+) -> None:
+    facts = CatalogFacts(
+        (
+            NumericAttribute("calories", low=5, high=1_500, count=10_000),
+            NumericAttribute("cooking_minutes", low=1, high=600, count=10_000),
+            NumericAttribute("price", low=5, high=400, count=2_000),
+        ),
+        10_000,
+    )
+    words = QueryWords(tuple(query.split()), (4.0,) * len(query.split()))
+    found = interpret(parts_of_quantities(find_quantities(query, NOW_S), words, facts), words, even)[0]
+    best = max(found, key=lambda one: (one.likelihood, one.conditions[0].attribute == attribute))
+    assert (best.conditions[0].attribute, best.rest) == (attribute, rest)
+
+
 def test_readings_of_one_quantity_still_compare_when_all_are_strong() -> None:
     facts = CatalogFacts(
         (

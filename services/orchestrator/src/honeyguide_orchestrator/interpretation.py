@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 
 from honeyguide.documents import Condition, comparable
 from honeyguide.query import Interpretation, Span, SpanReading, Understanding
+from honeyguide.text import normalize
 from honeyguide_orchestrator.catalog_facts import CatalogFacts, NumericAttribute
 from honeyguide_orchestrator.quantities import Quantity
 
@@ -301,9 +302,27 @@ def _part_of_quantity(
             evidence += BOUND_EVIDENCE
     if quantity.of_amount and _is_of_years(attribute):
         evidence += AMOUNT_OF_YEARS_EVIDENCE
+    begin, end = _with_name(quantity, attribute, words)
+    evidence += words.information(begin, quantity.begin) + words.information(quantity.end, end)
     condition = Condition(attribute.name, None, low, high)
     signature = f"number:{attribute.name.replace('+', '_')}"
-    return Part(quantity.begin, quantity.end, signature, "", evidence, conditions=(condition,))
+    return Part(begin, end, signature, "", evidence, conditions=(condition,))
+
+
+def _with_name(quantity: Quantity, attribute: NumericAttribute, words: QueryWords) -> tuple[int, int]:
+    """The words of a quantity, and the word before or behind it if that is one of the attribute's name: "under 30
+    minutes", "price below 100"."""
+    name = {_singular(word) for word in normalize(attribute.name.replace("_", " ")).split()}
+    begin, end = quantity.begin, quantity.end
+    if end < len(words.corrected) and _singular(words.corrected[end]) in name:
+        return begin, end + 1
+    if begin and _singular(words.corrected[begin - 1]) in name:
+        return begin - 1, end
+    return begin, end
+
+
+def _singular(word: str) -> str:
+    return word.removesuffix("s") if len(word) > 3 else word
 
 
 def _combinations(alone: Sequence[tuple[float, Part]], last: int) -> list[tuple[float, tuple[Part, ...]]]:
