@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -53,10 +53,10 @@ async def _index(file: Path, config: Path | None, restart: bool, target: str | N
         if not config and before is not None and not catalog.says_as(before):
             warn(f"this replaces the catalogue's configuration, which was {describe(before)} (--config sets all of it)")
         await configure(api, folder, name, catalog)
-        bookmark = Bookmark(folder / "index", ingest.content_hash(file), name)
+        bookmark = Bookmark(folder / "index", ingest.content_hash(file), name, catalog.times)
         if restart:
             bookmark.forget()
-        return await index_file(api, file, bookmark)
+        return await index_file(api, file, bookmark, catalog.times)
 
 
 async def configure(api: Api, folder: Path, name: str, catalog: Catalog) -> None:
@@ -65,8 +65,11 @@ async def configure(api: Api, folder: Path, name: str, catalog: Catalog) -> None
     write_last_catalog(folder, name, catalog)
 
 
-async def index_file(api: Api, file: Path, bookmark: Bookmark) -> int:
-    """Indexes a file with a progress bar, from where its bookmark stands; returns how many lines were refused."""
+async def index_file(api: Api, file: Path, bookmark: Bookmark, times: Collection[str] = ()) -> int:
+    """Indexes a file with a progress bar, from where its bookmark stands; returns how many lines were refused.
+
+    `times` names the attributes that are times.
+    """
     progress = bookmark.read()
     size_bytes = await asyncio.to_thread(os.path.getsize, file)
     if progress.offset >= size_bytes > 0:
@@ -101,7 +104,7 @@ async def index_file(api: Api, file: Path, bookmark: Bookmark) -> int:
             rate = (now.indexed - before) / max(1e-9, time.monotonic() - begin)
             bar.update(task, completed=now.offset, indexed=now.indexed, rate=rate)
 
-        await ingest.ingest(file, api.upsert, progress, acknowledged)
+        await ingest.ingest(file, api.upsert, progress, acknowledged, times)
     if progress.refused - refused_before > told:
         errors.print(f"and {progress.refused - refused_before - told:,} more", style="red")
     elapsed_s = time.monotonic() - begin

@@ -96,8 +96,10 @@ async def _own(folder: Path, documents: Path | None, wait: bool) -> AsyncIterato
     load_all(None, warn)
     async with Engine(folder, intervals_s=PAUSE_S if wait else None) as engine:
         if documents:
-            await configure(engine.api, folder, "local", infer_catalog(sample_documents(documents)))
-            await index_file(engine.api, documents, Bookmark(folder / "index", content_hash(documents), "local"))
+            catalog = infer_catalog(sample_documents(documents))
+            await configure(engine.api, folder, "local", catalog)
+            bookmark = Bookmark(folder / "index", content_hash(documents), "local", catalog.times)
+            await index_file(engine.api, documents, bookmark, catalog.times)
         yield engine.api
 
 

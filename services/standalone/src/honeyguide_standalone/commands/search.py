@@ -24,6 +24,7 @@ from honeyguide_standalone.commands.session import (
     run,
 )
 from honeyguide_standalone.filters import FORMS, parse_filters
+from honeyguide_standalone.last_catalog import read_last_catalog
 from honeyguide_standalone.last_search import LastResult, LastSearch, known_page_tokens
 
 PAGES_MAX = 100
@@ -55,11 +56,12 @@ def search(
     data_dir: DataDirOption = None,
 ) -> None:
     """Search the catalogue. What is shown counts as shown, unless --untracked."""
-    wanted = parse_filters(filter or (), exclude or ())
     context = document_pb2.Context(user_id=user, session_id=session)
 
     async def ask() -> search_pb2.SearchResponse:
         async with connect(target, data_dir) as (api, folder, name):
+            catalog = read_last_catalog(folder, name)
+            wanted = parse_filters(filter or (), exclude or (), catalog.times if catalog else ())
 
             async def fetch(page_token: str) -> search_pb2.SearchResponse:
                 return await api.search(
