@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from honeyguide.config import CommonSettings, ServerSettings
 from honeyguide.server import Server
@@ -38,14 +39,16 @@ def settings(encoder_cache: Path) -> Iterator[None]:
 
 @pytest.fixture
 async def served(tmp_path: Path, redis_url: str, key_prefix: str) -> AsyncIterator[Engine]:
-    """An engine over an empty catalogue, served as `honeyguide up --in-process` does."""
+    """An engine over an empty catalogue, served as `honeyguide up --in-process` does; its logs go nowhere."""
     folder = tmp_path / "data"
-    async with Engine(folder, redis_url, key_prefix, intervals_s=0.02) as engine:
-        server = Server("honeyguide", CommonSettings(), ServerSettings(host="127.0.0.1", port=0), engine.registrations)
-        await server.start()
-        Running(os.getpid(), f"127.0.0.1:{server.port}", redis_url=redis_url).write(folder)
-        yield engine
-        await server.stop()
+    with capture_logs():
+        async with Engine(folder, redis_url, key_prefix, intervals_s=0.02) as engine:
+            listens = ServerSettings(host="127.0.0.1", port=0)
+            server = Server("honeyguide", CommonSettings(), listens, engine.registrations)
+            await server.start()
+            Running(os.getpid(), f"127.0.0.1:{server.port}", redis_url=redis_url).write(folder)
+            yield engine
+            await server.stop()
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -144,9 +146,12 @@ def test_the_command_replays_in_process(tmp_path: Path) -> None:
         "--documents",
         str(catalogue),
     ]
-    outcome = CliRunner().invoke(app, [*arguments, "--json", "--wait", "--ranker", "fusion"], standalone_mode=False)
-    assert outcome.exception is None, outcome.output
-    found = json.loads(outcome.output[outcome.output.index("{") :])
+    line = [sys.executable, "-m", "honeyguide_standalone", *arguments, "--json", "--wait", "--ranker", "fusion"]
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
     assert found["searches"] == 2
     assert found["whole"]["hit"] == 1.0
     assert (found["waited"], found["ranker"]) == (True, "fusion")
+    assert "3 documents indexed" in ended.stderr
+    assert '"event": "learning"' in ended.stderr

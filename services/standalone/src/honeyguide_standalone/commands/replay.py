@@ -9,15 +9,26 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from honeyguide.errors import InvalidArgument
+from honeyguide.telemetry import configure_logging
 from honeyguide_standalone.api import Api
 from honeyguide_standalone.catalog import infer_catalog
 from honeyguide_standalone.click_log import count_actions, read_click_log
 from honeyguide_standalone.commands.index import configure, index_file
-from honeyguide_standalone.commands.session import DATA_DIR, DataDirOption, TargetOption, connect, console, run, warn
+from honeyguide_standalone.commands.session import (
+    DATA_DIR,
+    DataDirOption,
+    TargetOption,
+    connect,
+    console,
+    errors,
+    run,
+    warn,
+)
 from honeyguide_standalone.ingest import Bookmark, content_hash, sample_documents
 from honeyguide_standalone.replay import Replayed, ReplayOptions, Standing, replay
 from honeyguide_standalone.settings import load_all
@@ -65,7 +76,8 @@ def replay_log(
     options = ReplayOptions(first, page_size, wait, feedback, policy, ranker)
 
     async def work() -> Replayed:
-        async with _own(data_dir or DATA_DIR, documents, wait) if in_process else _running(target, data_dir) as api:
+        own = _own(data_dir or DATA_DIR, documents, wait, errors if as_json else console)
+        async with own if in_process else _running(target, data_dir) as api:
             with _bar(as_json) as bar:
                 task = bar.add_task(log.name, total=total, mrr=0.0)
                 return await replay(
@@ -90,16 +102,16 @@ async def _running(target: str | None, data_dir: Path | None) -> AsyncIterator[A
 
 
 @contextlib.asynccontextmanager
-async def _own(folder: Path, documents: Path | None, wait: bool) -> AsyncIterator[Api]:
+async def _own(folder: Path, documents: Path | None, wait: bool, told: Console) -> AsyncIterator[Api]:
     from honeyguide_standalone.engine import Engine  # all services at once: not for commands that only call them
 
-    load_all(None, warn)
+    configure_logging(load_all(None, warn), "honeyguide")
     async with Engine(folder, intervals_s=PAUSE_S if wait else None) as engine:
         if documents:
             catalog = infer_catalog(sample_documents(documents))
             await configure(engine.api, folder, "local", catalog)
             bookmark = Bookmark(folder / "index", content_hash(documents), "local", catalog.times)
-            await index_file(engine.api, documents, bookmark, catalog.times)
+            await index_file(engine.api, documents, bookmark, catalog.times, told)
         yield engine.api
 
 
