@@ -16,7 +16,7 @@ from rich.table import Table
 
 from honeyguide.api.search.v1 import learning_pb2
 from honeyguide.errors import InvalidArgument
-from honeyguide_standalone.commands.session import DataDirOption, TargetOption, connect, console, run
+from honeyguide_standalone.commands.session import LIMIT_MAX, DataDirOption, TargetOption, connect, console, run
 
 BAR_CHARS = 20
 WEIGHTS = 12
@@ -115,7 +115,7 @@ def export(
         Format, typer.Option(help="JSON Lines, Vowpal Wabbit's DSJSON, or complete, for evaluate.")
     ] = Format.JSON,
     since: Annotated[str | None, typer.Option(help="Only from this ISO 8601 time on.")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Most decisions wanted; 0 = all.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, max=LIMIT_MAX, help="Most decisions wanted; 0 = all.")] = 0,
     output: Annotated[Path | None, typer.Option("--output", help="File to write; without it, standard output.")] = None,
     target: TargetOption = None,
     data_dir: DataDirOption = None,

@@ -36,7 +36,7 @@ def search(
     exclude: Annotated[list[str] | None, typer.Option("--exclude", help="Id of a document to leave out.")] = None,
     user: UserOption = "",
     session: SessionOption = "",
-    page_size: Annotated[int, typer.Option(help="Results a page, 1 to 100.")] = 10,
+    page_size: Annotated[int, typer.Option(min=1, max=100, help="Results a page.")] = 10,
     page: Annotated[
         int,
         typer.Option(
@@ -134,7 +134,7 @@ async def _turn_to(
 
 def suggest(
     prefix: Annotated[str, typer.Argument(help="What was typed so far.")],
-    limit: Annotated[int, typer.Option(help="Most suggestions wanted, 1 to 50.")] = 8,
+    limit: Annotated[int, typer.Option(min=1, max=50, help="Most suggestions wanted.")] = 8,
     user: UserOption = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     target: TargetOption = None,
