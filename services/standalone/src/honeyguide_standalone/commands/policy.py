@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -120,20 +122,37 @@ def export(
     target: TargetOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Write the decision log, one decision a line, oldest first."""
+    """Write the decision log, one decision a line, oldest first. A file that is there stays until all is written."""
     since_s = None if since is None else time_of("--since", since)
 
-    async def write(file: TextIO) -> None:
+    async def write() -> None:
         async with connect(target, data_dir) as (api, _, _):
-            async for line in api.decisions(format=FORMATS[format], since_s=since_s, limit=limit):
-                file.write(line + "\n")
+            with _replacing(output) if output else contextlib.nullcontext(sys.stdout) as file:
+                async for line in api.decisions(format=FORMATS[format], since_s=since_s, limit=limit):
+                    file.write(line + "\n")
 
-    if output is None:
-        run(write(sys.stdout))
-        return
+    run(write())
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[TextIO]:
+    """A file that takes the place of another once the block ends well; what is no file (a pipe) is written itself.
+
+    Raises:
+        InvalidArgument: it can't be written.
+    """
+    path = path.resolve()
+    partial = path.with_name(f"{path.name}.part") if path.is_file() or not path.exists() else None
     try:
-        with output.open("w", encoding="utf-8") as file:
-            run(write(file))
+        try:
+            with (partial or path).open("w", encoding="utf-8") as file:
+                yield file
+            if partial is not None:
+                partial.replace(path)
+        except BaseException:
+            if partial is not None:
+                partial.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise InvalidArgument("--output", str(error)) from None
 
