@@ -25,13 +25,14 @@ from honeyguide_standalone.commands.session import (
     TargetOption,
     connect,
     console,
+    counted,
     errors,
     run,
     warn,
 )
 from honeyguide_standalone.ingest import Bookmark, content_hash, sample_documents
 from honeyguide_standalone.replay import Replayed, ReplayOptions, Standing, replay
-from honeyguide_standalone.settings import load_all
+from honeyguide_standalone.settings import check_policy, check_ranker, load_all
 
 PAUSE_S = 0.001
 """Between two looks of a learner of our own: where every action is waited for, longer ones only cost time."""
@@ -68,11 +69,15 @@ def replay_log(
     data_dir: DataDirOption = None,
 ) -> None:
     """Replay a log of past searches: search as of then, see where what was acted on stands, send the action, next."""
-    total = count_actions(log)
+    if policy:
+        check_policy(policy, "--policy")
+    if ranker:
+        check_ranker(ranker, "--ranker")
     if documents and not in_process:
         raise InvalidArgument("--documents", "goes with --in-process; a running system is filled by `honeyguide index`")
     if in_process and target:
         raise InvalidArgument("--in-process", "runs a system of its own and has no --target")
+    total = count_actions(log, warn)
     options = ReplayOptions(first, page_size, wait, feedback, policy, ranker)
 
     async def work() -> Replayed:
@@ -127,6 +132,8 @@ def report(replayed: Replayed, options: ReplayOptions) -> dict[str, object]:
         "elapsed_s": round(replayed.elapsed_s, 3),
         "waited_s": round(replayed.waited_s, 3),
         "whole": _figures(replayed.whole),
+        "absent": replayed.absent.searches,
+        "present": _figures(replayed.present),
         "quarters": [_figures(quarter) for quarter in replayed.quarters],
     }
 
@@ -170,6 +177,14 @@ def _print(replayed: Replayed, options: ReplayOptions) -> None:
             f"{standing.candidates / count:.0f}",
         )
     console.print(table)
+    if replayed.absent.searches:
+        present = replayed.present
+        console.print(
+            f"{replayed.absent.searches:,} of {counted(replayed.whole.searches, 'action')} name documents that are not "
+            f"in the catalogue; over the others MRR@{options.first} is {present.mrr:.3f} and hit@{options.first} "
+            f"{present.hit_rate:.3f}",
+            style="yellow",
+        )
     how = "each action learned from before the next search" if options.wait else "not waiting for the learner"
     if not options.feedback:
         how = "nothing sent, nothing learned"

@@ -65,6 +65,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
+def counted(count: int, noun: str, plural: str = "s") -> str:
+    """1 decision, 2,000 decisions; `plural` is what is added for several."""
+    return f"{count:,} {noun}{'' if count == 1 else plural}"
+
+
 def warn(line: str) -> None:
     """Tells, on standard error, of something that is most likely a mistake and holds nothing up."""
     errors.print(line, style="yellow", markup=False)
