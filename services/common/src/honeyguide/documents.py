@@ -288,6 +288,34 @@ def document_from_json(line: str, times: Collection[str] = ()) -> pb.Document:
     return message
 
 
+def document_to_json(document: Document) -> str:
+    """Writes a document as the line that `document_from_json` reads, without what is empty; times are ISO 8601."""
+    attributes = sorted(document.attributes.items())
+    record: dict[str, Any] = {
+        "id": document.id,
+        "type": document.type,
+        "title": document.title,
+        "text": document.text,
+        "attributes": {name: [_plain(value) for value in values] for name, values in attributes},
+        "popularity": _plain(document.popularity),
+        "related": list(document.related),
+    }
+    if document.created_at_s is not None:
+        record["created_at"] = datetime.fromtimestamp(document.created_at_s, UTC).isoformat()
+    if document.embedding is not None:
+        record["embedding"] = document.embedding.tolist()
+    return json.dumps({key: value for key, value in record.items() if value}, ensure_ascii=False)
+
+
+def _plain(value: Value) -> str | float | bool:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= INT_MAX else value
+
+
+INT_MAX = 2.0**53
+"""Up to where every whole number is one float."""
+
 _JSON_KEYS = {"id", "type", "title", "text", "attributes", "popularity", "created_at", "related", "embedding"}
 
 

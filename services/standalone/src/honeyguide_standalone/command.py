@@ -16,6 +16,7 @@ from honeyguide_standalone.commands import (
     demo,
     evaluate,
     feedback,
+    get,
     index,
     policy,
     replay,
@@ -56,6 +57,7 @@ def _options(
 app.command(epilog="Example: honeyguide up --data-dir .honeyguide --port 50050")(up.up)
 app.command(epilog="Example: honeyguide index films.jsonl --config films.yaml")(index.index)
 app.command(epilog="Example: honeyguide delete film:heat film:rififi")(delete.delete)
+app.command(epilog="Example: honeyguide get film:heat --json")(get.get)
 app.command(epilog="Example: honeyguide search 'drama 1990s' --filter type=film --filter year=1990..1999 --explain")(
     search.search
 )

@@ -18,7 +18,15 @@ from rich.table import Table
 
 from honeyguide.api.search.v1 import learning_pb2
 from honeyguide.errors import InvalidArgument
-from honeyguide_standalone.commands.session import LIMIT_MAX, DataDirOption, TargetOption, connect, console, run
+from honeyguide_standalone.commands.session import (
+    LIMIT_MAX,
+    DataDirOption,
+    TargetOption,
+    connect,
+    console,
+    counted,
+    run,
+)
 
 BAR_CHARS = 20
 WEIGHTS = 12
@@ -60,14 +68,15 @@ def policy(
         print(json.dumps(content, ensure_ascii=False, indent=2))
         return
     console.print(
-        f"[bold]{learned.policy}[/], snapshot {learned.snapshot_version}: learned from {learned.decisions:,} decisions "
-        f"and {learned.events:,} events; depths {', '.join(str(depth) for depth in learned.depths)}"
+        f"[bold]{learned.policy}[/], snapshot {learned.snapshot_version}: learned from "
+        f"{counted(learned.decisions, 'decision')} and {counted(learned.events, 'event')}; depths "
+        f"{', '.join(str(depth) for depth in learned.depths)}"
     )
     for kind in learned.kinds[:kinds]:
         print_kind(kind)
     console.print(
         f"\n[bold]{escape(ranker.ranker)}[/] ranks; the learned ranker's advantage over static fusion is "
-        f"{ranker.advantage:+.4f} over {ranker.events:,} events (it serves once that is clearly above 0)"
+        f"{ranker.advantage:+.4f} over {counted(ranker.events, 'event')} (it serves once that is clearly above 0)"
     )
     console.print(weights_table(ranker.weights[:WEIGHTS]))
 
@@ -76,7 +85,7 @@ def print_kind(kind: learning_pb2.QueryKind) -> None:
     """One kind of query in a line of words and a bar for every strategy, the longest (mean depth) first."""
     name = "all queries" if kind.intent == "all" else f"queries read as {kind.intent}"
     console.print(
-        f"\n[bold]{escape(name)}[/]: {kind.searches:,} searches, reward {kind.reward_mean:.3f}, "
+        f"\n[bold]{escape(name)}[/]: {counted(kind.searches, 'search', 'es')}, reward {kind.reward_mean:.3f}, "
         f"{kind.candidates_mean:.0f} candidates from {kind.calls_mean:.1f} calls"
     )
     table = Table(box=None, pad_edge=False)
