@@ -13,15 +13,25 @@ from honeyguide_standalone import command
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["search", "soup", "--page-size", "-1"], "'--page-size': Input should be greater than or equal to 1\n"),
-        (["search", "soup", "--page-size", "101"], "'--page-size': Input should be less than or equal to 100\n"),
-        (["suggest", "so", "--limit", "-1"], "'--limit': Input should be greater than or equal to 1\n"),
-        (["suggest", "so", "--limit", str(2**40)], "'--limit': Input should be less than or equal to 50\n"),
+        (
+            ["search", "soup", "--page-size", "-1"],
+            "'--page-size': Input should be greater than or equal to 1; 1 to 100 is allowed\n",
+        ),
+        (["search", "soup", "--page-size", "101"], "or equal to 100; 1 to 100 is allowed\n"),
+        (
+            ["suggest", "so", "--limit", "-1"],
+            "'--limit': Input should be greater than or equal to 1; 1 to 50 is allowed\n",
+        ),
+        (["suggest", "so", "--limit", str(2**40)], "or equal to 50; 1 to 50 is allowed\n"),
         (
             ["decisions", "export", "--limit", str(2**64)],
-            "'--limit': Input should be less than or equal to 1000000000\n",
+            "'--limit': Input should be less than or equal to 1000000000; 0 to 1,000,",
         ),
-        (["evaluate", "--limit", str(2**64)], "'--limit': Input should be less than or equal to 1000000000\n"),
+        (
+            ["evaluate", "--limit", str(2**64)],
+            "'--limit': Input should be less than or equal to 1000000000; 0 to 1,000,",
+        ),
+        (["play", "1", "--seconds", "-1"], "'--seconds': Input should be greater than or equal to 0\n"),
         (["play", "1", "--seconds", "inf"], "--seconds: inf wanted; any number of 0 or more is allowed"),
         (["search", "soup", "--target", "localhost:99999"], "--target: 'localhost:99999' has a port that is none"),
         (["search", "soup", "--target", "localhost:0"], "1 to 65,535 is allowed"),

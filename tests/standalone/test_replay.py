@@ -150,6 +150,8 @@ async def test_actions_on_documents_that_are_not_there_are_told_apart(served: En
     assert told["present"]["calls"] == told["whole"]["calls"]
     _, out, _ = await ask("replay", str(log), "--no-feedback")
     assert "3 of 5 actions name documents that are not in the catalogue; over the others MRR@5 is 1.000" in out
+    other = written(tmp_path / "other.jsonl", GOOD.replace("d1", "gone"))
+    assert "no action names a document that is in the catalogue" in (await ask("replay", str(other)))[1]
     _, out, _ = await ask("replay", str(written(tmp_path / "good.jsonl", GOOD)), "--no-feedback")
     assert "catalogue" not in out
 

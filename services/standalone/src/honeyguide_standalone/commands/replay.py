@@ -25,7 +25,6 @@ from honeyguide_standalone.commands.session import (
     TargetOption,
     connect,
     console,
-    counted,
     errors,
     run,
     warn,
@@ -178,15 +177,19 @@ def _print(replayed: Replayed, options: ReplayOptions) -> None:
         )
     console.print(table)
     if replayed.absent.searches:
-        present = replayed.present
-        console.print(
-            f"{replayed.absent.searches:,} of {counted(replayed.whole.searches, 'action')} name documents that are not "
-            f"in the catalogue; over the others MRR@{options.first} is {present.mrr:.3f} and hit@{options.first} "
-            f"{present.hit_rate:.3f}",
-            style="yellow",
-        )
+        console.print(_of_absent(replayed, options.first), style="yellow")
     how = "each action learned from before the next search" if options.wait else "not waiting for the learner"
     if not options.feedback:
         how = "nothing sent, nothing learned"
     rate = replayed.whole.searches / max(replayed.elapsed_s, 1e-9)
     console.print(f"{replayed.elapsed_s:.1f} s, {rate:,.0f} searches/s; {how}")
+
+
+def _of_absent(replayed: Replayed, first: int) -> str:
+    present = replayed.present
+    if not present.searches:
+        return "no action names a document that is in the catalogue: is it another one's log?"
+    return (
+        f"{replayed.absent.searches:,} of {replayed.whole.searches:,} actions name documents that are not in the "
+        f"catalogue; over the others MRR@{first} is {present.mrr:.3f} and hit@{first} {present.hit_rate:.3f}"
+    )
