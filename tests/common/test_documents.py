@@ -26,6 +26,7 @@ from honeyguide.documents import (
     context_to_proto,
     document_from_json,
     document_from_proto,
+    document_to_json,
     document_to_proto,
     parse_time,
     time_from_proto,
@@ -83,11 +84,12 @@ def test_a_document_that_keeps_its_message_is_written_as_one_that_does_not(docum
     assert message.SerializeToString(deterministic=True) == before
 
 
+def written(value):
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
 @given(documents)
 def test_json_round_trip(document):
-    def written(value):
-        return value.isoformat() if isinstance(value, datetime) else value
-
     record = {
         "id": document.id,
         "type": document.type,
@@ -108,6 +110,56 @@ def test_json_round_trip(document):
         }
     )
     assert same(document_from_proto(document_from_json(json.dumps(record))), expected)
+
+
+@given(documents)
+def test_what_is_written_as_json_is_read(document):
+    times = {
+        name for name, values in document.attributes.items() if all(isinstance(value, datetime) for value in values)
+    }
+    attributes = {
+        name: values if name in times else tuple(written(value) for value in values)
+        for name, values in document.attributes.items()
+    }
+    read = document_from_proto(document_from_json(document_to_json(document), times))
+    assert same(read, replace(document, attributes=attributes))
+
+
+def test_json_leaves_out_what_is_empty():
+    assert document_to_json(Document("a", "film")) == '{"id": "a", "type": "film"}'
+    document = Document("a", "film", "é", popularity=2.5, attributes={"year": (1994.0,)}, created_at_s=86_400.0)
+    assert json.loads(document_to_json(document)) == {
+        "id": "a",
+        "type": "film",
+        "title": "é",
+        "popularity": 2.5,
+        "attributes": {"year": [1994]},
+        "created_at": "1970-01-02T00:00:00+00:00",
+    }
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("2022-06-25", (datetime(2022, 6, 25, tzinfo=UTC),)),
+        (
+            ["2022-06-25T01:00+01:00", 0, None, " "],
+            (datetime(2022, 6, 25, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)),
+        ),
+        ("", ()),
+    ],
+)
+def test_values_of_attributes_that_are_times(raw, expected):
+    line = json.dumps({"id": "a", "type": "film", "attributes": {"at": raw, "seen": "2022-06-25"}})
+    attributes = document_from_proto(document_from_json(line, {"at"})).attributes
+    assert (attributes.get("at", ()), attributes["seen"]) == (expected, ("2022-06-25",))
+
+
+@pytest.mark.parametrize("raw", ["soon", "2022", True, 1_656_158_400_000, {}, ["2022-06-25", "soon"]])
+def test_a_value_that_is_no_time_names_its_attribute(raw):
+    line = json.dumps({"id": "a", "type": "film", "attributes": {"at": raw}})
+    with pytest.raises(InvalidArgument, match=r"^attributes\.at: .* is not an ISO 8601 time, such as 2022-06-25 or "):
+        document_from_json(line, {"at"})
 
 
 def test_embedding_round_trip():

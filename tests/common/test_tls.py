@@ -15,7 +15,8 @@ from cryptography.x509.oid import NameOID
 from honeyguide.api.retrieval.v1.retriever_pb2_grpc import RetrieverServiceStub
 from honeyguide.client import RemoteConnection
 from honeyguide.config import CommonSettings
-from honeyguide.errors import Unavailable
+from honeyguide.errors import FailedPrecondition, Unavailable
+from honeyguide_standalone.commands.session import connect
 
 
 class Authority:
@@ -94,3 +95,17 @@ async def test_mutual_tls(serve, ask, authority, tmp_path):
         assert await answers(server.port, ask, **settings(authority, authority.issue("client")))
         assert not await answers(server.port, ask, **settings(authority, other.issue("stranger")))
         assert not await answers(server.port, ask, **settings(authority))
+
+
+async def test_the_command_line_without_an_authority_is_told_which_setting_names_one(
+    serve, authority, monkeypatch, tmp_path
+):
+    certificate, key = authority.issue("server")
+    async with serve(tls_certificate=certificate, tls_key=key) as server:
+        for ca, hinted in ((None, True), (Authority(tmp_path, "another").certificate, False)):
+            if ca:
+                monkeypatch.setenv("HONEYGUIDE_TLS_CA", str(ca))
+            with pytest.raises(FailedPrecondition, match="does not answer") as raised:
+                async with connect(f"127.0.0.1:{server.port}", tmp_path) as (api, _, _):
+                    await api.stats()
+            assert ("HONEYGUIDE_TLS_CA names the PEM file" in raised.value.message) is hinted

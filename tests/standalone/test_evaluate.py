@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from honeyguide_standalone.api import new_event_id
 from honeyguide_standalone.command import app
 from honeyguide_standalone.engine import Engine
 
+Ask = Callable[..., Awaitable[tuple[int, str, str]]]
 COMPLETE = learning_pb2.DECISION_FORMAT_COMPLETE
 
 
@@ -82,6 +84,21 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere", empty):
         outcome = CliRunner().invoke(app, ["evaluate", "--log", str(path)], standalone_mode=False)
         assert isinstance(outcome.exception, InvalidArgument), path
+
+
+@pytest.mark.parametrize("format", ["json", "dsjson"])
+async def test_an_export_for_other_tools_is_told_from_a_complete_one(
+    served: Engine, ask: Ask, tmp_path: Path, format: str
+) -> None:
+    await served.api.search("lamp")
+    path = tmp_path / "export"
+    assert (await ask("decisions", "export", "--format", format, "--output", str(path)))[0] == 0
+    code, out, err = await ask("evaluate", "--log", str(path))
+    assert (code, out) == (2, "")
+    assert err == (
+        "honeyguide: --log: is an export for other tools; "
+        "`honeyguide decisions export --format complete --output FILE` makes one to evaluate\n"
+    )
 
 
 async def test_what_an_engine_exports_can_be_evaluated(tmp_path: Path, redis_url: str, key_prefix: str) -> None:

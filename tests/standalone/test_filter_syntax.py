@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from honeyguide.documents import filter_from_proto
@@ -38,6 +40,22 @@ def test_leaves_documents_out() -> None:
 def test_reads_dates_in_ranges() -> None:
     (condition,) = filter_from_proto(parse_filters(["released=2010-01-31.."])).conditions
     assert condition.low == 1_264_896_000.0
+
+
+def test_a_day_as_a_value_is_its_text_or_its_first_moment() -> None:
+    filter = filter_from_proto(parse_filters(["released=2010-01-31"]))
+    for value, matches in (
+        ("2010-01-31", True),
+        (datetime(2010, 1, 31, tzinfo=UTC), True),
+        (datetime(2010, 1, 31, 12, tzinfo=UTC), False),
+    ):
+        assert filter.matches("f1", "film", {"released": (value,)}) is matches
+
+
+@pytest.mark.parametrize("wanted", ["soon", "2010-13", "2010|2011", "2010-01-31..soon"])
+def test_what_is_no_time_is_refused_of_an_attribute_that_is_one(wanted: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"is not a time \(2010, 2010-01, 2010-01-31 or 2010-01-31T18:30:00Z\)"):
+        parse_filters([f"released={wanted}"], times={"released"})
 
 
 @pytest.mark.parametrize("text", ["film", "=film", "genre=", "year=..", "year=new..old"])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from honeyguide_standalone.commands.replay import report
 from honeyguide_standalone.engine import Engine
 from honeyguide_standalone.replay import Replayed, Replayer, ReplayOptions, replay
 
+Ask = Callable[..., Awaitable[tuple[int, str, str]]]
 GOOD = '{"time": 1609459200, "query": "lamp", "document_id": "d1"}'
 
 
@@ -42,25 +46,26 @@ def test_times_are_iso_8601_or_seconds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("{", "2: is not JSON"),
-        ("[1]", "2: is not a JSON object"),
-        ('{"time": 1609459201, "query": "x"}', "2: has no document_id"),
-        ('{"time": 1609459201, "query": "x", "document_id": "d", "clicked": 1}', "2: 'clicked' is not one of"),
-        ('{"time": 1609459201, "query": 7, "document_id": "d"}', "2: query: is not text"),
-        ('{"time": "yesterday", "query": "x", "document_id": "d"}', "2: time"),
-        ('{"time": 1609459201000, "query": "x", "document_id": "d"}', "2: time: '1609459201000' is not"),
-        ('{"time": -1, "query": "x", "document_id": "d"}', "2: time: lies before 1970"),
-        ('{"time": 1609459201, "query": "x", "document_id": ""}', "2: document_id"),
-        ('{"time": 1609459201, "query": "x", "document_id": "d", "action": "stare"}', "2: action: 'stare' is not"),
-        ('{"time": 1609459201, "query": "x", "document_id": "d", "seconds": -1}', "2: seconds"),
-        ('{"time": 1609459199, "query": "x", "document_id": "d"}', "2: is older than the line before"),
+        ("{", "is not JSON"),
+        ("[1]", "is not a JSON object"),
+        ('{"time": 1609459201, "query": "x"}', "has no document_id"),
+        ('{"time": 1609459201, "query": 7, "document_id": "d"}', "query: is not text"),
+        ('{"time": "yesterday", "query": "x", "document_id": "d"}', "time"),
+        ('{"time": 1609459201000, "query": "x", "document_id": "d"}', "since 1970-01-01 (milliseconds?)"),
+        ('{"time": 100000000000, "query": "x", "document_id": "d"}', "is beyond the year 5100 (milliseconds?)"),
+        ('{"time": -1, "query": "x", "document_id": "d"}', "time: lies before 1970"),
+        ('{"time": 1609459201, "query": "x", "document_id": ""}', "document_id"),
+        ('{"time": 1609459201, "query": "x", "document_id": "d", "action": "stare"}', "action: 'stare' is not"),
+        ('{"time": 1609459201, "query": "x", "document_id": "d", "seconds": -1}', "seconds"),
+        ('{"time": 1609459199, "query": "x", "document_id": "d"}', "is older than the line before"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, says: str) -> None:
     log = written(tmp_path / "log.jsonl", GOOD, line)
     with pytest.raises(InvalidArgument) as error:
         count_actions(log)
-    assert f"log.jsonl:{says}" in error.value.message
+    assert error.value.message.startswith(f"{log}:2: ")
+    assert says in error.value.message
 
 
 def test_a_file_that_is_none_and_an_empty_one(tmp_path: Path) -> None:
@@ -81,13 +86,28 @@ def test_standing_by_hand() -> None:
     assert replayed.whole.hit_rate == 6 / 8
     assert [quarter.searches for quarter in replayed.quarters] == [2, 2, 2, 2]
     assert [quarter.mrr for quarter in replayed.quarters] == pytest.approx([0.75, 0.125, 1.0, 0.1])
-    assert report(replayed, ReplayOptions())["whole"] == {
-        "searches": 8,
-        "mrr": 0.4938,
-        "hit": 0.75,
-        "calls": 2.0,
-        "candidates": 10.0,
-    }
+    replayed.absent.add(0, calls=6, candidates=40)
+    told = report(replayed, ReplayOptions())
+    assert told["whole"] == {"searches": 8, "mrr": 0.4938, "hit": 0.75, "calls": 2.0, "candidates": 10.0}
+    assert told["absent"] == 1
+    assert told["present"] == {"searches": 7, "mrr": 0.5643, "hit": 0.8571, "calls": 1.43, "candidates": 5.7}
+
+
+def test_keys_that_are_none_are_ignored_and_named_once(tmp_path: Path) -> None:
+    more = GOOD[:-1] + ', "shop": "uk", "clicked": 1}'
+    log, told = written(tmp_path / "log.jsonl", GOOD, more, more), list[str]()
+    assert count_actions(log, told.append) == 3
+    (line,) = told
+    assert line.startswith(f"{log}: 'clicked', 'shop' ignored; the keys are time, query, document_id, ")
+    count_actions(written(tmp_path / "good.jsonl", GOOD), told.append)
+    assert len(told) == 1
+
+
+def test_many_keys_that_are_none_are_not_all_named(tmp_path: Path) -> None:
+    more = [json.dumps({**json.loads(GOOD), **{f"k{i}": 1 for i in range(j, j + 50)}}) for j in (0, 50)]
+    told = list[str]()
+    count_actions(written(tmp_path / "log.jsonl", *more), told.append)
+    assert told[0].count("'k") == 20
 
 
 @pytest.fixture
@@ -109,11 +129,39 @@ async def test_a_past_log_teaches_the_system(tmp_path: Path, redis_url: str, key
         measured = await replay(engine.api, log[-1:], 1, ReplayOptions(feedback=False))
         assert measured.positions == [1]
         assert sum((await engine.api.progress(1)).events.values()) == len(log)
-        with pytest.raises(InvalidArgument, match="line 2: policy"):
+        with pytest.raises(InvalidArgument, match=r"^--policy: 'guess'"):
             await Replayer(engine.api, ReplayOptions(policy="guess")).search(log[2])
         ahead = LoggedAction(9, 4e9, "lamp", "d1")
         with pytest.raises(InvalidArgument, match="line 9"):
             await replay(engine.api, [ahead], 1, ReplayOptions())
+
+
+async def test_actions_on_documents_that_are_not_there_are_told_apart(served: Engine, ask: Ask, tmp_path: Path) -> None:
+    await served.api.index([Document("d1", "product", "lamp")])
+    actions = [
+        {"time": 1_609_459_200, "query": "lamp", "document_id": id} for id in ("d1", "gone", "d1", "gone", "old")
+    ]
+    log = written(tmp_path / "log.jsonl", *(json.dumps(action) for action in actions))
+    code, out, err = await ask("replay", str(log), "--json", "--policy", "full_depth")
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    assert (told["absent"], told["whole"]["searches"], told["whole"]["mrr"]) == (3, 5, 0.4)
+    assert (told["present"]["searches"], told["present"]["mrr"]) == (2, 1.0)
+    assert told["present"]["calls"] == told["whole"]["calls"]
+    _, out, _ = await ask("replay", str(log), "--no-feedback")
+    assert "3 of 5 actions name documents that are not in the catalogue; over the others MRR@5 is 1.000" in out
+    other = written(tmp_path / "other.jsonl", GOOD.replace("d1", "gone"))
+    assert "no action names a document that is in the catalogue" in (await ask("replay", str(other)))[1]
+    _, out, _ = await ask("replay", str(written(tmp_path / "good.jsonl", GOOD)), "--no-feedback")
+    assert "catalogue" not in out
+
+
+@pytest.mark.parametrize("option", ["--policy", "--ranker"])
+def test_a_name_that_there_is_not_is_the_options_fault(tmp_path: Path, option: str) -> None:
+    log = written(tmp_path / "log.jsonl", "{}")
+    outcome = CliRunner().invoke(app, ["replay", str(log), option, "nope"], standalone_mode=False)
+    assert isinstance(outcome.exception, InvalidArgument)
+    assert outcome.exception.message.startswith(f"{option}: 'nope' is not one of ")
 
 
 def test_the_command_names_what_is_wrong(tmp_path: Path) -> None:
@@ -144,9 +192,12 @@ def test_the_command_replays_in_process(tmp_path: Path) -> None:
         "--documents",
         str(catalogue),
     ]
-    outcome = CliRunner().invoke(app, [*arguments, "--json", "--wait", "--ranker", "fusion"], standalone_mode=False)
-    assert outcome.exception is None, outcome.output
-    found = json.loads(outcome.output[outcome.output.index("{") :])
+    line = [sys.executable, "-m", "honeyguide_standalone", *arguments, "--json", "--wait", "--ranker", "fusion"]
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
     assert found["searches"] == 2
     assert found["whole"]["hit"] == 1.0
     assert (found["waited"], found["ranker"]) == (True, "fusion")
+    assert "3 documents indexed" in ended.stderr
+    assert '"event": "learning"' in ended.stderr

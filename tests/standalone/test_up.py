@@ -229,7 +229,7 @@ def test_suggest_stats_policy_and_decisions(call: Call) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["search", "x", "--page-size", "1000"], "page_size"),
+        (["search", "x", "--page-size", "1000"], "--page-size"),
         (["search", "x" * 3_000], "query"),
         (["search", "a\x00b"], "query"),
         (["search", "x", "--filter", "year"], "--filter"),

@@ -75,6 +75,32 @@ def test_what_is_no_address_of_redis(refused: Refused, tmp_path: Path, url: str)
             '{"name": "a", "mode": "halves", "b": {}}',
             "HONEYGUIDE_ORCHESTRATOR_EXPERIMENT: mode: Input should be 'split' or 'interleave', not 'halves'",
         ),
+        (
+            "HONEYGUIDE_ORCHESTRATOR_POLICY",
+            "best",
+            "honeyguide: HONEYGUIDE_ORCHESTRATOR_POLICY: 'best' is not one of sq",
+        ),
+        ("HONEYGUIDE_ORCHESTRATOR_POLICY", "", "honeyguide: HONEYGUIDE_ORCHESTRATOR_POLICY: '' is not one of squarecb"),
+        (
+            "HONEYGUIDE_ORCHESTRATOR_SHADOW_POLICY",
+            "best",
+            "honeyguide: HONEYGUIDE_ORCHESTRATOR_SHADOW_POLICY: 'best' is not one of squarecb, ",
+        ),
+        (
+            "HONEYGUIDE_ORCHESTRATOR_RANKER",
+            "best",
+            "honeyguide: HONEYGUIDE_ORCHESTRATOR_RANKER: 'best' is not one of gat",
+        ),
+        (
+            "HONEYGUIDE_ORCHESTRATOR_EXPERIMENT",
+            '{"name": "a", "mode": "split", "share": 0.5, "b": {"policy": "best"}}',
+            "honeyguide: HONEYGUIDE_ORCHESTRATOR_EXPERIMENT: 'best' is not one of squarecb, ",
+        ),
+        (
+            "HONEYGUIDE_ORCHESTRATOR_EXPERIMENT",
+            '{"name": "a", "mode": "split", "share": 0.5, "a": {"ranker": "best"}, "b": {}}',
+            "honeyguide: HONEYGUIDE_ORCHESTRATOR_EXPERIMENT: 'best' is not one of gated, ",
+        ),
     ],
 )
 def test_a_wrong_setting_of_any_service(

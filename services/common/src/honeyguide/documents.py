@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -227,12 +227,13 @@ def _written(document: Document) -> pb.Document:
     return message
 
 
-def document_from_json(line: str) -> pb.Document:
+def document_from_json(line: str, times: Collection[str] = ()) -> pb.Document:
     """Reads one line of JSON Lines into a message that `document_from_proto` then checks.
 
     Known keys are id, type, title, text, attributes, popularity, created_at, related and embedding. Attribute values
-    are a string, number, boolean or a list of them; a string that is an ISO 8601 date or time stays a string unless
-    the catalogue's configuration calls the attribute a time.
+    are a string, number, boolean or a list of them. `times` names the attributes that the catalogue's configuration
+    calls times: their values are read by `parse_time`, and blank ones left out. Of all others a string that is an
+    ISO 8601 date or time stays a string.
 
     Raises:
         InvalidArgument: naming the first field that is wrong.
@@ -274,8 +275,12 @@ def document_from_json(line: str) -> pb.Document:
         if has_forbidden_characters(name):
             raise InvalidArgument("attributes", "a name holds control characters or lone surrogates")
         for value in raw if isinstance(raw, list) else [raw]:
-            if value is not None:
-                message.attributes[name].values.append(_value_from_json(f"attributes.{name}", value))
+            path = f"attributes.{name}"
+            if name not in times:
+                if value is not None:
+                    message.attributes[name].values.append(_value_from_json(path, value))
+            elif not _is_blank(value):
+                message.attributes[name].values.append(pb.Value(time=time_to_proto(parse_time(path, value))))
     embedding = record.get("embedding")
     if embedding is not None:
         if not isinstance(embedding, list) or not all(
@@ -288,6 +293,34 @@ def document_from_json(line: str) -> pb.Document:
         message.embedding = numbers.astype("<f4").tobytes()
     return message
 
+
+def document_to_json(document: Document) -> str:
+    """Writes a document as the line that `document_from_json` reads, without what is empty; times are ISO 8601."""
+    attributes = sorted(document.attributes.items())
+    record: dict[str, Any] = {
+        "id": document.id,
+        "type": document.type,
+        "title": document.title,
+        "text": document.text,
+        "attributes": {name: [_plain(value) for value in values] for name, values in attributes},
+        "popularity": _plain(document.popularity),
+        "related": list(document.related),
+    }
+    if document.created_at_s is not None:
+        record["created_at"] = datetime.fromtimestamp(document.created_at_s, UTC).isoformat()
+    if document.embedding is not None:
+        record["embedding"] = document.embedding.tolist()
+    return json.dumps({key: value for key, value in record.items() if value}, ensure_ascii=False)
+
+
+def _plain(value: Value) -> str | float | bool:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= INT_MAX else value
+
+
+INT_MAX = 2.0**53
+"""Up to where every whole number is one float."""
 
 _JSON_KEYS = {"id", "type", "title", "text", "attributes", "popularity", "created_at", "related", "embedding"}
 
@@ -473,15 +506,22 @@ def parse_time(path: str, raw: Any) -> float:
     Raises:
         InvalidArgument: naming the path.
     """
+    hint = ""
     try:
         if isinstance(raw, str):
             moment = datetime.fromisoformat(raw.strip())
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        if isinstance(raw, int | float) and not isinstance(raw, bool) and TIME_MIN_S <= raw <= TIME_MAX_S:
-            return float(raw)
+        if isinstance(raw, int | float) and not isinstance(raw, bool):
+            if TIME_MIN_S <= raw <= TIME_MAX_S:
+                return float(raw)
+            hint = " (milliseconds?)" if TIME_MAX_S < raw <= 1_000 * TIME_MAX_S else ""
     except ValueError:
         pass
-    raise InvalidArgument(path, f"{str(raw)[:80]!r} is not an ISO 8601 time or a number of seconds since 1970-01-01")
+    raise InvalidArgument(
+        path,
+        f"{str(raw)[:80]!r} is not an ISO 8601 time, such as 2022-06-25 or 2022-06-25T18:30:00Z, or a number of "
+        f"seconds since 1970-01-01{hint}",
+    )
 
 
 def check_id(path: str, id: str) -> None:
@@ -510,6 +550,10 @@ def _values_from_proto(name: str, message: pb.Values) -> tuple[Value, ...]:
     if len(values) > ATTRIBUTE_VALUES_MAX:
         raise InvalidArgument(path, f"has {len(values):,} values; at most 1,000 are allowed")
     return tuple([value_from_proto(path, value) for value in values])
+
+
+def _is_blank(raw: Any) -> bool:
+    return raw is None or (isinstance(raw, str) and not raw.strip())
 
 
 def _value_from_json(path: str, raw: Any) -> pb.Value:

@@ -6,7 +6,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -14,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2
+from honeyguide.documents import parse_time
 from honeyguide.errors import InvalidArgument
 
 KINDS = {
@@ -78,6 +78,11 @@ class Catalog(_Part):
     attributes: list[AttributeEntry] = []
     title_boost: Boost = 0.0
     language: Annotated[str, Field(pattern="^[a-z]{2}$")] = "en"
+
+    @property
+    def times(self) -> frozenset[str]:
+        """Names of the attributes that are times: what `document_from_json` is to be told."""
+        return frozenset(entry.name for entry in self.attributes if entry.kind == "time")
 
     def says_as(self, other: Catalog) -> bool:
         """True if both say the same, in whatever order."""
@@ -160,9 +165,9 @@ def infer_catalog(sample: Iterable[document_pb2.Document]) -> Catalog:
     """A configuration that fits a sample of documents.
 
     Texts that all read as ISO 8601 times are times, mostly short ones keywords (searched and recognized as well),
-    others running text; an attribute with values of several kinds is the broadest of them. Identifiers (digests, UUIDs,
-    addresses, ids of documents) are keywords to filter by only. Where most documents of a type have no text, their
-    embedding is made of the title and the keywords that most of them carry.
+    others running text; an attribute with values of several kinds is the broadest of them that takes all. Identifiers
+    (digests, UUIDs, addresses, ids of documents) are keywords to filter by only. Where most documents of a type have no
+    text, their embedding is made of the title and the keywords that most of them carry.
     """
     documents = list(sample)
     ids = {document.id for document in documents}
@@ -215,6 +220,8 @@ class _Seen:
     def kind(self) -> Kind:
         """The broadest kind of the values."""
         broadest = next((kind for kind in ("keyword", "time", "number", "flag") if kind in self.kinds), "keyword")
+        if broadest == "time" and "flag" in self.kinds:
+            return "keyword"  # no flag is a time
         if broadest == "keyword" and self.long > LONG_SHARE_MAX * self.texts and not self.identifies:
             return "text"
         return cast(Kind, broadest)
@@ -248,7 +255,7 @@ def _is_time(text: str) -> bool:
     if len(text) < len("2000-01-01"):
         return False
     try:
-        datetime.fromisoformat(text)
-    except ValueError:
+        parse_time("", text)
+    except InvalidArgument:
         return False
     return True

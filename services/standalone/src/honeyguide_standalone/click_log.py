@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,11 @@ from honeyguide.errors import InvalidArgument
 
 LINE_CHARS_MAX = 65_536
 QUERY_CHARS_MAX = 2_000
+IGNORED_MAX = 20
+"""Keys that are none of ours and are named; there may be more."""
+
+MILLISECONDS_MIN = 1e11
+"""A number from which on a time is taken for one in milliseconds: as seconds it lies beyond the year 5100."""
 
 ACTIONS = ("click", "play", "like", "favourite", "purchase", "skip", "dislike")
 FIELDS = ("time", "query", "document_id", "user_id", "session_id", "action", "seconds")
@@ -36,8 +41,10 @@ class LoggedAction:
     seconds: float = 0.0
 
 
-def read_click_log(path: Path) -> Iterator[LoggedAction]:
+def read_click_log(path: Path, ignored: set[str] | None = None) -> Iterator[LoggedAction]:
     """The actions of a log, one line at a time; blank lines are left out.
+
+    `ignored` gathers the keys of lines that are none of `FIELDS`.
 
     Raises:
         InvalidArgument: the file cannot be read, or a line is wrong: its number, what is wrong and what is allowed.
@@ -51,7 +58,10 @@ def read_click_log(path: Path) -> Iterator[LoggedAction]:
                     raise InvalidArgument(where, f"is longer than {LINE_CHARS_MAX:,} characters")
                 if not text.strip():
                     continue
-                action = _action(where, number, text)
+                row = _row(where, text)
+                if ignored is not None and len(ignored) < IGNORED_MAX:
+                    ignored.update(row.keys() - set(FIELDS))
+                action = _action(where, number, row)
                 if action.time_s < last_s:
                     raise InvalidArgument(where, "is older than the line before it; sort the log by time")
                 last_s = action.time_s
@@ -62,24 +72,32 @@ def read_click_log(path: Path) -> Iterator[LoggedAction]:
         raise InvalidArgument(str(path), error.strerror or str(error)) from None
 
 
-def count_actions(path: Path) -> int:
-    """How many actions a log holds; raises what `read_click_log` raises, so that nothing is replayed of a bad log."""
-    count = sum(1 for _ in read_click_log(path))
+def count_actions(path: Path, told: Callable[[str], None] = lambda line: None) -> int:
+    """How many actions a log holds; raises what `read_click_log` raises, so that nothing is replayed of a bad log.
+
+    `told` hears a line if there are keys that are ignored.
+    """
+    ignored: set[str] = set()
+    count = sum(1 for _ in read_click_log(path, ignored))
     if not count:
         raise InvalidArgument(str(path), "holds no action; each line is an object with time, query and document_id")
+    if ignored:
+        names = ", ".join(sorted(repr(key[:80]) for key in ignored)[:IGNORED_MAX])
+        told(f"{path}: {names} ignored; the keys are {', '.join(FIELDS)}")
     return count
 
 
-def _action(where: str, number: int, text: str) -> LoggedAction:
+def _row(where: str, text: str) -> dict[str, Any]:
     try:
         row: Any = json.loads(text)
     except ValueError as error:
         raise InvalidArgument(where, f"is not JSON: {error}") from None
     if not isinstance(row, dict):
         raise InvalidArgument(where, "is not a JSON object with time, query and document_id")
-    unknown = sorted(row.keys() - set(FIELDS))
-    if unknown:
-        raise InvalidArgument(where, f"{unknown[0]!r} is not one of {', '.join(FIELDS)}")
+    return row
+
+
+def _action(where: str, number: int, row: Mapping[str, Any]) -> LoggedAction:
     for name in ("time", "query", "document_id"):
         if name not in row:
             raise InvalidArgument(where, f"has no {name}")
@@ -87,6 +105,8 @@ def _action(where: str, number: int, text: str) -> LoggedAction:
         if not isinstance(row.get(name, ""), str):
             raise InvalidArgument(f"{where}: {name}", "is not text")
     time_s = parse_time(f"{where}: time", row["time"])
+    if not isinstance(row["time"], str) and time_s >= MILLISECONDS_MIN:
+        raise InvalidArgument(f"{where}: time", f"{row['time']} s is beyond the year 5100 (milliseconds?)")
     if time_s < 0:
         raise InvalidArgument(f"{where}: time", "lies before 1970")
     check_text(f"{where}: query", row["query"], QUERY_CHARS_MAX)

@@ -16,6 +16,7 @@ from honeyguide_standalone.commands import (
     demo,
     evaluate,
     feedback,
+    get,
     index,
     policy,
     replay,
@@ -56,6 +57,7 @@ def _options(
 app.command(epilog="Example: honeyguide up --data-dir .honeyguide --port 50050")(up.up)
 app.command(epilog="Example: honeyguide index films.jsonl --config films.yaml")(index.index)
 app.command(epilog="Example: honeyguide delete film:heat film:rififi")(delete.delete)
+app.command(epilog="Example: honeyguide get film:heat --json")(get.get)
 app.command(epilog="Example: honeyguide search 'drama 1990s' --filter type=film --filter year=1990..1999 --explain")(
     search.search
 )
@@ -89,9 +91,17 @@ def main() -> None:
     except (Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except typer.TyperException as error:
-        print(f"honeyguide: {' '.join(getattr(error, 'format_message', error.__str__)().split())}", file=sys.stderr)
+        print(f"honeyguide: {_in_one_line(error)}", file=sys.stderr)
         code = USER_ERROR
     except BrokenPipeError:  # the reader (head, less) has gone: nothing more to say, and nowhere to say it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code)
+
+
+def _in_one_line(error: typer.TyperException) -> str:
+    """What is wrong with the command line, with the range of the option at fault where it has one."""
+    message = " ".join(getattr(error, "format_message", error.__str__)().split())
+    option = getattr(error, "param", None)
+    low, high = getattr(option, "min", None), getattr(option, "max", None)
+    return message if low is None or high is None else f"{message}; {low:,} to {high:,} is allowed"

@@ -45,6 +45,9 @@ class Engine:
 
     Further settings come from the environment, as those of the services run by themselves do.
 
+    Logging is the program's to configure: what the parts log goes through structlog, whose default is standard output.
+    `honeyguide.telemetry.configure_logging(CommonSettings(), "shop")` sends it to standard error.
+
     Raises:
         FailedPrecondition: on entering, the folder is in use.
         Unavailable: on entering, Redis does not answer.

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -56,10 +56,15 @@ class _Batch:
 
 
 class Bookmark:
-    """Remembers, in a folder and by the file's content and its destination, which lines are settled."""
+    """Remembers, in a folder, which lines of a file are settled.
 
-    def __init__(self, folder: Path, content: str, destination: str) -> None:
-        key = hashlib.sha256(f"{content} {destination}".encode()).hexdigest()[:24]
+    It goes by the file's content, its destination, and which attributes were read as times: read otherwise, they
+    are other documents.
+    """
+
+    def __init__(self, folder: Path, content: str, destination: str, times: Collection[str] = ()) -> None:
+        read_as = "".join(f" {name!r}" for name in sorted(times))
+        key = hashlib.sha256(f"{content} {destination}{read_as}".encode()).hexdigest()[:24]
         self._path = folder / f"{key}.json"
 
     def read(self) -> Progress:
@@ -118,10 +123,12 @@ async def ingest(
     ],
     progress: Progress,
     acknowledged: Callable[[Progress, Sequence[Refusal]], None],
+    times: Collection[str] = (),
 ) -> None:
     """Sends a file through `upsert` (the catalogue's stream) from where `progress` stands.
 
-    `acknowledged` is called whenever further lines are settled, with those of them that were refused.
+    `acknowledged` is called whenever further lines are settled, with those of them that were refused. `times` names
+    the attributes that are times.
 
     Raises:
         HoneyguideError: the catalogue service failed; what was acknowledged until then stays settled.
@@ -130,7 +137,7 @@ async def ingest(
     room = asyncio.Semaphore(UNACKNOWLEDGED_MAX)
 
     async def requests() -> AsyncIterator[catalog_pb2.UpsertDocumentsRequest]:
-        for batch in _batches(path, progress.lines, progress.offset):
+        for batch in _batches(path, progress.lines, progress.offset, times):
             await room.acquire()
             if batch.documents:
                 waiting.append(batch)
@@ -164,7 +171,7 @@ def _join(batch: _Batch, rest: _Batch) -> None:
     batch.lines_end, batch.offset_end = rest.lines_end, rest.offset_end
 
 
-def _batches(path: Path, lines: int, offset: int) -> Iterator[_Batch]:
+def _batches(path: Path, lines: int, offset: int, times: Collection[str]) -> Iterator[_Batch]:
     batch = _Batch(lines_end=lines, offset_end=offset)
     with path.open("rb") as file:
         file.seek(offset)
@@ -172,7 +179,7 @@ def _batches(path: Path, lines: int, offset: int) -> Iterator[_Batch]:
             document = None
             if raw.strip():
                 try:
-                    document = _read_line(raw)
+                    document = _read_line(raw, times)
                 except InvalidArgument as error:
                     first = error.violations[0]
                     batch.refusals.append(Refusal(number, first.field, first.description))
@@ -208,14 +215,14 @@ def _lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         yield raw, length
 
 
-def _read_line(raw: bytes) -> document_pb2.Document:
+def _read_line(raw: bytes, times: Collection[str] = ()) -> document_pb2.Document:
     if len(raw) > LINE_BYTES_MAX:
         raise InvalidArgument("line", "is longer than 16 MiB; a document may have 3 MiB")
     try:
         line = raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise InvalidArgument("line", f"is not UTF-8: {error.reason} at byte {error.start}") from None
-    document = document_from_json(line)
+    document = document_from_json(line, times)
     for key in ("id", "type"):
         if not getattr(document, key):
             raise InvalidArgument(key, "is missing or empty")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -25,9 +26,16 @@ from honeyguide_orchestrator.off_policy.report import (
 from honeyguide_orchestrator.off_policy.target import target_policy
 from honeyguide_orchestrator.policies import POLICIES
 from honeyguide_orchestrator.ranker import RANKERS, Ranker, check_available
+from honeyguide_standalone.commands.session import counted
 
 SLOW = "thompson"
 """Its probabilities take dozens of draws a decision: evaluated only if named."""
+
+
+PLAIN_KEYS = ({"decision_id", "strategies"}, {"_label_cost", "_outcomes"})
+"""By which a line of JSON, or of DSJSON, is told."""
+
+COMPLETE_EXPORT = "`honeyguide decisions export --format complete --output FILE`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +80,21 @@ def of_file(lines: Iterable[str], wanted: Wanted) -> Evaluation:
     first = next(rest, "")
     if is_decision_log(first):
         return of_decisions(chain([first], rest), wanted)
+    if _is_plain_export(first):
+        raise InvalidArgument("--log", f"is an export for other tools; {COMPLETE_EXPORT} makes one to evaluate")
     if wanted.rankers or wanted.since_s is not None:
         option = "--ranker" if wanted.rankers else "--since"
         raise InvalidArgument(option, "applies to a complete export of decisions alone, which --log is not")
     return _of_generic_log(chain([first], rest), wanted)
+
+
+def _is_plain_export(first_line: str) -> bool:
+    """Whether a file that begins so is an export of decisions for other tools, as JSON or DSJSON."""
+    try:
+        row = json.loads(first_line)
+    except ValueError:
+        return False
+    return isinstance(row, dict) and any(keys <= row.keys() for keys in PLAIN_KEYS)
 
 
 def of_decisions(lines: Iterable[str], wanted: Wanted) -> Evaluation:
@@ -148,7 +167,8 @@ def show(console: Console, told: Evaluation) -> None:
     """A table with a line for each estimate, and what to make of each target."""
     value, low, high = told.logged
     console.print(
-        f"the log: {told.rounds:,} decisions, reward [bold]{value:.4f}[/] ({low:.4f} to {high:.4f}) each, net of cost"
+        f"the log: {counted(told.rounds, 'decision')}, reward [bold]{value:.4f}[/] ({low:.4f} to {high:.4f}) each, "
+        "net of cost"
     )
     for reason, count in told.left_out.items():
         console.print(f"left out: {count:,} {reason}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.api.search.v1 import feedback_pb2
 from honeyguide.documents import time_to_proto
-from honeyguide.errors import InvalidArgument, Unavailable
+from honeyguide.errors import InvalidArgument, NotFound, Unavailable
 from honeyguide_standalone.api import Api, new_event_id
 from honeyguide_standalone.click_log import LoggedAction
 
@@ -54,6 +55,12 @@ class Standing:
         self.calls += calls
         self.candidates += candidates
 
+    def __add__(self, other: Standing) -> Standing:
+        return Standing(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+
+    def __sub__(self, other: Standing) -> Standing:
+        return Standing(*(mine - its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+
     @property
     def mrr(self) -> float:
         """Mean of 1 / position, 0 where the document was not among the first."""
@@ -67,7 +74,10 @@ class Standing:
 
 @dataclass(slots=True)
 class Replayed:
-    """What came of a replay: over all of it, and over each quarter of the log."""
+    """What came of a replay: over all of it, and over each quarter of the log.
+
+    absent: of the actions on documents that are not in the catalogue, which no search can find; known at the end.
+    """
 
     total: int
     whole: Standing = field(default_factory=Standing)
@@ -75,6 +85,12 @@ class Replayed:
     positions: list[int] = field(default_factory=list)
     elapsed_s: float = 0.0
     waited_s: float = 0.0
+    absent: Standing = field(default_factory=Standing)
+
+    @property
+    def present(self) -> Standing:
+        """Over the actions on documents that are in the catalogue."""
+        return self.whole - self.absent
 
     def add(self, position: int, calls: int, candidates: int) -> None:
         """Adds the next search of the log."""
@@ -111,7 +127,7 @@ class Replayer:
         """Searches as of the action's time.
 
         Raises:
-            InvalidArgument: the system refuses the search; the message names the line.
+            InvalidArgument: the system refuses the search; the message names the line, or the option that is wrong.
         """
         if self._options.wait and self._options.feedback and self._learned is None:
             self._learned = _Learned(self._api, await _events_learned(self._api))
@@ -126,6 +142,9 @@ class Replayer:
                 untracked=not self._options.feedback,
             )
         except InvalidArgument as error:
+            first = error.violations[0]
+            if first.field in {"policy", "ranker"}:
+                raise InvalidArgument(f"--{first.field}", first.description) from None
             raise InvalidArgument(f"line {action.line}", error.message) from None
         asked = [outcome for outcome in response.explanation.strategies if outcome.depth > 0]
         return Seen(
@@ -173,16 +192,31 @@ async def replay(
         Unavailable: the system does not answer, or its learner takes nothing in while it is waited for.
     """
     replayed, replayer = Replayed(total), Replayer(api, options)
+    missed: dict[str, Standing] = defaultdict(Standing)
     begin = time.perf_counter()
     for action in actions:
         seen = await replayer.search(action)
-        replayed.add(seen.position(action.document_id), seen.calls, seen.candidates)
+        position = seen.position(action.document_id)
+        replayed.add(position, seen.calls, seen.candidates)
+        if not position:
+            missed[action.document_id].add(0, seen.calls, seen.candidates)
         if options.feedback:
             await replayer.act(action, seen.decision_id)
         replayed.waited_s = replayer.waited_s
         replayed.elapsed_s = time.perf_counter() - begin
         told(replayed)
+    for id, standing in missed.items():
+        if not await _is_there(api, id):
+            replayed.absent += standing
     return replayed
+
+
+async def _is_there(api: Api, document_id: str) -> bool:
+    try:
+        await api.get_document(document_id)
+    except NotFound:
+        return False
+    return True
 
 
 def _context(action: LoggedAction) -> document_pb2.Context:

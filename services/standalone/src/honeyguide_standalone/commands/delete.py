@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from honeyguide.documents import check_id
-from honeyguide_standalone.commands.session import DataDirOption, TargetOption, connect, console, run
+from honeyguide_standalone.commands.session import DataDirOption, TargetOption, connect, console, counted, run
 
 
 def delete(
@@ -26,6 +26,5 @@ def delete(
             return [id for id in wanted if not await api.delete([id])]  # one by one, which tells of each
 
     absent = run(ask())
-    count = len(wanted) - len(absent)
     rest = f"; not there: {', '.join(absent)}" if absent else ""
-    console.print(f"{count:,} document{'' if count == 1 else 's'} deleted{escape(rest)}", soft_wrap=True)
+    console.print(f"{counted(len(wanted) - len(absent), 'document')} deleted{escape(rest)}", soft_wrap=True)

@@ -13,7 +13,7 @@ import typer
 from honeyguide.api.search.v1 import learning_pb2
 from honeyguide.errors import InvalidArgument
 from honeyguide_standalone.commands.policy import time_of
-from honeyguide_standalone.commands.session import DataDirOption, TargetOption, connect, console, run
+from honeyguide_standalone.commands.session import LIMIT_MAX, DataDirOption, TargetOption, connect, console, run
 
 LIMIT = 10_000
 
@@ -31,7 +31,7 @@ def evaluate(
         typer.Option("--log", help="File to read: a complete export, or JSON Lines. Without it, the running system."),
     ] = None,
     since: Annotated[str | None, typer.Option(help="Only decisions from this ISO 8601 time on.")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Newest decisions to go by; 0 = all.")] = LIMIT,
+    limit: Annotated[int, typer.Option(min=0, max=LIMIT_MAX, help="Newest decisions to go by; 0 = all.")] = LIMIT,
     estimators: Annotated[
         list[str] | None, typer.Option("--estimator", help="ips, snips, dm, dr or drs; can be given again.")
     ] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Annotated
@@ -46,6 +47,8 @@ def play(
     data_dir: DataDirOption = None,
 ) -> None:
     """Tell that you played a result."""
+    if not math.isfinite(seconds):
+        raise InvalidArgument("--seconds", f"{seconds} wanted; any number of 0 or more is allowed")
     run(_send("play", number, seconds, target, data_dir))
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from honeyguide.errors import InvalidArgument
@@ -53,10 +54,10 @@ async def _index(file: Path, config: Path | None, restart: bool, target: str | N
         if not config and before is not None and not catalog.says_as(before):
             warn(f"this replaces the catalogue's configuration, which was {describe(before)} (--config sets all of it)")
         await configure(api, folder, name, catalog)
-        bookmark = Bookmark(folder / "index", ingest.content_hash(file), name)
+        bookmark = Bookmark(folder / "index", ingest.content_hash(file), name, catalog.times)
         if restart:
             bookmark.forget()
-        return await index_file(api, file, bookmark)
+        return await index_file(api, file, bookmark, catalog.times)
 
 
 async def configure(api: Api, folder: Path, name: str, catalog: Catalog) -> None:
@@ -65,35 +66,40 @@ async def configure(api: Api, folder: Path, name: str, catalog: Catalog) -> None
     write_last_catalog(folder, name, catalog)
 
 
-async def index_file(api: Api, file: Path, bookmark: Bookmark) -> int:
-    """Indexes a file with a progress bar, from where its bookmark stands; returns how many lines were refused."""
+async def index_file(
+    api: Api, file: Path, bookmark: Bookmark, times: Collection[str] = (), told: Console = console
+) -> int:
+    """Indexes a file with a progress bar, from where its bookmark stands; returns how many lines were refused.
+
+    `times` names the attributes that are times; `told` shows how it goes.
+    """
     progress = bookmark.read()
     size_bytes = await asyncio.to_thread(os.path.getsize, file)
     if progress.offset >= size_bytes > 0:
-        console.print(
+        told.print(
             f"{file.name} is indexed already: {progress.indexed:,} documents, {progress.refused:,} refused "
             "(--restart starts over)"
         )
         return progress.refused
     if progress.lines:
-        console.print(f"{file.name}: {progress.lines:,} lines were indexed before; going on (--restart starts over)")
+        told.print(f"{file.name}: {progress.lines:,} lines were indexed before; going on (--restart starts over)")
     before, refused_before, begin = progress.indexed, progress.refused, time.monotonic()
-    told = 0
+    named = 0
     with Progress(
         TextColumn("indexing {task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}% {task.fields[indexed]:,} documents, {task.fields[rate]:,.0f}/s"),
         TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
+        console=told,
+        disable=not told.is_terminal,
         transient=True,
     ) as bar:
         task = bar.add_task(file.name, total=size_bytes, completed=progress.offset, indexed=progress.indexed, rate=0.0)
 
         def acknowledged(now: ingest.Progress, refusals: Sequence[Refusal]) -> None:
-            nonlocal told
-            for refusal in refusals[: REFUSALS_SHOWN - told]:
-                told += 1
+            nonlocal named
+            for refusal in refusals[: REFUSALS_SHOWN - named]:
+                named += 1
                 errors.print(
                     f"{file}:{refusal.line}: {refusal.field}: {refusal.description}", style="red", markup=False
                 )
@@ -101,12 +107,12 @@ async def index_file(api: Api, file: Path, bookmark: Bookmark) -> int:
             rate = (now.indexed - before) / max(1e-9, time.monotonic() - begin)
             bar.update(task, completed=now.offset, indexed=now.indexed, rate=rate)
 
-        await ingest.ingest(file, api.upsert, progress, acknowledged)
-    if progress.refused - refused_before > told:
-        errors.print(f"and {progress.refused - refused_before - told:,} more", style="red")
+        await ingest.ingest(file, api.upsert, progress, acknowledged, times)
+    if progress.refused - refused_before > named:
+        errors.print(f"and {progress.refused - refused_before - named:,} more", style="red")
     elapsed_s = time.monotonic() - begin
     rate = (progress.indexed - before) / max(1e-9, elapsed_s)
-    console.print(
+    told.print(
         f"{file.name}: {progress.indexed - before:,} documents indexed in {elapsed_s:.1f} s ({rate:,.0f}/s), "
         f"{progress.refused:,} refused"
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +18,15 @@ from rich.table import Table
 
 from honeyguide.api.search.v1 import learning_pb2
 from honeyguide.errors import InvalidArgument
-from honeyguide_standalone.commands.session import DataDirOption, TargetOption, connect, console, run
+from honeyguide_standalone.commands.session import (
+    LIMIT_MAX,
+    DataDirOption,
+    TargetOption,
+    connect,
+    console,
+    counted,
+    run,
+)
 
 BAR_CHARS = 20
 WEIGHTS = 12
@@ -58,14 +68,15 @@ def policy(
         print(json.dumps(content, ensure_ascii=False, indent=2))
         return
     console.print(
-        f"[bold]{learned.policy}[/], snapshot {learned.snapshot_version}: learned from {learned.decisions:,} decisions "
-        f"and {learned.events:,} events; depths {', '.join(str(depth) for depth in learned.depths)}"
+        f"[bold]{learned.policy}[/], snapshot {learned.snapshot_version}: learned from "
+        f"{counted(learned.decisions, 'decision')} and {counted(learned.events, 'event')}; depths "
+        f"{', '.join(str(depth) for depth in learned.depths)}"
     )
     for kind in learned.kinds[:kinds]:
         print_kind(kind)
     console.print(
         f"\n[bold]{escape(ranker.ranker)}[/] ranks; the learned ranker's advantage over static fusion is "
-        f"{ranker.advantage:+.4f} over {ranker.events:,} events (it serves once that is clearly above 0)"
+        f"{ranker.advantage:+.4f} over {counted(ranker.events, 'event')} (it serves once that is clearly above 0)"
     )
     console.print(weights_table(ranker.weights[:WEIGHTS]))
 
@@ -74,7 +85,7 @@ def print_kind(kind: learning_pb2.QueryKind) -> None:
     """One kind of query in a line of words and a bar for every strategy, the longest (mean depth) first."""
     name = "all queries" if kind.intent == "all" else f"queries read as {kind.intent}"
     console.print(
-        f"\n[bold]{escape(name)}[/]: {kind.searches:,} searches, reward {kind.reward_mean:.3f}, "
+        f"\n[bold]{escape(name)}[/]: {counted(kind.searches, 'search', 'es')}, reward {kind.reward_mean:.3f}, "
         f"{kind.candidates_mean:.0f} candidates from {kind.calls_mean:.1f} calls"
     )
     table = Table(box=None, pad_edge=False)
@@ -115,25 +126,42 @@ def export(
         Format, typer.Option(help="JSON Lines, Vowpal Wabbit's DSJSON, or complete, for evaluate.")
     ] = Format.JSON,
     since: Annotated[str | None, typer.Option(help="Only from this ISO 8601 time on.")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Most decisions wanted; 0 = all.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, max=LIMIT_MAX, help="Most decisions wanted; 0 = all.")] = 0,
     output: Annotated[Path | None, typer.Option("--output", help="File to write; without it, standard output.")] = None,
     target: TargetOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
-    """Write the decision log, one decision a line, oldest first."""
+    """Write the decision log, one decision a line, oldest first. A file that is there stays until all is written."""
     since_s = None if since is None else time_of("--since", since)
 
-    async def write(file: TextIO) -> None:
+    async def write() -> None:
         async with connect(target, data_dir) as (api, _, _):
-            async for line in api.decisions(format=FORMATS[format], since_s=since_s, limit=limit):
-                file.write(line + "\n")
+            with _replacing(output) if output else contextlib.nullcontext(sys.stdout) as file:
+                async for line in api.decisions(format=FORMATS[format], since_s=since_s, limit=limit):
+                    file.write(line + "\n")
 
-    if output is None:
-        run(write(sys.stdout))
-        return
+    run(write())
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[TextIO]:
+    """A file that takes the place of another once the block ends well; what is no file (a pipe) is written itself.
+
+    Raises:
+        InvalidArgument: it can't be written.
+    """
+    path = path.resolve()
+    partial = path.with_name(f"{path.name}.part") if path.is_file() or not path.exists() else None
     try:
-        with output.open("w", encoding="utf-8") as file:
-            run(write(file))
+        try:
+            with (partial or path).open("w", encoding="utf-8") as file:
+                yield file
+            if partial is not None:
+                partial.replace(path)
+        except BaseException:
+            if partial is not None:
+                partial.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise InvalidArgument("--output", str(error)) from None
 

@@ -9,18 +9,29 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from honeyguide.errors import InvalidArgument
+from honeyguide.telemetry import configure_logging
 from honeyguide_standalone.api import Api
 from honeyguide_standalone.catalog import infer_catalog
 from honeyguide_standalone.click_log import count_actions, read_click_log
 from honeyguide_standalone.commands.index import configure, index_file
-from honeyguide_standalone.commands.session import DATA_DIR, DataDirOption, TargetOption, connect, console, run, warn
+from honeyguide_standalone.commands.session import (
+    DATA_DIR,
+    DataDirOption,
+    TargetOption,
+    connect,
+    console,
+    errors,
+    run,
+    warn,
+)
 from honeyguide_standalone.ingest import Bookmark, content_hash, sample_documents
 from honeyguide_standalone.replay import Replayed, ReplayOptions, Standing, replay
-from honeyguide_standalone.settings import load_all
+from honeyguide_standalone.settings import check_policy, check_ranker, load_all
 
 PAUSE_S = 0.001
 """Between two looks of a learner of our own: where every action is waited for, longer ones only cost time."""
@@ -57,15 +68,20 @@ def replay_log(
     data_dir: DataDirOption = None,
 ) -> None:
     """Replay a log of past searches: search as of then, see where what was acted on stands, send the action, next."""
-    total = count_actions(log)
+    if policy:
+        check_policy(policy, "--policy")
+    if ranker:
+        check_ranker(ranker, "--ranker")
     if documents and not in_process:
         raise InvalidArgument("--documents", "goes with --in-process; a running system is filled by `honeyguide index`")
     if in_process and target:
         raise InvalidArgument("--in-process", "runs a system of its own and has no --target")
+    total = count_actions(log, warn)
     options = ReplayOptions(first, page_size, wait, feedback, policy, ranker)
 
     async def work() -> Replayed:
-        async with _own(data_dir or DATA_DIR, documents, wait) if in_process else _running(target, data_dir) as api:
+        own = _own(data_dir or DATA_DIR, documents, wait, errors if as_json else console)
+        async with own if in_process else _running(target, data_dir) as api:
             with _bar(as_json) as bar:
                 task = bar.add_task(log.name, total=total, mrr=0.0)
                 return await replay(
@@ -90,14 +106,16 @@ async def _running(target: str | None, data_dir: Path | None) -> AsyncIterator[A
 
 
 @contextlib.asynccontextmanager
-async def _own(folder: Path, documents: Path | None, wait: bool) -> AsyncIterator[Api]:
+async def _own(folder: Path, documents: Path | None, wait: bool, told: Console) -> AsyncIterator[Api]:
     from honeyguide_standalone.engine import Engine  # all services at once: not for commands that only call them
 
-    load_all(None, warn)
+    configure_logging(load_all(None, warn), "honeyguide")
     async with Engine(folder, intervals_s=PAUSE_S if wait else None) as engine:
         if documents:
-            await configure(engine.api, folder, "local", infer_catalog(sample_documents(documents)))
-            await index_file(engine.api, documents, Bookmark(folder / "index", content_hash(documents), "local"))
+            catalog = infer_catalog(sample_documents(documents))
+            await configure(engine.api, folder, "local", catalog)
+            bookmark = Bookmark(folder / "index", content_hash(documents), "local", catalog.times)
+            await index_file(engine.api, documents, bookmark, catalog.times, told)
         yield engine.api
 
 
@@ -113,6 +131,8 @@ def report(replayed: Replayed, options: ReplayOptions) -> dict[str, object]:
         "elapsed_s": round(replayed.elapsed_s, 3),
         "waited_s": round(replayed.waited_s, 3),
         "whole": _figures(replayed.whole),
+        "absent": replayed.absent.searches,
+        "present": _figures(replayed.present),
         "quarters": [_figures(quarter) for quarter in replayed.quarters],
     }
 
@@ -156,8 +176,20 @@ def _print(replayed: Replayed, options: ReplayOptions) -> None:
             f"{standing.candidates / count:.0f}",
         )
     console.print(table)
+    if replayed.absent.searches:
+        console.print(_of_absent(replayed, options.first), style="yellow")
     how = "each action learned from before the next search" if options.wait else "not waiting for the learner"
     if not options.feedback:
         how = "nothing sent, nothing learned"
     rate = replayed.whole.searches / max(replayed.elapsed_s, 1e-9)
     console.print(f"{replayed.elapsed_s:.1f} s, {rate:,.0f} searches/s; {how}")
+
+
+def _of_absent(replayed: Replayed, first: int) -> str:
+    present = replayed.present
+    if not present.searches:
+        return "no action names a document that is in the catalogue: is it another one's log?"
+    return (
+        f"{replayed.absent.searches:,} of {replayed.whole.searches:,} actions name documents that are not in the "
+        f"catalogue; over the others MRR@{first} is {present.mrr:.3f} and hit@{first} {present.hit_rate:.3f}"
+    )

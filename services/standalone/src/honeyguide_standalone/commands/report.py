@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from honeyguide.api.search.v1 import learning_pb2 as pb
-from honeyguide_standalone.commands.session import DataDirOption, TargetOption, connect, console, run
+from honeyguide_standalone.commands.session import DataDirOption, TargetOption, connect, console, counted, run
 
 FOOT = (
     "An interval holds the truth at all moments at once with probability 95%: look, and stop, whenever you like. "
@@ -72,7 +72,7 @@ def _print_experiment(experiment: pb.ExperimentEvidence) -> None:
 
 
 def _verdict(experiment: pb.ExperimentEvidence) -> str:
-    searches = f"{experiment.searches:,} searches so far"
+    searches = f"{counted(experiment.searches, 'search', 'es')} so far"
     if experiment.winner:
         return f"[bold]{experiment.winner} won[/] after {experiment.decided_after:,} searches; {searches}"
     if experiment.HasField("further_searches"):
@@ -83,7 +83,7 @@ def _verdict(experiment: pb.ExperimentEvidence) -> str:
 def _print_shadow(shadow: pb.ShadowEvidence) -> None:
     console.print(
         f"[bold]{escape(shadow.policy)}[/] in shadow: asks the very same at {shadow.agreement:.1%} of "
-        f"{shadow.decisions:,} searches"
+        f"{counted(shadow.decisions, 'search', 'es')}"
     )
     table = Table(box=None, pad_edge=False)
     for column in ("a search", "calls", "candidates asked", "cost"):
@@ -104,7 +104,7 @@ def _print_shadow(shadow: pb.ShadowEvidence) -> None:
 def _print_exploration(exploration: pb.ExplorationEvidence) -> None:
     console.print(
         f"[bold]{escape(exploration.policy)}[/] explored in {exploration.explored_share:.1%} of "
-        f"{exploration.decisions:,} searches\n"
+        f"{counted(exploration.decisions, 'search', 'es')}\n"
         f"net reward a search: {exploration.explored_net_mean:.4f} exploring, "
         f"{exploration.unexplored_net_mean:.4f} not, {exploration.net_mean:.4f} in all\n"
         f"cost of exploration a search: {_interval(exploration.loss)}; predicted {exploration.predicted_loss:.4f}\n"

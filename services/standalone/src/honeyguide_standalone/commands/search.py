@@ -13,7 +13,8 @@ from rich.table import Table
 
 from honeyguide.api.retrieval.v1 import document_pb2, retriever_pb2
 from honeyguide.api.search.v1 import search_pb2
-from honeyguide.errors import InvalidArgument
+from honeyguide.errors import HoneyguideError, InvalidArgument
+from honeyguide_standalone.api import Api
 from honeyguide_standalone.commands.session import (
     DataDirOption,
     SessionOption,
@@ -21,9 +22,11 @@ from honeyguide_standalone.commands.session import (
     UserOption,
     connect,
     console,
+    counted,
     run,
 )
 from honeyguide_standalone.filters import FORMS, parse_filters
+from honeyguide_standalone.last_catalog import read_last_catalog
 from honeyguide_standalone.last_search import LastResult, LastSearch, known_page_tokens
 
 PAGES_MAX = 100
@@ -35,7 +38,7 @@ def search(
     exclude: Annotated[list[str] | None, typer.Option("--exclude", help="Id of a document to leave out.")] = None,
     user: UserOption = "",
     session: SessionOption = "",
-    page_size: Annotated[int, typer.Option(help="Results a page, 1 to 100.")] = 10,
+    page_size: Annotated[int, typer.Option(min=1, max=100, help="Results a page.")] = 10,
     page: Annotated[
         int,
         typer.Option(
@@ -55,11 +58,12 @@ def search(
     data_dir: DataDirOption = None,
 ) -> None:
     """Search the catalogue. What is shown counts as shown, unless --untracked."""
-    wanted = parse_filters(filter or (), exclude or ())
     context = document_pb2.Context(user_id=user, session_id=session)
 
-    async def ask() -> search_pb2.SearchResponse:
+    async def ask() -> tuple[search_pb2.SearchResponse, bool]:
         async with connect(target, data_dir) as (api, folder, name):
+            catalog = read_last_catalog(folder, name)
+            wanted = parse_filters(filter or (), exclude or (), catalog.times if catalog else ())
 
             async def fetch(page_token: str) -> search_pb2.SearchResponse:
                 return await api.search(
@@ -87,13 +91,13 @@ def search(
             }
             response, tokens = await _turn_to(page, fetch, known_page_tokens(folder, asked))
             LastSearch(query, response.decision_id, user, session, _results(response), asked, tokens).write(folder)
-            return response
+            return response, not response.results and await _is_empty(api)
 
-    response = run(ask())
+    response, empty = run(ask())
     if as_json:
         print(json.dumps(MessageToDict(response, preserving_proto_field_name=True), ensure_ascii=False, indent=2))
         return
-    console.print(results_table(response))
+    console.print(results_table(response, ids=explain))
     if explain:
         explain_response(response)
     for failure in response.failures:
@@ -101,7 +105,9 @@ def search(
     if response.results:
         count = response.candidate_count
         hint = f"; `honeyguide click {response.results[0].position}` tells it what you wanted" if not untracked else ""
-        console.print(f"{count} candidate{'' if count == 1 else 's'}{hint}", style="dim")
+        console.print(f"{counted(count, 'candidate')}{hint}", style="dim")
+    elif empty:
+        console.print("the catalogue is empty; `honeyguide index FILE.jsonl` fills it")
     elif filter:
         console.print("no document passes the filter; are its names, values and their kinds those of the documents?")
 
@@ -130,9 +136,18 @@ async def _turn_to(
             raise InvalidArgument("--page", f"there {'is only 1 page' if number == 1 else f'are only {number} pages'}")
 
 
+async def _is_empty(api: Api) -> bool:
+    """True if it is certain that the catalogue holds no document."""
+    try:
+        services = (await api.stats()).services
+    except HoneyguideError:
+        return False
+    return "lexical" in services and not services["lexical"].document_count
+
+
 def suggest(
     prefix: Annotated[str, typer.Argument(help="What was typed so far.")],
-    limit: Annotated[int, typer.Option(help="Most suggestions wanted, 1 to 50.")] = 8,
+    limit: Annotated[int, typer.Option(min=1, max=50, help="Most suggestions wanted.")] = 8,
     user: UserOption = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     target: TargetOption = None,
@@ -157,13 +172,15 @@ def suggest(
     console.print(table if suggestions else "nothing to suggest")
 
 
-def results_table(response: search_pb2.SearchResponse) -> Table | str:
-    """The page: rank, title, type, score, and which strategies found it at which rank."""
+def results_table(response: search_pb2.SearchResponse, *, ids: bool = False) -> Table | str:
+    """The page: rank, title, id if wanted, type, score, and which strategies found it at which rank."""
     if not response.results:
         return "nothing found"
     table = Table(box=None, pad_edge=False)
     table.add_column("#", justify="right")
     table.add_column("title", ratio=3)
+    if ids:
+        table.add_column("id", ratio=2, overflow="fold")
     table.add_column("type")
     table.add_column("score", justify="right")
     table.add_column("found by (at its rank)", ratio=4)
@@ -172,6 +189,7 @@ def results_table(response: search_pb2.SearchResponse) -> Table | str:
         table.add_row(
             str(result.position),
             escape(title_of(result.document)),
+            *([escape(result.document.id)] if ids else []),
             result.document.type,
             f"{result.score:.3f}",
             "  ".join(f"{one.strategy} {one.rank}" for one in found),

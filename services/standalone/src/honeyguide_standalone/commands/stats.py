@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToDict
 from rich.table import Table
 
 from honeyguide.api.search.v1 import catalog_pb2, learning_pb2
-from honeyguide_standalone.commands.session import DataDirOption, TargetOption, connect, console, run
+from honeyguide_standalone.commands.session import DataDirOption, TargetOption, connect, console, counted, run
 
 MIB = 2**20
 
@@ -43,7 +43,7 @@ def stats(
     console.print("events: " + (", ".join(f"{k} {v:,}" for k, v in sorted(progress.events.items())) or "none yet"))
     for point in progress.points[-1:]:
         console.print(
-            f"{point.decisions:,} decisions closed; lately reward {point.reward_mean:.3f}, "
+            f"{counted(point.decisions, 'decision')} closed; lately reward {point.reward_mean:.3f}, "
             f"cost {point.cost_mean:.3f}, {point.candidates_mean:.0f} candidates and {point.calls_mean:.1f} calls "
             "a search"
         )

@@ -94,9 +94,11 @@ async def _index(api: Api, data_dir: Path) -> Path:
         console.print("  writing the facts of the wheel bokeh-sampledata (Wikidata, CC0) as JSON Lines")
         await asyncio.to_thread(films.write_jsonl, catalogue)
     await asyncio.to_thread(films.write_configuration, configuration)
-    await configure(api, data_dir, "local", read_catalog(configuration))
+    catalog = read_catalog(configuration)
+    await configure(api, data_dir, "local", catalog)
     content = await asyncio.to_thread(ingest.content_hash, catalogue)
-    await index_file(api, catalogue, Bookmark(data_dir / "index", content, "local"))
+    bookmark = Bookmark(data_dir / "index", content, "local", catalog.times)
+    await index_file(api, catalogue, bookmark, catalog.times)
     return catalogue
 
 

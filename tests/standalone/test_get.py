@@ -1,0 +1,79 @@
+"""`honeyguide get`, ids in results, and what a search of an empty catalogue says."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from honeyguide.documents import Document, document_from_json, document_from_proto
+from honeyguide_standalone.engine import Engine
+
+Ask = Callable[..., Awaitable[tuple[int, str, str]]]
+
+HEAT = Document(
+    "film:heat",
+    "film",
+    "Heat [1995]",
+    "A thief and a detective",
+    {"genre": ("Crime", "Drama"), "year": (1995.0,), "released": (datetime(1995, 12, 15, tzinfo=UTC),)},
+    popularity=12.5,
+    created_at_s=86_400.0,
+    related=("person:pacino",),
+)
+
+
+async def test_shows_documents_and_names_those_that_are_not_there(served: Engine, ask: Ask) -> None:
+    await served.api.index([HEAT, Document("film:rififi", "film", "Rififi")])
+    code, out, err = await ask("get", "film:heat", "film:rififi")
+    assert (code, err) == (0, "")
+    assert [line.strip().split(maxsplit=1) for line in out.splitlines()] == [
+        ["id", "film:heat"],
+        ["type", "film"],
+        ["title", "Heat [1995]"],
+        ["text", "A thief and a detective"],
+        ["genre", "Crime, Drama"],
+        ["released", "1995-12-15T00:00:00+00:00"],
+        ["year", "1995"],
+        ["popularity", "12.5"],
+        ["created_at", "1970-01-02T00:00:00+00:00"],
+        ["related", "person:pacino"],
+        [],
+        ["id", "film:rififi"],
+        ["type", "film"],
+        ["title", "Rififi"],
+    ]
+    code, out, err = await ask("get", "nowhere", "film:heat", "--json")
+    assert (code, err) == (1, "not there: nowhere\n")
+    (line,) = out.splitlines()
+    assert document_from_proto(document_from_json(line, {"released"})) == HEAT
+    assert await ask("get", "") == (2, "", "honeyguide: ID: is 0 bytes long; 1 to 512 are allowed\n")
+
+
+async def test_ids_are_shown_by_explain(served: Engine, ask: Ask) -> None:
+    await served.api.index([HEAT])
+    assert "film:heat" not in (await ask("search", "heat"))[1]
+    assert "film:heat" in (await ask("search", "heat", "--explain"))[1]
+
+
+async def test_an_empty_catalogue_is_told(served: Engine, ask: Ask) -> None:
+    empty = "nothing found\nthe catalogue is empty; `honeyguide index FILE.jsonl` fills it\n"
+    for options in ((), ("--filter", "year=1995")):
+        assert (await ask("search", "heat", *options))[:2] == (0, empty)
+    await served.api.index([HEAT])
+    code, out, _ = await ask("search", "heat", "--filter", "year=1996")
+    assert code == 0
+    assert out.endswith(
+        "no document passes the filter; are its names, values and their kinds those of the documents?\n"
+    )
+
+
+async def test_one_is_told_in_the_singular(served: Engine, ask: Ask) -> None:
+    assert "learned from 0 decisions and 0 events" in (await ask("policy"))[1]
+    await served.api.index([HEAT])
+    await ask("search", "heat")
+    await ask("click", "1")
+    for _ in range(100):
+        _, out, _ = await ask("policy")
+        if "learned from 1 decision and 1 event; depths" in out:
+            return
+    raise AssertionError(out)
