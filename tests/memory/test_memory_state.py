@@ -409,3 +409,8 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert (settings.redis_url, settings.pairs_per_query_max) == ("redis://shared:1/0", 7)
     monkeypatch.setenv("HONEYGUIDE_MEMORY_REDIS_URL", "redis://own:1/0")
     assert MemorySettings().redis_url == "redis://own:1/0"
+    assert not MemorySettings().cluster
+    monkeypatch.setenv("HONEYGUIDE_REDIS_CLUSTER", "true")
+    assert MemorySettings().cluster
+    monkeypatch.setenv("HONEYGUIDE_MEMORY_CLUSTER", "false")
+    assert not MemorySettings().cluster
