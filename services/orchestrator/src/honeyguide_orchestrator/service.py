@@ -17,7 +17,7 @@ from honeyguide.api.lexical.v1 import lexical_pb2_grpc
 from honeyguide.api.memory.v1 import memory_pb2_grpc
 from honeyguide.api.retrieval.v1 import indexing_pb2_grpc
 from honeyguide.client import Connection
-from honeyguide.errors import FailedPrecondition, InvalidArgument
+from honeyguide.errors import FailedPrecondition, HoneyguideError, InvalidArgument
 from honeyguide.redis_store import RedisStore, open_redis
 from honeyguide.retriever import Strategy
 from honeyguide.server import Registration
@@ -116,7 +116,8 @@ async def open_service(
         await watch.refresh()
         stack.push_async_callback(watch.close)
 
-        page_tokens = PageTokens(await _page_token_secret(stores, settings))
+        page_tokens = await _page_tokens(stores, settings)
+        _run(stack, lambda: _keep_agreed(page_tokens))
         policies, foreground = _policies(settings), Foreground()
         searcher = Searcher(
             understander=Understander(
@@ -310,13 +311,28 @@ def _learner(
     )
 
 
-async def _page_token_secret(stores: _Stores, settings: OrchestratorSettings) -> bytes:
+async def _page_tokens(stores: _Stores, settings: OrchestratorSettings) -> PageTokens:
     if settings.page_token_secret:
-        return settings.page_token_secret.get_secret_value().encode()
+        return PageTokens(settings.page_token_secret.get_secret_value().encode())
     key = stores.keys.page_token_secret
-    secret: bytes
-    _, secret = await stores.redis.run([("SET", key, secrets.token_bytes(32), "NX"), ("GET", key)])
-    return secret
+
+    async def share(ours: bytes) -> bytes:
+        _, shared = await stores.redis.run([("SET", key, ours, "NX"), ("GET", key)])
+        return shared or ours
+
+    page_tokens = PageTokens(secrets.token_bytes(32), share)
+    await page_tokens.agree()
+    return page_tokens
+
+
+async def _keep_agreed(page_tokens: PageTokens) -> None:
+    """A Redis that lost its data has the secret again before a replica that starts makes up another."""
+    while True:
+        await asyncio.sleep(REFRESH_S)
+        try:
+            await page_tokens.agree()
+        except HoneyguideError as error:
+            log.warning("page tokens: no secret", error=error.message)
 
 
 def _run(stack: AsyncExitStack, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
