@@ -15,7 +15,9 @@ FLOATS = st.floats(-1e6, 1e6, width=32)
 
 @st.composite
 def candidates(draw: st.DrawFn) -> Candidates:
-    ids = draw(st.lists(st.text(st.characters(codec="utf-8"), min_size=1), unique=True, max_size=8))
+    ids = draw(
+        st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1), unique=True, max_size=8)
+    )
     column = st.lists(FLOATS, min_size=len(ids), max_size=len(ids)).map(lambda c: np.array(c, np.float32))
     return Candidates(
         ids,
@@ -58,6 +60,12 @@ def test_types_may_be_left_out():
     assert candidates_from_proto(message).types == ["", ""]
 
 
+def test_the_longest_ids_that_a_document_may_have():
+    ids = ["x" * 512, "é" * 256, "\U0001f41d" * 128, "a\u200bb"]
+    message = pb.StrategyCandidates(document_ids=ids, scores=floats(4, 3, 2, 1))
+    assert candidates_from_proto(message).document_ids == ids
+
+
 def floats(*numbers: float) -> bytes:
     return np.array(numbers, "<f4").tobytes()
 
@@ -72,6 +80,10 @@ def floats(*numbers: float) -> bytes:
         {"scores": floats(np.inf, 1)},
         {"scores": floats(3e38, 1)},
         {"document_ids": ["a", "a"]},
+        {"document_ids": ["a", ""]},
+        {"document_ids": ["a", "x" * 513]},
+        {"document_ids": ["a", "é" * 257]},
+        {"document_ids": ["a", "b\nc"]},
         {"type_indexes": b"\0"},
         {"type_indexes": b"\0\1"},
         {"types": []},
@@ -93,5 +105,5 @@ def test_columns_that_do_not_fit_are_an_error(wrong):
         "features": floats(5, 6),
     }
     assert len(candidates_from_proto(pb.StrategyCandidates(**right))) == 2
-    with pytest.raises(ValueError, match=r"fit together|size|twice|not a number|beyond"):
+    with pytest.raises(ValueError, match=r"fit together|size|twice|not a number|beyond|document_ids\[1\]"):
         candidates_from_proto(pb.StrategyCandidates(**(right | wrong)))

@@ -40,6 +40,14 @@ def test_normalize(text, expected):
     assert normalize(text) == expected
 
 
+@pytest.mark.parametrize("text", ["ﷺ" * 2_000, "a " * 1_999 + "a", "x" * 3_000, "word " * 399 + "four five"])
+def test_what_characters_come_apart_into_is_cut(text):
+    once = normalize(text)
+    assert 1_998 <= len(once) <= 2_000
+    assert " ".join(words(text)).startswith(once)
+    assert normalize(once) == once
+
+
 @given(st.text())
 def test_normalizing_twice_changes_nothing(text):
     once = normalize(text)

@@ -158,9 +158,9 @@ def opened(settings: MemorySettings) -> Callable[..., contextlib.AbstractAsyncCo
     """Opens a service with other settings, called in the same process."""
 
     @contextlib.asynccontextmanager
-    async def open_with(**changes: Any) -> AsyncIterator[Memory]:
+    async def open_with(clock: Callable[[], float] = lambda: NOW_S, **changes: Any) -> AsyncIterator[Memory]:
         async with (
-            open_service(settings.model_copy(update=changes), clock=lambda: NOW_S) as registrations,
+            open_service(settings.model_copy(update=changes), clock) as registrations,
             connected(registrations, False) as memory,
         ):
             yield memory

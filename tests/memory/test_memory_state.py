@@ -385,6 +385,19 @@ async def test_scripts_come_back_after_the_server_forgot_them(opened: Opened, re
         assert (await memory.recall("halo")).actions == pytest.approx(2.0)
 
 
+async def test_near_queries_come_back_within_a_minute_after_redis_lost_its_data(opened: Opened, tmp_path: Path) -> None:
+    now_s = NOW_S
+    server = ValkeyServer(tmp_path)
+    async with opened(clock=lambda: now_s, redis_url=server.url) as memory, redis.from_url(server.url) as client:
+        await memory.act("taylor love", "a")
+        assert (await memory.recall("tayler love")).near_similarity > 0
+        await client.flushall()
+        now_s += 60
+        await memory.act("taylor love", "a")
+        assert (await memory.recall("tayler love")).near_similarity > 0
+    server.stop()
+
+
 async def test_no_redis_is_said_clearly(settings: MemorySettings, opened: Opened) -> None:
     with pytest.raises(Unavailable, match="HONEYGUIDE_REDIS_URL"):
         async with opened(redis_url="redis://:secret@127.0.0.1:1/0", start_wait_s=0.0):
@@ -409,3 +422,8 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert (settings.redis_url, settings.pairs_per_query_max) == ("redis://shared:1/0", 7)
     monkeypatch.setenv("HONEYGUIDE_MEMORY_REDIS_URL", "redis://own:1/0")
     assert MemorySettings().redis_url == "redis://own:1/0"
+    assert not MemorySettings().cluster
+    monkeypatch.setenv("HONEYGUIDE_REDIS_CLUSTER", "true")
+    assert MemorySettings().cluster
+    monkeypatch.setenv("HONEYGUIDE_MEMORY_CLUSTER", "false")
+    assert not MemorySettings().cluster

@@ -6,11 +6,14 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from honeyguide.errors import InvalidArgument
 from honeyguide_orchestrator.off_policy.estimators import estimate
 from honeyguide_orchestrator.off_policy.generic_log import read_log, rounds_for
 from honeyguide_orchestrator.off_policy.log_file import LogHead
+from honeyguide_orchestrator.off_policy.report import Verdict, evaluate_rounds
 from honeyguide_orchestrator.off_policy.target import target_policy
 from honeyguide_orchestrator.policies.epsilon_greedy import EpsilonGreedy
 from honeyguide_orchestrator.prices import Prices
@@ -71,6 +74,40 @@ def test_best_takes_what_the_context_tells() -> None:
         assert one.gain_low > 0.3
 
 
+@pytest.mark.parametrize("count", range(1, 7))
+def test_a_few_rounds_will_do_but_are_said_to_be_few(count: int) -> None:
+    log = read_log(
+        lines(*({"action": "ab"[i % 2], "reward": i % 3, "target": {"a": 0.3, "b": 0.7}} for i in range(count)))
+    )
+    for target in ("target", "uniform", "best"):
+        told = evaluate_rounds("policy", target, *rounds_for(log, target))
+        assert told.verdict in (Verdict.TOO_FEW, Verdict.NO_SUPPORT)
+        assert any(note.endswith(f"it has {count}") for note in told.notes)
+
+
+def test_thirty_rounds_are_enough_for_a_verdict() -> None:
+    for count, verdict in ((29, Verdict.TOO_FEW), (30, Verdict.OPEN)):
+        log = read_log(lines(*({"reward": i % 2} for i in range(count))))
+        assert evaluate_rounds("policy", "uniform", *rounds_for(log, "uniform")).verdict is verdict
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abc"), st.sampled_from([1e-12, 1e-6, 0.5, 1.0]), st.sampled_from([-1e12, 0, 1, 1e12])
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_numbers_at_the_ends_of_what_is_allowed_give_numbers(rounds: list[tuple[str, float, float]]) -> None:
+    log = read_log(lines(*({"action": a, "propensity": p, "reward": r, "context": {"f": 1e300}} for a, p, r in rounds)))
+    for target in ("uniform", "best"):
+        for one in estimate(rounds_for(log, target)[0]):
+            assert np.isfinite([one.value, one.low, one.high, one.gain, one.gain_low, one.gain_high]).all()
+
+
 def test_only_the_newest() -> None:
     assert len(read_log(FOUR, newest=3)) == 3
     assert read_log(FOUR, newest=3).rewards.tolist() == [0, 1, 0]
@@ -84,9 +121,12 @@ def test_only_the_newest() -> None:
         ('{"propensity": 1, "reward": 1}', "action"),
         ('{"action": true, "propensity": 1, "reward": 1}', "action"),
         ('{"action": "a", "reward": 1}', "propensity: missing"),
-        ('{"action": "a", "propensity": 0, "reward": 1}', "above 0 to 1"),
+        ('{"action": "a", "propensity": 0, "reward": 1}', "1e-12 to 1"),
+        ('{"action": "a", "propensity": 1e-300, "reward": 1}', "line 1: propensity: '1e-300'; 1e-12 to 1"),
+        ('{"action": "a", "propensity": 1, "reward": 1e300}', r"line 1: reward: '1e\+300'; -1e\+12 to 1e\+12"),
+        ('{"action": "a", "propensity": 1, "reward": -1e300}', "line 1: reward"),
         ('{"action": "a", "propensity": 1, "reward": 1' + "0" * 400 + "}", "reward"),
-        ('{"action": "a", "propensity": 1.5, "reward": 1}', "above 0 to 1"),
+        ('{"action": "a", "propensity": 1.5, "reward": 1}', "1e-12 to 1"),
         ('{"action": "a", "propensity": 1, "reward": "much"}', "reward"),
         ('{"action": "a", "propensity": 1, "reward": NaN}', "reward"),
         ('{"action": "a", "propensity": 1, "reward": 1, "target": 2}', "target"),

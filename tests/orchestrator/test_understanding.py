@@ -14,6 +14,7 @@ from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.client import in_process
 from honeyguide.errors import Unavailable
 from honeyguide.query import understanding_from_proto, understanding_to_proto
+from honeyguide.text import NORMALIZED_CHARS_MAX, normalize
 from honeyguide_orchestrator.catalog_facts import CatalogFacts, NumericAttribute
 from honeyguide_orchestrator.language import language, script, shape
 from honeyguide_orchestrator.likelihood import Likelihoods
@@ -177,10 +178,17 @@ async def test_an_answer_that_does_not_fit_the_query_is_not_trusted() -> None:
 
 async def test_only_the_first_words_of_a_long_query_are_looked_up() -> None:
     service = servicer()
-    understood = await understander(service, Clock()).understand("word " * 400 + "thriller", Likelihoods())
+    understood = await understander(service, Clock()).understand("word " * 200 + "thriller", Likelihoods())
     assert len(service.calls[0].split()) == 32
     assert understood.normalized_query.endswith("word thriller")
     assert understood.corrected_query == understood.normalized_query
+
+
+async def test_a_query_that_normalising_expands_is_cut_to_what_memory_takes() -> None:
+    for query in ("ﷺ" * 2_000, "ﷺ " * 1_000 + "film 90s"):
+        understood = await understander(servicer(), Clock()).understand(query, Likelihoods())
+        assert understood.normalized_query == normalize(query)
+        assert 1_990 < len(understood.normalized_query) <= NORMALIZED_CHARS_MAX
 
 
 @settings(max_examples=100, deadline=None)

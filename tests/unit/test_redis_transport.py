@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import redis.asyncio as redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from honeyguide.redis_transport import ServerTransport
+from honeyguide.redis_transport import TRIES, ClusterTransport, ServerTransport
 from honeyguide_standalone.valkey import ValkeyServer
 
 
@@ -72,3 +73,81 @@ async def test_a_connection_that_the_server_closed_is_replaced(tmp_path: Path) -
         server.stop()
     with pytest.raises(RedisConnectionError):
         await opened.send([("ECHO", "gone")])
+
+
+@pytest.fixture
+async def on_cluster(cluster_url: str) -> AsyncIterator[ClusterTransport]:
+    opened = ClusterTransport(cluster_url, connections_max=8, timeout_s=5.0)
+    yield opened
+    await opened.close()
+
+
+def echoes(of: str, count: int = 5) -> tuple[list[tuple[str, ...]], list[bytes]]:
+    """Commands on keys of both nodes, and what they shall reply."""
+    texts = [f"{of}-{i}" for i in range(count)]
+    return [("EVAL", "return ARGV[1]", "1", f"key-{text}", text) for text in texts], [text.encode() for text in texts]
+
+
+def slow(i: int) -> tuple[str, ...]:
+    return ("EVAL", "local i = 0; while i < 1e6 do i = i + 1 end", "1", f"key-{i}")
+
+
+async def close_all_connections(nodes: list[tuple[int, int]]) -> None:
+    for port, _ in nodes:
+        async with redis.Redis(port=port) as client:
+            await client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+async def test_more_connections_closed_than_there_are_tries_cost_no_call_on_a_cluster(
+    on_cluster: ClusterTransport, nodes: list[tuple[int, int]]
+) -> None:
+    await asyncio.gather(*(on_cluster.send([slow(i)]) for i in range(8)))
+    assert all(len(node._connections) > TRIES for node in on_cluster._client.get_nodes())
+    await close_all_connections(nodes)
+    for turn in range(10):
+        commands, expected = echoes(str(turn))
+        assert await on_cluster.send(commands) == expected
+
+
+async def test_only_what_was_not_answered_is_asked_again_on_a_cluster(
+    on_cluster: ClusterTransport, nodes: list[tuple[int, int]]
+) -> None:
+    counts = [("INCR", f"key-{i}") for i in range(20)]  # of both nodes
+    assert await on_cluster.send(counts) == [1] * 20
+    await close_all_connections(nodes[:1])
+    assert await on_cluster.send(counts) == [2] * 20
+
+
+async def test_who_goes_away_takes_no_connection_along_on_a_cluster(
+    cluster_url: str, nodes: list[tuple[int, int]]
+) -> None:
+    single = ClusterTransport(cluster_url, connections_max=1, timeout_s=5.0)
+    await single.send(echoes("first")[0])
+    async with redis.Redis(port=nodes[0][0]) as first, redis.Redis(port=nodes[1][0]) as second:
+        before = [(await client.info("stats"))["total_connections_received"] for client in (first, second)]
+        for turns in range(1, 40):
+            gone = asyncio.create_task(single.send([slow(0), slow(1), *echoes("gone")[0]]))
+            commands, expected = echoes(str(turns))
+            next_one = asyncio.create_task(single.send(commands))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            gone.cancel()
+            assert await next_one == expected
+        after = [(await client.info("stats"))["total_connections_received"] for client in (first, second)]
+    assert after == before
+    await single.close()
+
+
+async def test_a_cluster_that_does_not_answer_is_given_up_in_time(
+    cluster_url: str, nodes: list[tuple[int, int]]
+) -> None:
+    hasty = ClusterTransport(cluster_url, connections_max=2, timeout_s=0.3)
+    await hasty.send([("GET", "a"), ("GET", "b")])
+    for port, _ in nodes:
+        async with redis.Redis(port=port) as client:
+            await client.execute_command("CLIENT", "PAUSE", 1_000, "ALL")
+    begin = asyncio.get_running_loop().time()
+    with pytest.raises(RedisTimeoutError):
+        await hasty.send([("GET", "a"), ("GET", "b")])
+    assert asyncio.get_running_loop().time() - begin < 0.5
+    await hasty.close()

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from honeyguide.api.retrieval.v1 import retriever_pb2 as pb
-from honeyguide.documents import POPULARITY_MAX
+from honeyguide.documents import ID_BYTES_MAX, POPULARITY_MAX, check_id
+from honeyguide.errors import InvalidArgument
 
 Floats = npt.NDArray[np.float32]
 
@@ -88,7 +89,8 @@ def candidates_from_proto(message: pb.StrategyCandidates) -> Candidates:
     """Reads one strategy's candidates.
 
     Raises:
-        ValueError: if columns differ in length, an id comes twice, or a number is not finite or above `NUMBER_MAX`.
+        ValueError: if columns differ in length, an id can be no document's or comes twice, or a number is not finite or
+            above `NUMBER_MAX`.
     """
     document_ids = list(message.document_ids)
     type_indexes = message.type_indexes
@@ -101,6 +103,7 @@ def candidates_from_proto(message: pb.StrategyCandidates) -> Candidates:
             f"{message.strategy}: {n} ids, {len(scores)} scores, {len(type_indexes)} types and {matrix.size} "
             f"feature values for {len(names)} names do not fit together"
         )
+    _check_ids(message.strategy, document_ids)
     if len(set(document_ids)) != n:
         raise ValueError(f"{message.strategy}: a document comes twice")
     if not ((np.abs(scores) <= NUMBER_MAX).all() and (np.abs(matrix) <= NUMBER_MAX).all()):  # nor is NaN
@@ -116,3 +119,16 @@ def candidates_from_proto(message: pb.StrategyCandidates) -> Candidates:
         features={name: matrix[:, i] for i, name in enumerate(names)},
         total_matched=message.total_matched,
     )
+
+
+def _check_ids(strategy: str, document_ids: Sequence[str]) -> None:
+    short = (
+        all(document_ids) and max(map(len, document_ids), default=0) <= ID_BYTES_MAX // 4
+    )  # the bytes of a character
+    if short and "".join(document_ids).isprintable():  # as they nearly always are
+        return
+    for i, document_id in enumerate(document_ids):
+        try:
+            check_id(f"document_ids[{i}]", document_id)
+        except InvalidArgument as error:
+            raise ValueError(f"{strategy}: {error.message}") from None

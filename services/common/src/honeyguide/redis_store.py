@@ -13,19 +13,23 @@ from hashlib import sha1
 from typing import Any
 
 from redis.exceptions import (
+    AskError,
     BusyLoadingError,
+    ClusterCrossSlotError,
     ClusterDownError,
     ClusterError,
     NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
     RedisClusterException,
     RedisError,
-    ResponseError,
+    TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from honeyguide.errors import FailedPrecondition, HoneyguideError, ResourceExhausted, Unavailable
-from honeyguide.redis_transport import ClusterTransport, Command, ServerTransport, Transport
+from honeyguide.redis_transport import TRIES, ClusterTransport, Command, ServerTransport, Transport
 
 ASK_AGAIN_S = 0.1
 
@@ -36,6 +40,9 @@ _UNREACHABLE = (
     ClusterDownError,
     ClusterError,
     RedisClusterException,
+    ReadOnlyError,  # a primary that has become a replica
+    TryAgainError,
+    NoScriptError,  # however often they were loaded
     OSError,
 )
 _REDIS_ERRORS = (RedisError, RedisClusterException, OSError)
@@ -74,16 +81,19 @@ class RedisStore:
         They may be sent again where the connection broke, so twice must do no harm.
 
         Raises:
-            Unavailable: Redis does not answer.
+            Unavailable: Redis does not answer, or not as one that can be written to.
             ResourceExhausted: Redis is out of memory.
+            FailedPrecondition: it is a cluster, and was not said to be one.
             HoneyguideError: Redis refuses a command for another reason.
         """
         if not commands:
             return []
         replies = await self._send(commands)
-        missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if missing:  # a new or restarted server
-            await self.load_scripts()
+        for _ in range(TRIES - 1):
+            missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+            if not missing:
+                break
+            await self.load_scripts()  # a new or restarted server
             for i, reply in zip(missing, await self._send([commands[i] for i in missing]), strict=True):
                 replies[i] = reply
         for reply in replies:
@@ -122,7 +132,9 @@ class RedisStore:
 def _translate(error: Exception) -> HoneyguideError:
     if isinstance(error, _UNREACHABLE):
         return Unavailable(f"Redis does not answer: {error}")
-    if isinstance(error, ResponseError) and "OOM" in str(error):
+    if isinstance(error, AskError | ClusterCrossSlotError):
+        return FailedPrecondition(f"Redis is a cluster: set HONEYGUIDE_REDIS_CLUSTER=true ({error})")
+    if isinstance(error, OutOfMemoryError) or "OOM" in str(error):  # a Redis before 7 has it in the script's error
         return ResourceExhausted(f"Redis is out of memory: {error}")
     return HoneyguideError(f"Redis: {error}")
 

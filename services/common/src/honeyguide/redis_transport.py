@@ -8,8 +8,9 @@ Only services that depend on redis-py and hiredis may import this.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import hiredis
 import redis.asyncio as redis
@@ -25,9 +26,16 @@ Command = tuple[Any, ...]
 """The command's name and its arguments: text, bytes and numbers."""
 
 TRIES = 3
+PAUSE_S = 0.02
+"""Before the second try; before the third it is twice that."""
 
 PARSED = ("HGETALL", "SET", "XRANGE", "XREVRANGE")
 """Commands we use whose replies a cluster's client would make something else of."""
+
+_BROKEN = (RedisConnectionError, RedisTimeoutError, OSError)
+"""What a cluster's client gives for replies that did not come."""
+
+T = TypeVar("T")
 
 
 class Transport(Protocol):
@@ -99,7 +107,7 @@ class ServerTransport:
             except (RedisConnectionError, OSError):
                 if attempt == TRIES:
                     raise
-                await asyncio.sleep(0.02 * attempt)
+                await asyncio.sleep(PAUSE_S * attempt)
         raise RedisConnectionError("no connection")
 
     async def _exchange(self, packed: bytes, count: int) -> list[Any]:
@@ -153,30 +161,74 @@ class ClusterTransport:
             protocol=2,
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
-            retry=Retry(ExponentialBackoff(cap=0.5, base=0.02), TRIES - 1),
+            retry=Retry(ExponentialBackoff(cap=0.5, base=PAUSE_S), TRIES - 1),
         )
         for name in PARSED:
             self._client.set_response_callback(name, _as_it_comes)  # type: ignore[arg-type]
+        self._timeout_s = timeout_s
         # Its pools refuse what is beyond their bound, so callers wait here.
         self._turns = asyncio.Semaphore(connections_max)
+        self._under_way: set[asyncio.Future[Any]] = set()
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """See `Transport`."""
-        async with self._turns:
-            pipeline = self._client.pipeline()
-            for command in commands:
-                pipeline.execute_command(*command)
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
-            return replies
+        replies: list[Any] = [None] * len(commands)
+        left = list(range(len(commands)))
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                for attempt in range(1, TRIES + 1):
+                    asked = partial(self._ask, [commands[i] for i in left])
+                    for i, reply in zip(left, await self._in_turn(asked), strict=True):
+                        replies[i] = reply
+                    left = [i for i in left if isinstance(replies[i], _BROKEN)]
+                    if not left or attempt == TRIES:
+                        break
+                    self._connect_anew()
+                    await asyncio.sleep(PAUSE_S * attempt)
+        except TimeoutError:
+            raise RedisTimeoutError(f"no answer within {self._timeout_s:g} s") from None
+        return replies
+
+    async def _ask(self, commands: Sequence[Command]) -> list[Any]:
+        pipeline = self._client.pipeline()
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        return replies
+
+    async def _in_turn(self, work: Callable[[], Awaitable[T]]) -> T:
+        """The work is done to its end even if the caller goes away: redis-py frees the connections of what is cancelled
+        some time later, and the next who has a turn would find none left, upon which it closes those of all."""
+        await self._turns.acquire()
+        task = asyncio.ensure_future(work())
+        self._under_way.add(task)
+        task.add_done_callback(self._end)
+        return await asyncio.shield(task)
+
+    def _end(self, task: asyncio.Future[Any]) -> None:
+        self._under_way.discard(task)
+        self._turns.release()
+
+    def _connect_anew(self) -> None:
+        """Where one connection was closed, idle ones were as well, more of them than there are tries."""
+        for node in self._client.get_nodes():
+            for connection in node._connections:
+                connection.mark_for_reconnect()  # before its next use, or after the present one
 
     async def load_script(self, source: str) -> None:
         """See `Transport`."""
+        await self._in_turn(partial(self._load_script, source))
+
+    async def _load_script(self, source: str) -> None:
         await self._client.initialize()
         for node in self._client.get_primaries():
             await self._client.execute_command("SCRIPT LOAD", source, target_nodes=node)
 
     async def size_bytes(self) -> int:
         """See `Transport`."""
+        return await self._in_turn(self._size_bytes)
+
+    async def _size_bytes(self) -> int:
         sizes = []
         for node in self._client.get_primaries():
             info = await self._client.execute_command("INFO", "memory", target_nodes=node)
@@ -185,6 +237,9 @@ class ClusterTransport:
 
     async def close(self) -> None:
         """See `Transport`."""
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
         await self._client.aclose()
 
 

@@ -26,13 +26,17 @@ _ACCENTS = re.compile(
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
+NORMALIZED_CHARS_MAX = 2_000
+"""As long as a query may be; some characters come apart into up to eighteen."""
+
+
 def normalize(text: str) -> str:
-    """Case-folds, drops accents and punctuation, and separates words by single blanks.
+    """Case-folds, drops accents and punctuation, and separates words by single blanks; the first 2,000 characters.
 
     "Beyoncé -  HALO!" becomes "beyonce halo". Letters keep their form, and so do marks that are no accents but tell
     words apart, such as vowel signs: scripts without case or accents pass through.
     """
-    return " ".join(words(text))
+    return " ".join(words(text))[:NORMALIZED_CHARS_MAX].rstrip()
 
 
 def words(text: str) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -25,8 +26,9 @@ PREFIX_LENGTHS = (1, 2, 4, 7)
 ACTIONS_A_TRIP = 5
 """A server answers nobody else while it runs a script, nor while more of a pipeline waits. So a batch is applied in
 pieces of half a millisecond, a round trip each, and searches come in between."""
-POSTED_KEPT, POSTED_S = 500, 3_600.0
-"""A query is not posted to the near index again before so many others were, or so many seconds went by."""
+POSTED_KEPT, POSTED_S = 500, 60.0
+"""A query is not posted to the near index again before so many others were, or so many seconds of our clock went by:
+Redis may have lost what it had."""
 QUERIES_KEPT, OWNERS_KEPT = 4_096, 16_384
 
 # As lua/associate.lua, lua/popularity.lua and lua/post.lua read them.
@@ -76,10 +78,18 @@ class ActionRecorder:
     after a failure half-way, when it completes what was missing.
     """
 
-    def __init__(self, store: RedisStore, layout: Layout, nodes: Nodes, settings: MemorySettings) -> None:
+    def __init__(
+        self,
+        store: RedisStore,
+        layout: Layout,
+        nodes: Nodes,
+        settings: MemorySettings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._store = store
         self._layout = layout
         self._nodes = nodes
+        self._clock = clock
         budget = Budget(settings)
         ids = (budget.event_sets, budget.event_ids_a_set)
         long_s = settings.half_life_long_days * DAY_S
@@ -101,7 +111,8 @@ class ActionRecorder:
     async def _record(self, actions: Sequence[Action]) -> int:
         popularity: dict[int, list[bytes]] = {}
         associated: dict[int, list[bytes]] = {}
-        posted: dict[bytes, tuple[float, Sequence[int]]] = {}
+        posted: dict[bytes, Sequence[int]] = {}
+        now_s = self._clock()
         for action in actions:
             document = action.document_id.encode()
             event = _EVENT.pack(event_number(action.event_id), action.time_s, action.weight)
@@ -114,16 +125,16 @@ class ActionRecorder:
             for group, owners in self._owners(action.context, parts, liked).items():
                 packed = targets + _LENGTH.pack(len(owners) // _PAIR.size) + owners
                 associated.setdefault(group, []).append(packed)
-            if liked and parts.slots and action.time_s - self._posted.get(parts.posting, -math.inf) >= POSTED_S:
-                posted[parts.posting] = action.time_s, parts.slots
+            if liked and parts.slots and now_s - self._posted.get(parts.posting, -math.inf) >= POSTED_S:
+                posted[parts.posting] = parts.slots
         commands = list(self._calls(POPULARITY, "d", self._popularity, popularity))
         counting = len(commands)
         commands += self._calls(ASSOCIATE, "a", self._associate, associated)
         commands += self._posts(posted)
         replies = await self._store.run(commands)
-        for entry, (time_s, _) in posted.items():
+        for entry in posted:
             self._posted.pop(entry, None)
-            self._posted[entry] = time_s
+            self._posted[entry] = now_s
         for forgotten in list(self._posted)[:-POSTED_KEPT]:
             del self._posted[forgotten]
         return sum(replies[:counting])
@@ -178,9 +189,9 @@ class ActionRecorder:
         for group, packed in events.items():
             yield script.on(self._nodes.tags(family, group), *arguments, b"".join(packed))
 
-    def _posts(self, posted: Mapping[bytes, tuple[float, Sequence[int]]]) -> Iterator[Command]:
+    def _posts(self, posted: Mapping[bytes, Sequence[int]]) -> Iterator[Command]:
         by_slot: dict[int, list[bytes]] = {}
-        for entry, (_, slots) in posted.items():
+        for entry, slots in posted.items():
             for slot in slots:
                 by_slot.setdefault(slot, []).append(entry)
         by_group: dict[int, list[bytes]] = {}

@@ -30,7 +30,7 @@ async def open_service(
 ) -> AsyncIterator[Sequence[Registration]]:
     """Connects to Redis and yields the servicers of the service.
 
-    `clock` gives the time of requests that name none, and of indexing.
+    `clock` gives the time of requests that name none, of indexing and of posting to the near index.
 
     Raises:
         Unavailable: Redis did not answer in time.
@@ -47,7 +47,7 @@ async def open_service(
             register_index(MemoryIndex(store, layout, settings, clock)),
             register_memory(
                 Recall(store, layout, settings, memories, retriever),
-                ActionRecorder(store, layout, nodes, settings),
+                ActionRecorder(store, layout, nodes, settings, clock),
                 ImpressionRecorder(store, layout, nodes, settings),
                 Completer(store, layout, settings),
                 clock,

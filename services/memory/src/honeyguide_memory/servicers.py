@@ -23,6 +23,7 @@ from honeyguide.documents import (
 from honeyguide.errors import InvalidArgument
 from honeyguide.server import Registration
 from honeyguide.servicers import answer_to_proto
+from honeyguide.text import NORMALIZED_CHARS_MAX
 from honeyguide_memory.actions import Action, ActionRecorder
 from honeyguide_memory.completion import Completer
 from honeyguide_memory.impressions import ImpressionRecorder, Impressions
@@ -34,7 +35,6 @@ ACTIONS_PER_CALL_MAX = 1_000
 PAGES_PER_CALL_MAX = 1_000
 DOCUMENTS_PER_PAGE_MAX = 100
 EVENT_ID_BYTES_MAX = 128
-QUERY_CHARS_MAX = 2_000
 PREFIX_CHARS_MAX = 200
 COMPLETIONS_MAX = 50
 CANDIDATES_MAX = 100
@@ -74,7 +74,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         self._clock = clock
 
     async def Recall(self, request: pb.RecallRequest, context: grpc.aio.ServicerContext[Any, Any]) -> pb.RecallResponse:
-        check_text("normalized_query", request.normalized_query, QUERY_CHARS_MAX)
+        check_text("normalized_query", request.normalized_query, NORMALIZED_CHARS_MAX)
         asker = context_from_proto(request.context, self._clock())
         filter = filter_from_proto(request.filter)
         found = await self._recall.recall(request.normalized_query, asker, filter, min(request.depth, CANDIDATES_MAX))
@@ -126,7 +126,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
 
 def _action(message: pb.Action, path: str, now_s: float) -> Action:
     _check_once_id(f"{path}.event_id", message.event_id)
-    check_text(f"{path}.normalized_query", message.normalized_query, QUERY_CHARS_MAX)
+    check_text(f"{path}.normalized_query", message.normalized_query, NORMALIZED_CHARS_MAX)
     check_id(f"{path}.document_id", message.document_id)
     if not (math.isfinite(message.weight) and abs(message.weight) <= WEIGHT_MAX):
         raise InvalidArgument(f"{path}.weight", f"{message.weight} is not a number in [-{WEIGHT_MAX}, {WEIGHT_MAX}]")
@@ -145,7 +145,7 @@ def _action(message: pb.Action, path: str, now_s: float) -> Action:
 
 def _impressions(message: pb.Impressions, path: str, now_s: float) -> Impressions:
     _check_once_id(f"{path}.page_id", message.page_id)
-    check_text(f"{path}.normalized_query", message.normalized_query, QUERY_CHARS_MAX)
+    check_text(f"{path}.normalized_query", message.normalized_query, NORMALIZED_CHARS_MAX)
     if len(message.document_ids) > DOCUMENTS_PER_PAGE_MAX:
         raise InvalidArgument(
             f"{path}.document_ids", f"{len(message.document_ids):,}; at most {DOCUMENTS_PER_PAGE_MAX} are allowed"

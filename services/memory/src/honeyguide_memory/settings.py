@@ -9,7 +9,7 @@ from honeyguide.config import ServerSettings
 
 
 class MemorySettings(ServerSettings):
-    """Read from HONEYGUIDE_MEMORY_<NAME>; the address of Redis from HONEYGUIDE_REDIS_URL as well."""
+    """Read from HONEYGUIDE_MEMORY_<NAME>; where Redis is, from HONEYGUIDE_REDIS_<NAME> as well."""
 
     model_config = SettingsConfigDict(
         env_prefix="HONEYGUIDE_MEMORY_", frozen=True, extra="ignore", populate_by_name=True, validate_by_name=True
@@ -20,7 +20,11 @@ class MemorySettings(ServerSettings):
         validation_alias=AliasChoices("HONEYGUIDE_MEMORY_REDIS_URL", "HONEYGUIDE_REDIS_URL"),
         description="address of Redis or Valkey, redis:// or rediss:// or unix://",
     )
-    cluster: bool = Field(False, description="true: redis_url is a node of a Redis Cluster")
+    cluster: bool = Field(
+        False,
+        validation_alias=AliasChoices("HONEYGUIDE_MEMORY_CLUSTER", "HONEYGUIDE_REDIS_CLUSTER"),
+        description="true: redis_url is a node of a Redis Cluster",
+    )
     key_prefix: str = Field("hg", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="begins every key (in its hash tag)")
     partitions: int = Field(
         16, ge=1, le=1024, description="hash tags that each kind of data is spread over; fixed once data is stored"

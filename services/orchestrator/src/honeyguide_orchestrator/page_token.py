@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -30,22 +31,43 @@ class PageToken:
 
 
 class PageTokens:
-    """Writes and reads tokens with one secret, the same on all replicas."""
+    """Writes and reads tokens with one secret, the same on all replicas.
 
-    def __init__(self, secret: bytes) -> None:
+    share: given a replica's secret, returns that of all, which is the given one if there was none; None = it was set.
+    """
+
+    def __init__(self, secret: bytes, share: Callable[[bytes], Awaitable[bytes]] | None = None) -> None:
         self._secret = secret
+        self._share = share
+
+    async def agree(self) -> None:
+        """Takes the secret of all replicas, and shares ours again where what is shared was lost.
+
+        Raises:
+            Unavailable: where it is shared does not answer.
+        """
+        if self._share is not None:
+            self._secret = await self._share(self._secret)
 
     def write(self, token: PageToken) -> str:
         """The token as text."""
         body = msgspec.json.encode((token.decision_id, token.offset, token.scope))
         return base64.urlsafe_b64encode(self._sign(body) + body).decode()
 
-    def read(self, text: str) -> PageToken:
+    async def read(self, text: str) -> PageToken:
         """The token that was written.
 
         Raises:
             InvalidArgument: if it is not one of ours.
+            Unavailable: it is not as far as we know, and where the secret is shared does not answer.
         """
+        try:
+            return self._read(text)
+        except InvalidArgument:
+            await self.agree()  # others may have another secret by now
+            return self._read(text)
+
+    def _read(self, text: str) -> PageToken:
         try:
             if len(text) > TOKEN_CHARS_MAX:
                 raise ValueError

@@ -103,7 +103,7 @@ class ResultPages:
             InvalidArgument: the token is wrong, stale or of another search.
             Unavailable: the decision log does not answer.
         """
-        token = self._page_tokens.read(query.page_token)
+        token = await self._page_tokens.read(query.page_token)
         if token.scope != scope_of(query.text, query.filter):
             raise InvalidArgument("page_token", "belongs to another query or filter")
         found = await self._decision_log.fetch([token.decision_id])

@@ -17,7 +17,7 @@ from honeyguide.api.lexical.v1 import lexical_pb2_grpc
 from honeyguide.api.memory.v1 import memory_pb2_grpc
 from honeyguide.api.retrieval.v1 import indexing_pb2_grpc
 from honeyguide.client import Connection
-from honeyguide.errors import FailedPrecondition, InvalidArgument
+from honeyguide.errors import FailedPrecondition, HoneyguideError, InvalidArgument
 from honeyguide.redis_store import RedisStore, open_redis
 from honeyguide.retriever import Strategy
 from honeyguide.server import Registration
@@ -38,12 +38,13 @@ from honeyguide_orchestrator.learned import LearnedModels
 from honeyguide_orchestrator.learner import Learner, LearnerOptions
 from honeyguide_orchestrator.learning_servicer import register_learning
 from honeyguide_orchestrator.lease import RELEASE, RENEW, Lease
+from honeyguide_orchestrator.names import check_names
 from honeyguide_orchestrator.off_policy.log_file import LogHead
 from honeyguide_orchestrator.page_token import PageTokens
 from honeyguide_orchestrator.policies import POLICIES
 from honeyguide_orchestrator.policy import Policy, PolicyOptions
 from honeyguide_orchestrator.prices import Prices
-from honeyguide_orchestrator.ranker import RANKERS, check_available
+from honeyguide_orchestrator.ranker import RANKERS
 from honeyguide_orchestrator.recognition import Recognizer
 from honeyguide_orchestrator.report import Reports
 from honeyguide_orchestrator.result_page import ResultPages
@@ -116,7 +117,8 @@ async def open_service(
         await watch.refresh()
         stack.push_async_callback(watch.close)
 
-        page_tokens = PageTokens(await _page_token_secret(stores, settings))
+        page_tokens = await _page_tokens(stores, settings)
+        _run(stack, lambda: _keep_agreed(page_tokens))
         policies, foreground = _policies(settings), Foreground()
         searcher = Searcher(
             understander=Understander(
@@ -185,23 +187,10 @@ def _check(settings: OrchestratorSettings, connections: Mapping[str, Connection]
         raise FailedPrecondition(
             f"no address for {', '.join(missing)}: name them in HONEYGUIDE_ORCHESTRATOR_RETRIEVERS_FILE"
         )
-    for name, value in (("POLICY", settings.policy), ("SHADOW_POLICY", settings.shadow_policy)):
-        if value and value not in POLICIES:
-            raise FailedPrecondition(f"HONEYGUIDE_ORCHESTRATOR_{name}: {value!r} is not one of {', '.join(POLICIES)}")
-    if settings.ranker not in RANKERS:
-        names = ", ".join(RANKERS)
-        raise FailedPrecondition(f"HONEYGUIDE_ORCHESTRATOR_RANKER: {settings.ranker!r} is not one of {names}")
-    for variant in (settings.experiment.a, settings.experiment.b) if settings.experiment else ():
-        for value, known in ((variant.policy, POLICIES), (variant.ranker, RANKERS)):
-            if value and value not in known:
-                names = ", ".join(known)
-                raise FailedPrecondition(f"HONEYGUIDE_ORCHESTRATOR_EXPERIMENT: {value!r} is not one of {names}")
-    variants = (settings.experiment.a, settings.experiment.b) if settings.experiment else ()
-    for ranker in (settings.ranker, *(variant.ranker for variant in variants)):
-        try:
-            check_available(ranker)
-        except InvalidArgument as error:
-            raise FailedPrecondition(error.message) from error
+    try:
+        check_names(settings)
+    except InvalidArgument as error:
+        raise FailedPrecondition(error.message) from error
 
 
 async def _load_lightgbm() -> None:
@@ -310,13 +299,28 @@ def _learner(
     )
 
 
-async def _page_token_secret(stores: _Stores, settings: OrchestratorSettings) -> bytes:
+async def _page_tokens(stores: _Stores, settings: OrchestratorSettings) -> PageTokens:
     if settings.page_token_secret:
-        return settings.page_token_secret.get_secret_value().encode()
+        return PageTokens(settings.page_token_secret.get_secret_value().encode())
     key = stores.keys.page_token_secret
-    secret: bytes
-    _, secret = await stores.redis.run([("SET", key, secrets.token_bytes(32), "NX"), ("GET", key)])
-    return secret
+
+    async def share(ours: bytes) -> bytes:
+        _, shared = await stores.redis.run([("SET", key, ours, "NX"), ("GET", key)])
+        return shared or ours
+
+    page_tokens = PageTokens(secrets.token_bytes(32), share)
+    await page_tokens.agree()
+    return page_tokens
+
+
+async def _keep_agreed(page_tokens: PageTokens) -> None:
+    """A Redis that lost its data has the secret again before a replica that starts makes up another."""
+    while True:
+        await asyncio.sleep(REFRESH_S)
+        try:
+            await page_tokens.agree()
+        except HoneyguideError as error:
+            log.warning("page tokens: no secret", error=error.message)
 
 
 def _run(stack: AsyncExitStack, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

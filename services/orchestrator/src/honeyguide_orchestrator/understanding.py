@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from honeyguide.query import Understanding
-from honeyguide.text import words
+from honeyguide.text import normalize
 from honeyguide_orchestrator.catalog_facts import CatalogFacts
 from honeyguide_orchestrator.interpretation import QueryWords, interpret, parts_of_quantities, parts_of_spans
 from honeyguide_orchestrator.language import language
@@ -45,8 +45,8 @@ class Understander:
 
         When the lexical service is down or late, all that is known is the normalised query and its language.
         """
-        typed = tuple(words(query))
-        normalized = " ".join(typed)
+        normalized = normalize(query)
+        typed = tuple(normalized.split())
         if not typed:
             return Understanding(language=language(query, locale))
         recognition = await self._recognizer.recognize(" ".join(typed[:WORDS_MAX]))

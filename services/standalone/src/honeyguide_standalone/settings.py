@@ -17,7 +17,6 @@ from honeyguide_orchestrator.settings import OrchestratorSettings
 from honeyguide_vector.settings import VectorSettings
 
 PREFIX = "HONEYGUIDE_"
-ORCHESTRATOR_PREFIX = "HONEYGUIDE_ORCHESTRATOR_"
 SERVICES: tuple[type[BaseSettings], ...] = (LexicalSettings, VectorSettings, MemorySettings, OrchestratorSettings)
 COMMANDS = ("HONEYGUIDE_DATA_DIR", "HONEYGUIDE_TARGET")
 """What the commands themselves read."""
@@ -43,7 +42,11 @@ def load_all(redis_url: str | None, told: Callable[[str], None]) -> CommonSettin
     for settings in SERVICES:
         loaded = load(settings)
         if isinstance(loaded, OrchestratorSettings):
-            _check_names(loaded)
+            from honeyguide_orchestrator.names import (
+                check_names,  # with scipy: not for commands that only call a system
+            )
+
+            check_names(loaded)
     for line in unread(os.environ):
         told(line)
     return common
@@ -62,36 +65,6 @@ def unread(variables: Iterable[str]) -> Iterator[str]:
             like = get_close_matches(name.removeprefix(PREFIX), short, 1, LIKENESS_MIN)
             if like or name.startswith(prefixes):
                 yield f"{name} is no setting, and ignored" + (f"; did you mean {PREFIX}{like[0]}?" if like else "")
-
-
-def check_policy(name: str, field: str) -> None:
-    """Raises InvalidArgument, on that field, if there is no policy of this name."""
-    from honeyguide_orchestrator.policies import POLICIES  # with scipy: not for commands that only call a system
-
-    if name not in POLICIES:
-        raise InvalidArgument(field, f"{name[:80]!r} is not one of {', '.join(POLICIES)}")
-
-
-def check_ranker(name: str, field: str) -> None:
-    """Raises InvalidArgument, on that field, if there is no ranker of this name."""
-    from honeyguide_orchestrator.ranker import RANKERS  # with scipy: not for commands that only call a system
-
-    if name not in RANKERS:
-        raise InvalidArgument(field, f"{name[:80]!r} is not one of {', '.join(RANKERS)}")
-
-
-def _check_names(settings: OrchestratorSettings) -> None:
-    from honeyguide_orchestrator.ranker import check_available  # with scipy: not for commands that only call a system
-
-    experiment = settings.experiment
-    variants = (experiment.a, experiment.b) if experiment else ()
-    policies = [("SHADOW_POLICY", settings.shadow_policy), *(("EXPERIMENT", variant.policy) for variant in variants)]
-    rankers = [("EXPERIMENT", variant.ranker) for variant in variants]
-    for name, policy in [("POLICY", settings.policy), *((name, policy) for name, policy in policies if policy)]:
-        check_policy(policy, f"{ORCHESTRATOR_PREFIX}{name}")
-    for name, ranker in [("RANKER", settings.ranker), *((name, ranker) for name, ranker in rankers if ranker)]:
-        check_ranker(ranker, f"{ORCHESTRATOR_PREFIX}{name}")
-        check_available(ranker, f"{ORCHESTRATOR_PREFIX}{name}")
 
 
 def _check_redis_url(url: str) -> None:

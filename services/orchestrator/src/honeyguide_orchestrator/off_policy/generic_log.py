@@ -3,9 +3,9 @@
     {"context": {"words": 3, "locale": "de"}, "action": "b", "propensity": 0.25, "reward": 1, "target": 0.7}
 
 context (may be missing): features, numbers or texts. action: a text or a number. propensity: with which the logging
-policy took that action, in (0, 1]. reward: any number. target (may be missing): probability of that action under the
-policy to be evaluated, or of every action, as {"a": 0.1, "b": 0.7, "c": 0.2}; only the latter tells a reward model what
-else the target would do.
+policy took that action, 1e-12 to 1. reward: -1e12 to 1e12. target (may be missing): probability of that action under
+the policy to be evaluated, or of every action, as {"a": 0.1, "b": 0.7, "c": 0.2}; only the latter tells a reward model
+what else the target would do.
 
 Beside the log's own target three policies are known to every log: `uniform` over the actions seen, `always:ACTION`, and
 `best`, which takes what a ridge regression learned from the log predicts to be best, each round by a model that was
@@ -33,6 +33,10 @@ ACTIONS_MAX = 1_000
 FEATURES_MAX = 300
 CELLS_MAX = 50_000_000
 """Most numbers in a reward model's design; larger logs go without interactions, then without a model."""
+
+PROPENSITY_MIN = 1e-12
+REWARD_MAX = 1e12
+"""Beyond either, what is computed from them would leave what a double holds, or what it tells apart."""
 
 OWN, UNIFORM, ALWAYS, BEST = "target", "uniform", "always", "best"
 NAMES = f"{OWN} (the log's own), {UNIFORM}, {ALWAYS}:ACTION, {BEST}"
@@ -158,7 +162,7 @@ def _best(log: GenericLog, rng: np.random.Generator) -> Doubles:
     taken = _design(log.features, one_hot[log.taken], interact)
     every = np.zeros((len(log), len(log.actions)))
     fold_of = rng.permutation(len(log)) % reward_model.FOLDS
-    for fold in range(reward_model.FOLDS):
+    for fold in range(min(reward_model.FOLDS, len(log))):
         held = fold_of == fold
         theta = reward_model.solve(taken[~held], log.rewards[~held], reward_model.PENALTY)
         predicted = np.stack(
@@ -229,8 +233,8 @@ def _line(number: int, text: str) -> _Line:
     return _Line(
         context=dict(_feature(number, name, value) for name, value in context.items()),
         action=str(action),
-        propensity=_number(number, "propensity", plain.get("propensity"), above=0.0, most=1.0),
-        reward=_number(number, "reward", plain.get("reward")),
+        propensity=_number(number, "propensity", plain.get("propensity"), PROPENSITY_MIN, 1.0),
+        reward=_number(number, "reward", plain.get("reward"), -REWARD_MAX, REWARD_MAX),
         target=_target(number, plain.get("target")),
     )
 
@@ -239,8 +243,8 @@ def _target(number: int, told: object) -> float | Mapping[str, float] | None:
     if told is None:
         return None
     if not isinstance(told, dict):
-        return _number(number, "target", told, least=0.0, most=1.0)
-    every = {str(action): _number(number, "target", one, least=0.0, most=1.0) for action, one in told.items()}
+        return _number(number, "target", told, 0.0, 1.0)
+    every = {str(action): _number(number, "target", one, 0.0, 1.0) for action, one in told.items()}
     if abs(sum(every.values()) - 1.0) > 1e-3:
         raise InvalidArgument(
             "log", f"line {number:,}: target: its probabilities add up to {sum(every.values()):g}, not 1"
@@ -256,18 +260,10 @@ def _feature(number: int, name: str, value: object) -> tuple[str, float]:
     return name, _number(number, f"context.{name}", value)
 
 
-def _number(
-    number: int,
-    field: str,
-    value: object,
-    *,
-    above: float = -math.inf,
-    least: float = -math.inf,
-    most: float = math.inf,
-) -> float:
+def _number(number: int, field: str, value: object, least: float = -math.inf, most: float = math.inf) -> float:
     good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-    if not good or not (value > above and least <= value <= most):  # type: ignore[operator]
-        allowed = "a number" if most == math.inf else f"{'above ' if above == 0 else ''}0 to {most:g}"
+    if not good or not least <= value <= most:  # type: ignore[operator]
+        allowed = "a number" if most == math.inf else f"{least:g} to {most:g}"
         told = "missing" if value is None else f"{str(value)[:40]!r}"
         raise InvalidArgument("log", f"line {number:,}: {field}: {told}; {allowed} is allowed")
     return float(value)  # type: ignore[arg-type]

@@ -31,6 +31,10 @@ HEAVY = 0.1
 """Share of all weight that one round may carry before it is pointed out."""
 
 
+ROUNDS_MIN = 30
+"""Rounds below which an interval, which holds for many, says nothing."""
+
+
 class Verdict(StrEnum):
     """Against the logging policy, by an interval of 95%. PREDICTED: only the reward model says so, from no trial."""
 
@@ -39,6 +43,7 @@ class Verdict(StrEnum):
     OPEN = "not told apart"
     PREDICTED_BETTER = "better by prediction only"
     PREDICTED_WORSE = "worse by prediction only"
+    TOO_FEW = "too few to tell"
     NO_SUPPORT = "no support"
 
 
@@ -119,7 +124,11 @@ def evaluate_decisions(
         ranked = estimate_ranker(log, ranker, learned.ranker, prices, clip, examination)
         unseen = f"{percent(1 - ranked.support.share)} of its first pages nobody saw, which counts as nothing earned"
         verdict = _verdict(ranked.estimate, predicted=False)
-        targets.append(Evaluated("ranker", name, (ranked.estimate,), ranked.support, verdict, (unseen,)))
+        targets.append(
+            Evaluated(
+                "ranker", name, (ranked.estimate,), ranked.support, verdict, (unseen, *_few(ranked.estimate.rounds))
+            )
+        )
     costs = [prices.of(record.calls, record.candidates_fetched) for record, _ in log]
     best = [max(rewards.values(), default=0.0) for _, rewards in log]
     return Evaluation(logged_reward(np.array(best) - np.array(costs)), len(log), tuple(targets), dict(left_out))
@@ -135,12 +144,13 @@ def evaluate_rounds(
 ) -> Evaluated:
     """Estimates of one target, of which those that need support are left out where there is none."""
     every = estimate(rounds, estimators, clip)
+    few = _few(len(rounds))
     if support.share < LITTLE:
         told = tuple(one for one in every if one.estimator == "dm")
         what = "only the direct method is given" if told else "and without a reward model nothing can be said"
         verdict = _verdict(told[0], predicted=True) if told else Verdict.NO_SUPPORT
-        return Evaluated(kind, name, told, support, verdict, (f"{support.statement}: {what}",))
-    notes = [support.statement]
+        return Evaluated(kind, name, told, support, verdict, (f"{support.statement}: {what}", *few))
+    notes = [support.statement, *few]
     if rounds.effective < EFFECTIVE_MIN:
         notes.append(f"only {rounds.effective:,.0f} effective rounds")
     if rounds.weight_max > HEAVY * float(rounds.weights.sum()):
@@ -156,7 +166,15 @@ def logged_reward(earned: Doubles) -> tuple[float, float, float]:
     return float(earned.mean()), low, high
 
 
+def _few(rounds: int) -> tuple[str, ...]:
+    if rounds >= ROUNDS_MIN:
+        return ()
+    return (f"below {ROUNDS_MIN} rounds its intervals mean nothing, and it has {rounds}",)
+
+
 def _verdict(one: Estimate, predicted: bool) -> Verdict:
+    if one.rounds < ROUNDS_MIN:
+        return Verdict.TOO_FEW
     if one.gain_low > 0:
         return Verdict.PREDICTED_BETTER if predicted else Verdict.BETTER
     if one.gain_high < 0:

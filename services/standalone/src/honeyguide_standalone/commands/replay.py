@@ -31,7 +31,7 @@ from honeyguide_standalone.commands.session import (
 )
 from honeyguide_standalone.ingest import Bookmark, content_hash, sample_documents
 from honeyguide_standalone.replay import Replayed, ReplayOptions, Standing, replay
-from honeyguide_standalone.settings import check_policy, check_ranker, load_all
+from honeyguide_standalone.settings import load_all
 
 PAUSE_S = 0.001
 """Between two looks of a learner of our own: where every action is waited for, longer ones only cost time."""
@@ -68,10 +68,7 @@ def replay_log(
     data_dir: DataDirOption = None,
 ) -> None:
     """Replay a log of past searches: search as of then, see where what was acted on stands, send the action, next."""
-    if policy:
-        check_policy(policy, "--policy")
-    if ranker:
-        check_ranker(ranker, "--ranker")
+    _check_names(policy, ranker)
     if documents and not in_process:
         raise InvalidArgument("--documents", "goes with --in-process; a running system is filled by `honeyguide index`")
     if in_process and target:
@@ -193,3 +190,12 @@ def _of_absent(replayed: Replayed, first: int) -> str:
         f"{replayed.absent.searches:,} of {replayed.whole.searches:,} actions name documents that are not in the "
         f"catalogue; over the others MRR@{first} is {present.mrr:.3f} and hit@{first} {present.hit_rate:.3f}"
     )
+
+
+def _check_names(policy: str, ranker: str) -> None:
+    from honeyguide_orchestrator.names import check_policy, check_ranker  # with scipy: not for other commands
+
+    if policy:
+        check_policy(policy, "--policy")
+    if ranker:
+        check_ranker(ranker, "--ranker")
