@@ -10,6 +10,7 @@ from honeyguide.client import RemoteConnection
 from honeyguide.config import CommonSettings, load
 from honeyguide.errors import InvalidArgument
 from honeyguide.server import Registration, run_service
+from honeyguide_orchestrator.names import check_names
 from honeyguide_orchestrator.retriever_file import read_file
 from honeyguide_orchestrator.service import CORE, open_learner, open_service
 from honeyguide_orchestrator.settings import OrchestratorSettings
@@ -28,6 +29,7 @@ def main() -> None:
         print("HONEYGUIDE_ORCHESTRATOR_RETRIEVERS_FILE: is needed; it names the services' addresses", file=sys.stderr)
         raise SystemExit(2)
     try:
+        check_names(settings)
         targets = read_file(settings.retrievers_file)
     except InvalidArgument as error:
         print(error.message, file=sys.stderr)
