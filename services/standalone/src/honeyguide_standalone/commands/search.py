@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
@@ -103,6 +104,10 @@ def search(
     for failure in response.failures:
         console.print(f"[yellow]without {failure.strategy}: {escape(failure.message)}[/]")
     if response.results:
+        if response.understanding.normalized_query and not response.understanding.coverage and not response.failures:
+            console.print(
+                "no word of the query occurs in the catalogue: what stands here is near in meaning, or popular"
+            )
         count = response.candidate_count
         hint = f"; `honeyguide click {response.results[0].position}` tells it what you wanted" if not untracked else ""
         console.print(f"{counted(count, 'candidate')}{hint}", style="dim")
@@ -227,6 +232,12 @@ def explain_response(response: search_pb2.SearchResponse) -> None:
         f"[bold]ranked[/] by {explanation.ranker}; "
         + ", ".join(f"{stage} {elapsed.ToNanoseconds() / 1e6:.1f} ms" for stage, elapsed in timings)
     )
+    if explanation.swapped_at:
+        upper = explanation.swapped_at
+        console.print(
+            f"  positions {upper} and {upper + 1} are swapped, as on a small share of first pages, to learn how much a "
+            "position counts in clicks (HONEYGUIDE_ORCHESTRATOR_SWAP_SHARE)"
+        )
     for result in response.results[:3]:
         moved = ", ".join(f"{one.feature} {one.contribution:+.3f}" for one in result.contributions[:6])
         console.print(f"  {result.position}. {escape(title_of(result.document))}: {escape(moved)}")
@@ -256,11 +267,19 @@ def allocation_table(outcomes: Sequence[search_pb2.StrategyOutcome]) -> Table:
 def _condition(condition: document_pb2.AttributeCondition) -> str:
     kind = condition.WhichOneof("condition")
     if kind == "range":
-        low = _value(condition.range.min) if condition.range.HasField("min") else ""
-        high = _value(condition.range.max) if condition.range.HasField("max") else ""
-        return f"{condition.attribute} = {low}..{high}"
+        low = [_bound(condition.range.min, ">", -math.inf)] if condition.range.HasField("min") else []
+        high = [_bound(condition.range.max, "<", math.inf)] if condition.range.HasField("max") else []
+        return f"{condition.attribute} {' and '.join(low + high)}"
     values = condition.any_of.values if kind == "any_of" else [condition.equals]
     return f"{condition.attribute} = {' or '.join(_value(value) for value in values)}"
+
+
+def _bound(value: document_pb2.Value, sign: str, beyond: float) -> str:
+    """A bound as people write it: up to the number just below 30 is "< 30"."""
+    outside = math.nextafter(value.number, beyond)
+    if value.WhichOneof("kind") == "number" and len(repr(outside)) < len(repr(value.number)):
+        return f"{sign} {outside:g}"
+    return f"{sign}= {_value(value)}"
 
 
 def _value(value: document_pb2.Value) -> str:
