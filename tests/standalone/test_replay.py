@@ -17,7 +17,7 @@ from honeyguide_standalone.click_log import LoggedAction, count_actions, read_cl
 from honeyguide_standalone.command import app
 from honeyguide_standalone.commands.replay import report
 from honeyguide_standalone.engine import Engine
-from honeyguide_standalone.replay import Replayed, Replayer, ReplayOptions, replay
+from honeyguide_standalone.replay import Replayed, Replayer, ReplayOptions, Seen, Standing, replay
 
 Ask = Callable[..., Awaitable[tuple[int, str, str]]]
 GOOD = '{"time": 1609459200, "query": "lamp", "document_id": "d1"}'
@@ -93,6 +93,17 @@ def test_standing_by_hand() -> None:
     assert told["present"] == {"searches": 7, "mrr": 0.5643, "hit": 0.8571, "calls": 1.43, "candidates": 5.7}
 
 
+def test_a_gain_by_hand() -> None:
+    replayed = Replayed(3)
+    for shown, static in (("ab", "ba"), ("ba", "cd"), ("cd", "cd")):
+        replayed.compare(Seen("", tuple(shown), 2, 20), Seen("", tuple(static), 10, 200), "a")
+    assert replayed.gains == [0.5, 0.5, 0.0]
+    assert replayed.static == Standing(3, 0.5, 1, 30, 600)
+    gain, margin = replayed.gain
+    assert gain == pytest.approx(1 / 3)
+    assert margin == pytest.approx(1.96 * (1 / 12) ** 0.5 / 3**0.5)
+
+
 def test_keys_that_are_none_are_ignored_and_named_once(tmp_path: Path) -> None:
     more = GOOD[:-1] + ', "shop": "uk", "clicked": 1}'
     log, told = written(tmp_path / "log.jsonl", GOOD, more, more), list[str]()
@@ -128,6 +139,10 @@ async def test_a_past_log_teaches_the_system(tmp_path: Path, redis_url: str, key
         assert sum((await engine.api.progress(1)).events.values()) == len(log)
         measured = await replay(engine.api, log[-1:], 1, ReplayOptions(feedback=False))
         assert measured.positions == [1]
+        assert sum((await engine.api.progress(1)).events.values()) == len(log)
+        compared = await replay(engine.api, log[-2:], 2, ReplayOptions(feedback=False, compare=True))
+        assert compared.whole.searches == compared.static.searches == len(compared.gains) == 2
+        assert compared.static.calls > compared.whole.calls
         assert sum((await engine.api.progress(1)).events.values()) == len(log)
         with pytest.raises(InvalidArgument, match=r"^--policy: 'guess'"):
             await Replayer(engine.api, ReplayOptions(policy="guess")).search(log[2])
@@ -192,12 +207,24 @@ def test_the_command_replays_in_process(tmp_path: Path) -> None:
         "--documents",
         str(catalogue),
     ]
-    line = [sys.executable, "-m", "honeyguide_standalone", *arguments, "--json", "--wait", "--ranker", "fusion"]
+    line = [
+        sys.executable,
+        "-m",
+        "honeyguide_standalone",
+        *arguments,
+        "--json",
+        "--wait",
+        "--ranker",
+        "fusion",
+        "--compare",
+    ]
     ended = subprocess.run(line, capture_output=True, text=True, timeout=100)
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
     assert found["searches"] == 2
     assert found["whole"]["hit"] == 1.0
+    assert found["static"]["searches"] == 2
+    assert set(found) >= {"gain", "gain_margin"}
     assert (found["waited"], found["ranker"]) == (True, "fusion")
     assert "3 documents indexed" in ended.stderr
     assert '"event": "learning"' in ended.stderr

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass, field
+from statistics import fmean, stdev
 
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.api.search.v1 import feedback_pb2
@@ -19,6 +21,9 @@ LEARNED_WITHIN_S = 60.0
 POLL_FIRST_S = 0.001
 POLL_MOST_S = 0.05
 
+STATIC = {"policy": "full_depth", "ranker": "fusion"}
+"""What nothing is learned by but memory: every strategy at full depth, memory's among them, fused by rank."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
@@ -26,7 +31,8 @@ class ReplayOptions:
 
     first: how many results are looked at (MRR@first). page_size: results a search shows, at least `first`. wait: True
     to search on only when the learner's snapshot that a search reads from has taken the last action in. feedback:
-    False to measure only: nothing is sent, and nothing learned from the searches.
+    False to measure only: nothing is sent, and nothing learned from the searches. compare: True to search everything a
+    second time, untracked, by `STATIC`.
     """
 
     first: int = 5
@@ -35,6 +41,7 @@ class ReplayOptions:
     feedback: bool = True
     policy: str = ""
     ranker: str = ""
+    compare: bool = False
 
 
 @dataclass(slots=True)
@@ -77,6 +84,8 @@ class Replayed:
     """What came of a replay: over all of it, and over each quarter of the log.
 
     absent: of the actions on documents that are not in the catalogue, which no search can find; known at the end.
+    static, gains: where searches are compared, what the static system comes to, and by how much the reciprocal rank of
+    each search is better.
     """
 
     total: int
@@ -86,11 +95,25 @@ class Replayed:
     elapsed_s: float = 0.0
     waited_s: float = 0.0
     absent: Standing = field(default_factory=Standing)
+    static: Standing = field(default_factory=Standing)
+    gains: list[float] = field(default_factory=list)
 
     @property
     def present(self) -> Standing:
         """Over the actions on documents that are in the catalogue."""
         return self.whole - self.absent
+
+    @property
+    def gain(self) -> tuple[float, float]:
+        """By how much MRR is better than the static system's, and half of the 95% interval, over searches."""
+        spread = stdev(self.gains) if len(self.gains) > 1 else math.inf
+        return fmean(self.gains), 1.96 * spread / len(self.gains) ** 0.5
+
+    def compare(self, seen: Seen, static: Seen, document_id: str) -> None:
+        """Adds what the static system showed for the same search."""
+        position, its = seen.position(document_id), static.position(document_id)
+        self.static.add(its, static.calls, static.candidates)
+        self.gains.append((1.0 / position if position else 0.0) - (1.0 / its if its else 0.0))
 
     def add(self, position: int, calls: int, candidates: int) -> None:
         """Adds the next search of the log."""
@@ -131,15 +154,23 @@ class Replayer:
         """
         if self._options.wait and self._options.feedback and self._learned is None:
             self._learned = _Learned(self._api, await _events_learned(self._api))
+        options = self._options
+        return await self._seen(action, options.policy, options.ranker, untracked=not options.feedback)
+
+    async def static(self, action: LoggedAction) -> Seen:
+        """What the static system shows as of the action's time."""
+        return await self._seen(action, **STATIC, untracked=True)
+
+    async def _seen(self, action: LoggedAction, policy: str, ranker: str, *, untracked: bool) -> Seen:
         try:
             response = await self._api.search(
                 action.query,
                 context=_context(action),
                 page_size=max(self._options.page_size, self._options.first),
                 explain=True,
-                policy=self._options.policy,
-                ranker=self._options.ranker,
-                untracked=not self._options.feedback,
+                policy=policy,
+                ranker=ranker,
+                untracked=untracked,
             )
         except InvalidArgument as error:
             first = error.violations[0]
@@ -195,9 +226,12 @@ async def replay(
     missed: dict[str, Standing] = defaultdict(Standing)
     begin = time.perf_counter()
     for action in actions:
+        static = await replayer.static(action) if options.compare else None
         seen = await replayer.search(action)
         position = seen.position(action.document_id)
         replayed.add(position, seen.calls, seen.candidates)
+        if static is not None:
+            replayed.compare(seen, static, action.document_id)
         if not position:
             missed[action.document_id].add(0, seen.calls, seen.candidates)
         if options.feedback:

@@ -54,6 +54,10 @@ def replay_log(
     feedback: Annotated[
         bool, typer.Option("--feedback/--no-feedback", help="Send the actions, or only measure.")
     ] = True,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Search everything by static rank fusion too, and tell the difference: slower."),
+    ] = False,
     policy: Annotated[str, typer.Option(help="Decide with this policy, for example full_depth.")] = "",
     ranker: Annotated[str, typer.Option(help="Rank with this ranker, for example fusion.")] = "",
     in_process: Annotated[
@@ -74,7 +78,7 @@ def replay_log(
     if in_process and target:
         raise InvalidArgument("--in-process", "runs a system of its own and has no --target")
     total = count_actions(log, warn)
-    options = ReplayOptions(first, page_size, wait, feedback, policy, ranker)
+    options = ReplayOptions(first, page_size, wait, feedback, policy, ranker, compare)
 
     async def work() -> Replayed:
         own = _own(data_dir or DATA_DIR, documents, wait, errors if as_json else console)
@@ -131,7 +135,13 @@ def report(replayed: Replayed, options: ReplayOptions) -> dict[str, object]:
         "absent": replayed.absent.searches,
         "present": _figures(replayed.present),
         "quarters": [_figures(quarter) for quarter in replayed.quarters],
+        **(_compared(replayed) if options.compare else {}),
     }
+
+
+def _compared(replayed: Replayed) -> dict[str, object]:
+    gain, margin = replayed.gain
+    return {"static": _figures(replayed.static), "gain": round(gain, 4), "gain_margin": round(margin, 4)}
 
 
 def _figures(standing: Standing) -> dict[str, float]:
@@ -162,6 +172,8 @@ def _print(replayed: Replayed, options: ReplayOptions) -> None:
     for column in ("", "searches", f"MRR@{options.first}", f"hit@{options.first}", "calls", "candidates"):
         table.add_column(column, justify="left" if not column else "right")
     named = [*((f"quarter {i}", quarter) for i, quarter in enumerate(replayed.quarters, 1)), ("all", replayed.whole)]
+    if options.compare:
+        named.append(("static fusion", replayed.static))
     for name, standing in named:
         count = max(standing.searches, 1)
         table.add_row(
@@ -173,6 +185,13 @@ def _print(replayed: Replayed, options: ReplayOptions) -> None:
             f"{standing.candidates / count:.0f}",
         )
     console.print(table)
+    if options.compare:
+        gain, margin = replayed.gain
+        verdict = "better" if gain > margin else "worse" if gain < -margin else "no clear difference"
+        console.print(
+            f"against every strategy at full depth, fused by rank, MRR@{options.first} is {gain:+.3f} ±{margin:.3f} "
+            f"(95%, over searches): {verdict}"
+        )
     if replayed.absent.searches:
         console.print(_of_absent(replayed, options.first), style="yellow")
     how = "each action learned from before the next search" if options.wait else "not waiting for the learner"
