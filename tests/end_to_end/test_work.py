@@ -89,8 +89,8 @@ async def test_a_search_that_asks_everything_calls_each_service_once(api: Api) -
 
 
 async def test_documents_are_not_fetched_for_whoever_wants_ids_only(api: Api) -> None:
-    # What is known of the catalogue is renewed every few seconds, and then understood a little otherwise: that may happen
-    # between two searches, but not between the next two.
+    # What is known of the catalogue is renewed every few seconds, and queries are understood a little otherwise then:
+    # that may happen between two searches, but not between the next two.
     for _ in range(2):
         # Untracked, so that no neighbours are swapped.
         whole, _ = await search(api, "park 6", policy="full_depth", untracked=True)
