@@ -221,7 +221,11 @@ def test_suggest_stats_policy_and_decisions(call: Call) -> None:
         lines = [json.loads(line) for line in out.splitlines()]
         assert code == 0
         assert lines
+    end = time.monotonic() + 10
     code, out, err = call("evaluate", "--policy", "safe", "--ranker", "fusion", "--json")
+    while code and time.monotonic() < end:  # what was clicked is settled with the next snapshot
+        time.sleep(0.1)
+        code, out, err = call("evaluate", "--policy", "safe", "--ranker", "fusion", "--json")
     assert code == 0, err
     assert [one["name"] for one in json.loads(out)["targets"]] == ["safe", "fusion"]
 

@@ -122,9 +122,8 @@ def candidates_from_proto(message: pb.StrategyCandidates) -> Candidates:
 
 
 def _check_ids(strategy: str, document_ids: Sequence[str]) -> None:
-    short = (
-        all(document_ids) and max(map(len, document_ids), default=0) <= ID_BYTES_MAX // 4
-    )  # the bytes of a character
+    # A character has four bytes at most.
+    short = all(document_ids) and max(map(len, document_ids), default=0) <= ID_BYTES_MAX // 4
     if short and "".join(document_ids).isprintable():  # as they nearly always are
         return
     for i, document_id in enumerate(document_ids):
