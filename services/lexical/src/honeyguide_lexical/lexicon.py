@@ -48,8 +48,8 @@ _CHUNK = 500
 _CHUNK_OR = 250
 # Many rows go into one statement each: a statement a row would hand Python's lock over at every single one, and the
 # threads that take documents in keep it for milliseconds.
-_APPLIED_AT_ONCE = 500
 # Documents: what SQLite is handed as one JSON text takes Python's lock while it is written.
+_APPLIED_AT_ONCE = 500
 TYPE_NAME, TYPE_STEM = "type", "type stem"
 """In a reading's attribute, together with a type: the name is the type's own, or the stem of it, so that "companies"
 names the type company."""

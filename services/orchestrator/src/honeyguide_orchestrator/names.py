@@ -1,4 +1,4 @@
-"""Whether the policies and rankers that settings and requests name are there."""
+"""Whether the policies and rankers that settings and commands name are there."""
 
 from __future__ import annotations
 

@@ -160,13 +160,16 @@ class VectorIndex:
         if unusable:  # and so are these
             self._journal.store_setting(_ALIGNED, b"")
 
+    def _enter_what_failed(self) -> None:
+        if self._entered_sequence is not None:
+            self._enter_since(self._entered_sequence)
+            self._entered_sequence = None
+
     @contextmanager
     def _entering(self) -> Iterator[None]:
         """For changes: of one that fails half-way (no memory, say) the journal has the rest, which is entered before
         the next."""
-        if self._entered_sequence is not None:
-            self._enter_since(self._entered_sequence)
-            self._entered_sequence = None
+        self._enter_what_failed()
         sequence = self._journal.sequence
         try:
             yield
@@ -190,8 +193,7 @@ class VectorIndex:
         sequence = self._journal.sequence
         if sequence == self._saved_sequence:
             return
-        with self._entering():
-            pass
+        self._enter_what_failed()
         save_graph(self._folder, self._graph, Saved(sequence, self.collection.held()))
         self._saved_sequence = sequence
 
