@@ -44,10 +44,10 @@ _TABLES = {
     "deletions": "(key INTEGER NOT NULL, word TEXT NOT NULL, PRIMARY KEY (key, word)) WITHOUT ROWID",
     "settings": "(name TEXT PRIMARY KEY, value) WITHOUT ROWID",
 }
-_CHUNK = 500
-_CHUNK_OR = 250
 # Many rows go into one statement each: a statement a row would hand Python's lock over at every single one, and the
 # threads that take documents in keep it for milliseconds.
+_CHUNK = 500
+_CHUNK_OR = 250
 # Documents: what SQLite is handed as one JSON text takes Python's lock while it is written.
 _APPLIED_AT_ONCE = 500
 TYPE_NAME, TYPE_STEM = "type", "type stem"
