@@ -32,6 +32,7 @@ filters = st.builds(
     st.frozensets(types),
     st.lists(equals | ranges, max_size=2).map(tuple),
     st.frozensets(ids),
+    st.lists(equals | ranges, max_size=2).map(tuple),
 )
 attributes = st.dictionaries(names, st.lists(values, max_size=2).map(tuple), max_size=2)
 
@@ -41,7 +42,7 @@ def restated(filter: Filter, id: str, type: str, attributes: dict) -> bool:
         return False
     if id in filter.excluded_ids:
         return False
-    for condition in filter.conditions:
+    for condition in (*filter.conditions, *filter.excluded_conditions):
         satisfied = False
         for value in attributes.get(condition.attribute, ()):
             if isinstance(value, str):
@@ -54,7 +55,7 @@ def restated(filter: Filter, id: str, type: str, attributes: dict) -> bool:
                 satisfied |= any(key == wanted for wanted in condition.any_of)
             elif not isinstance(key, str | bool):
                 satisfied |= condition.low <= key <= condition.high
-        if not satisfied:
+        if satisfied != any(condition is wanted for wanted in filter.conditions):
             return False
     return True
 
@@ -74,6 +75,7 @@ def test_only_an_empty_filter_is_false():
     assert Filter(types=frozenset(["film"]))
     assert Filter(excluded_ids=frozenset(["a"]))
     assert Filter(conditions=(Condition("year", None, 0, 1),))
+    assert Filter(excluded_conditions=(Condition("year", None, 0, 1),))
 
 
 def number(x: float) -> pb.Value:
@@ -101,6 +103,7 @@ def test_a_range_of_times_is_inclusive():
         (pb.Filter(types=[""]), "filter.types"),
         (pb.Filter(excluded_document_ids=["a"] * 10_001), "filter.excluded_document_ids"),
         (condition(), "filter.attributes[0]"),
+        (pb.Filter(excluded_attributes=[pb.AttributeCondition(attribute="x")]), "filter.excluded_attributes[0]"),
         (condition(attribute="", equals=number(1)), "filter.attributes[0].attribute"),
         (condition(attribute="x" * 129, equals=number(1)), "filter.attributes[0].attribute"),
         (condition(equals=pb.Value()), "filter.attributes[0].equals"),

@@ -79,6 +79,7 @@ async def test_it_honours_the_filter(stub):
     assert await picked(stub, "heist", excluded_document_ids=["film:heat"]) == ["film:rififi", "person:michael-mann"]
     condition = document_pb2.AttributeCondition(attribute="year", equals=document_pb2.Value(number=1995))
     assert await picked(stub, "heist", attributes=[condition]) == []
+    assert await picked(stub, "heist", excluded_attributes=[condition]) == []
 
 
 def test_the_client_on_the_page_prints_what_the_page_says(port):

@@ -50,6 +50,7 @@ FILTERS = st.builds(
     types=st.frozensets(TYPES, max_size=2),
     conditions=st.lists(conditions(), max_size=3).map(tuple),
     excluded_ids=st.frozensets(st.integers(0, 7).map(str), max_size=3),
+    excluded_conditions=st.lists(conditions(), max_size=2).map(tuple),
 )
 
 

@@ -167,6 +167,9 @@ async def test_filters_hold_in_every_strategy(client, strategy: str) -> None:
     assert await found(document_pb2.Filter(attributes=[years(2003, 2003)])) == {"f5"}
     assert "f6" not in await found(document_pb2.Filter(excluded_document_ids=["f6"]))
     assert await found(document_pb2.Filter(attributes=[equals("nothing", "x")])) == set()
+    everything = await found(document_pb2.Filter())
+    dramas = await found(document_pb2.Filter(attributes=[equals("genre", "drama")]))
+    assert await found(document_pb2.Filter(excluded_attributes=[equals("genre", "drama")])) == everything - dramas
 
 
 async def test_an_unknown_strategy_is_refused_by_name(client) -> None:

@@ -292,6 +292,11 @@ async def test_filters_hold_as_the_reference_has_it(memory: Memory, seed: int) -
         Filter(conditions=(Condition("seen", None, 0, 1),)),
         Filter(conditions=(Condition("missing", frozenset(["x"])),)),
         Filter(types=frozenset(["series"]), excluded_ids=frozenset(f"d{i}" for i in range(20))),
+        Filter(
+            conditions=(Condition("year", None, 1992),),
+            excluded_conditions=(Condition("genre", frozenset(["war"])), Condition("year", None, 1995, 1996)),
+        ),
+        Filter(excluded_conditions=(Condition("missing", frozenset(["x"])), Condition("seen", frozenset([True])))),
     ]
     for filter in filters:
         allowed = {d.id for d in documents if filter.matches(d.id, d.type, d.attributes)}

@@ -27,6 +27,11 @@ FILM = {"genre": ("Drama", "Comedy"), "year": (1994.0,), "live": (True,)}
         (["live=true"], True),
         (["live=false"], False),
         (["type=film", "genre=Drama", "genre=Comedy"], True),
+        (["genre!=War"], True),
+        (["genre!=War|Comedy"], False),
+        (["genre=Drama", "year!=1990..1999"], False),
+        (["year!=1995.."], True),
+        (["studio!=Ghibli"], True),
     ],
 )
 def test_reads_what_people_type(filters: list[str], matches: bool) -> None:
@@ -58,7 +63,12 @@ def test_what_is_no_time_is_refused_of_an_attribute_that_is_one(wanted: str) -> 
         parse_filters([f"released={wanted}"], times={"released"})
 
 
-@pytest.mark.parametrize("text", ["film", "=film", "genre=", "year=..", "year=new..old"])
+@pytest.mark.parametrize("text", ["film", "=film", "genre=", "year=..", "year=new..old", "!=x", "genre!="])
 def test_says_what_can_not_be_read(text: str) -> None:
     with pytest.raises(InvalidArgument, match="--filter"):
         parse_filters([text])
+
+
+def test_types_are_named_that_are_wanted() -> None:
+    with pytest.raises(InvalidArgument, match=r"name the types that are wanted, type=film\|series"):
+        parse_filters(["type!=person"])

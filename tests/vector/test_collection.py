@@ -25,6 +25,12 @@ FILTERS = [
     Filter(conditions=(Condition("year", None, low=1930),)),
     Filter(conditions=(Condition("year", frozenset([1999.0])),), types=frozenset(["film"])),
     Filter(conditions=(Condition("nothing", None),)),
+    Filter(excluded_conditions=(Condition("genre", frozenset(["drama", "horror"])),)),
+    Filter(
+        types=frozenset(["film"]),
+        conditions=(Condition("year", None, low=1930),),
+        excluded_conditions=(Condition("year", None, 1950, 1979), Condition("genre", frozenset(["comedy"]))),
+    ),
 ]
 
 

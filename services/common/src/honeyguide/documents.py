@@ -97,23 +97,30 @@ class Filter:
     types: frozenset[str] = frozenset()
     conditions: tuple[Condition, ...] = ()
     excluded_ids: frozenset[str] = frozenset()
+    excluded_conditions: tuple[Condition, ...] = ()
 
-    def matches(self, id: str, type: str, attributes: Mapping[str, tuple[Value, ...]]) -> bool:
-        """True if a document with this id, type and attributes may be returned."""
-        return (
-            (not self.types or type in self.types)
-            and id not in self.excluded_ids
-            and all(condition.matches(attributes.get(condition.attribute, ())) for condition in self.conditions)
+    def matches(self, id: str, type: str, attributes: Mapping[str, tuple[Value, ...]] | None) -> bool:
+        """True if a document with this id, type and attributes may be returned.
+
+        Where attributes are not known (None), no document may, if there are conditions on them.
+        """
+        if (self.types and type not in self.types) or id in self.excluded_ids:
+            return False
+        if attributes is None:
+            return not (self.conditions or self.excluded_conditions)
+        return all(c.matches(attributes.get(c.attribute, ())) for c in self.conditions) and not any(
+            c.matches(attributes.get(c.attribute, ())) for c in self.excluded_conditions
         )
 
     @property
     def size(self) -> int:
         """Types, values and ids that it names."""
-        values = sum(len(condition.any_of or ()) for condition in self.conditions)
-        return len(self.types) + len(self.conditions) + values + len(self.excluded_ids)
+        conditions = (*self.conditions, *self.excluded_conditions)
+        values = sum(len(condition.any_of or ()) for condition in conditions)
+        return len(self.types) + len(conditions) + values + len(self.excluded_ids)
 
     def __bool__(self) -> bool:
-        return bool(self.types or self.conditions or self.excluded_ids)
+        return bool(self.types or self.conditions or self.excluded_ids or self.excluded_conditions)
 
 
 NO_FILTER = Filter()
@@ -331,7 +338,7 @@ def filter_from_proto(message: pb.Filter, path: str = "filter") -> Filter:
     Raises:
         InvalidArgument: naming the first field that is wrong.
     """
-    if not (message.types or message.attributes or message.excluded_document_ids):
+    if not (message.types or message.attributes or message.excluded_document_ids or message.excluded_attributes):
         return NO_FILTER  # of most searches
     for name in message.types:
         if not TYPE_PATTERN.fullmatch(name):
@@ -339,10 +346,14 @@ def filter_from_proto(message: pb.Filter, path: str = "filter") -> Filter:
     if len(message.excluded_document_ids) > FILTER_EXCLUDED_MAX:
         count = len(message.excluded_document_ids)
         raise InvalidArgument(f"{path}.excluded_document_ids", f"{count:,} ids; at most {FILTER_EXCLUDED_MAX:,}")
-    conditions = tuple(
-        condition_from_proto(condition, f"{path}.attributes[{i}]") for i, condition in enumerate(message.attributes)
+    conditions, excluded = (
+        tuple(condition_from_proto(condition, f"{path}.{name}[{i}]") for i, condition in enumerate(given))
+        for name, given in (
+            ("attributes", message.attributes),
+            ("excluded_attributes", message.excluded_attributes),
+        )
     )
-    return Filter(frozenset(message.types), conditions, frozenset(message.excluded_document_ids))
+    return Filter(frozenset(message.types), conditions, frozenset(message.excluded_document_ids), excluded)
 
 
 def filter_to_proto(filter: Filter) -> pb.Filter:
@@ -351,6 +362,7 @@ def filter_to_proto(filter: Filter) -> pb.Filter:
         types=sorted(filter.types),
         attributes=[condition_to_proto(condition) for condition in filter.conditions],
         excluded_document_ids=sorted(filter.excluded_ids),
+        excluded_attributes=[condition_to_proto(condition) for condition in filter.excluded_conditions],
     )
 
 

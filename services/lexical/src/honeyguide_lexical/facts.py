@@ -51,6 +51,7 @@ def filter_clauses(schema: tantivy.Schema, filter: Filter) -> list[Clause]:
     clauses.extend((tantivy.Occur.Must, silent(condition_query(schema, c))) for c in filter.conditions)
     if filter.excluded_ids:
         clauses.append((tantivy.Occur.MustNot, any_term(schema, "id", filter.excluded_ids)))
+    clauses.extend((tantivy.Occur.MustNot, condition_query(schema, c)) for c in filter.excluded_conditions)
     return clauses
 
 

@@ -34,7 +34,8 @@ class ListReader:
         self._suffixes = [f":{type}".encode() for type in sorted(filter.types)] if typed else [b""]
         self._tags = layout.tags("d")
         self._excluded = {id.encode() for id in filter.excluded_ids}
-        count = depth * (CONDITION_OVERFETCH if filter.conditions else 1) + len(self._excluded)
+        conditional = filter.conditions or filter.excluded_conditions
+        count = depth * (CONDITION_OVERFETCH if conditional else 1) + len(self._excluded)
         if len(filter.types) > TYPES_ASKED_MAX:
             count *= CONDITION_OVERFETCH
         self._go_to(min(FETCH_MAX, count))

@@ -88,6 +88,7 @@ class RecordFilter:
         self._types = filter.types
         self._excluded = {id.encode() for id in filter.excluded_ids}
         self._conditions = [_ReadyCondition(condition) for condition in filter.conditions]
+        self._excluded_conditions = [_ReadyCondition(condition) for condition in filter.excluded_conditions]
 
     def matches(self, document_id: bytes, record: Record) -> bool:
         """True if the document may be returned."""
@@ -95,6 +96,7 @@ class RecordFilter:
             (not self._types or record.type in self._types)
             and document_id not in self._excluded
             and (not self._conditions or all(condition.matches(record) for condition in self._conditions))
+            and not any(condition.matches(record) for condition in self._excluded_conditions)
         )
 
 

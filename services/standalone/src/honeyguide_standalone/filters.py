@@ -1,4 +1,4 @@
-"""Filters as people type them: type=film, genre=Drama|Comedy, year=1990..1999, released=2010-01-01.."""
+"""Filters as people type them: type=film, genre=Drama|Comedy, genre!=Horror, year=1990..1999, released=2010-01-01.."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from honeyguide.documents import TIME_MAX_S, time_to_proto
 from honeyguide.errors import InvalidArgument
 
 FORMS = (
-    "type=film, genre=Drama, genre=Drama|Comedy, year=1994 or year=1990..1999, "
+    "type=film, genre=Drama, genre=Drama|Comedy, genre!=Horror (neither that nor others beside it), "
+    "year=1994 or year=1990..1999, "
     "released=2010-01-31 or released=2010-01-31..2010-06-30 (of a range either side may be left out)"
 )
 TIMES = "2010, 2010-01, 2010-01-31 or 2010-01-31T18:30:00Z"
@@ -43,12 +44,16 @@ def parse_filters(
     filter = document_pb2.Filter(excluded_document_ids=list(excluded))
     for text in texts:
         name, equals, wanted = (part.strip() for part in text.partition("="))
+        unwanted = name.endswith("!")
+        name = name.removesuffix("!").strip()
         if not name or not equals or not wanted:
             raise InvalidArgument("--filter", f"{text!r} can't be read; the forms are {FORMS}")
         if name == "type":
+            if unwanted:
+                raise InvalidArgument("--filter", f"{text!r} can't be had: name the types that are wanted, type=film|series")
             filter.types.extend(type.strip() for type in wanted.split("|"))
             continue
-        condition = filter.attributes.add(attribute=name)
+        condition = (filter.excluded_attributes if unwanted else filter.attributes).add(attribute=name)
         low, dots, high = wanted.partition("..")
         if dots:
             _read_range(text, low.strip(), high.strip(), name in times, condition.range)

@@ -219,9 +219,9 @@ class Collection:
 
     def _allowed(self, filter: Filter) -> _Allowed | None:
         """The rows that the filter's types and conditions leave; None = all."""
-        if not filter.types and not filter.conditions:
+        if not (filter.types or filter.conditions or filter.excluded_conditions):
             return None
-        key = (filter.types, filter.conditions)
+        key = (filter.types, filter.conditions, filter.excluded_conditions)
         known = self._filters.get(key)
         if known is None:
             rows = self._postings.matching(filter)

@@ -122,13 +122,18 @@ class Postings:
         if filter.types:
             found.append(_union([self._types[name].rows for name in filter.types if name in self._types]))
         if not found:
-            return np.flatnonzero(np.fromiter(map(bool, self._terms), np.bool_, len(self._terms)))
+            found.append(np.flatnonzero(np.fromiter(map(bool, self._terms), np.bool_, len(self._terms))))
         rows, *others = sorted(found, key=len)
         for other in others:
-            mask = np.zeros(len(self._terms), np.bool_)
-            mask[other] = True
-            rows = rows[mask[rows]]
+            rows = rows[self._mask(other)[rows]]
+        for condition in filter.excluded_conditions:
+            rows = rows[~self._mask(self._with_condition(condition))[rows]]
         return rows
+
+    def _mask(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        mask = np.zeros(len(self._terms), np.bool_)
+        mask[rows] = True
+        return mask
 
     def _terms_of(self, type_name: str, attributes: Mapping[str, tuple[Value, ...]]) -> list[_Term]:
         terms = [_term(self._types, type_name)]

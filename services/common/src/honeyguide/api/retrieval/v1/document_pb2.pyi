@@ -245,6 +245,7 @@ class Filter(_message.Message):
     TYPES_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
     EXCLUDED_DOCUMENT_IDS_FIELD_NUMBER: _builtins.int
+    EXCLUDED_ATTRIBUTES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The document's type is one of these."""
@@ -257,16 +258,21 @@ class Filter(_message.Message):
     def excluded_document_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The document is none of these; at most 10,000."""
 
+    @_builtins.property
+    def excluded_attributes(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttributeCondition]:
+        """None of these conditions holds; so a document without the attribute is let through."""
+
     def __init__(
         self,
         *,
         types: _abc.Iterable[_builtins.str] | None = ...,
         attributes: _abc.Iterable[Global___AttributeCondition] | None = ...,
         excluded_document_ids: _abc.Iterable[_builtins.str] | None = ...,
+        excluded_attributes: _abc.Iterable[Global___AttributeCondition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "excluded_document_ids", b"excluded_document_ids", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "excluded_attributes", b"excluded_attributes", "excluded_document_ids", b"excluded_document_ids", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
