@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 KUBERNETES_VERSION = "1.33"
 SERVICES = ("lexical", "vector", "memory", "orchestrator")
 IMAGES = (*SERVICES, "standalone")
-STATEFUL = ("lexical", "vector")  # one replica each, on its own volume
+STATEFUL = ("lexical", "vector")  # each on its own volume, all but the first copies of that
 OUR_IMAGE = re.compile(r"honeyguide/([a-z]+):\S+")
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -259,8 +259,8 @@ def check_workload(
     spec, template = workload["spec"], workload["spec"]["template"]
     if not spec["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items():
         yield f"{where}: its selector does not match its own pods"
-    if name in STATEFUL and (workload["kind"] != "StatefulSet" or spec.get("replicas") != 1):
-        yield f"{where}: holds its index itself, so it must be a StatefulSet with replicas: 1"
+    if name in STATEFUL and workload["kind"] != "StatefulSet":
+        yield f"{where}: holds its index itself, so it must be a StatefulSet"
     pod = template["spec"]
     if not pod.get("securityContext", {}).get("runAsNonRoot"):
         yield f"{where}: may run as root"
@@ -304,6 +304,10 @@ def check_container(
             shared.update(maps.get(source["configMapRef"]["name"], {}))
     environment = {**own(image, part), **{entry["name"]: entry.get("value", "") for entry in container.get("env", [])}}
     yield from check_environment(where, part, environment, shared)
+    if name in STATEFUL:
+        primary = f"{name}-0.{name}:{environment.get(f'HONEYGUIDE_{part.upper()}_PORT')}"
+        if environment.get(f"HONEYGUIDE_{part.upper()}_PRIMARY") != primary:
+            yield f"{where}: its replicas do not follow {primary}"
     ports = {port["name"]: port["containerPort"] for port in container.get("ports", [])}
     prefix = f"HONEYGUIDE_{part.upper()}_"
     if str(ports.get("metrics")) != environment.get(f"{prefix}METRICS_PORT"):

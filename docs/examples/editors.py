@@ -39,7 +39,7 @@ class Editors:
         scores, types = defaultdict(float), {}
         for word in words(query.query):
             for rank, pick in enumerate(self._picks.get(word, ()), start=1):
-                if query.filter.matches(pick["id"], pick["type"], attributes={}):
+                if query.filter.matches(pick["id"], pick["type"], attributes=None):
                     scores[pick["id"]] += 1 / rank
                     types[pick["id"]] = pick["type"]
         top = sorted(scores, key=scores.get, reverse=True)[:depth]

@@ -153,3 +153,42 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path):
     assert len(journal.fetch([f"d{i}" for i in range(acknowledged + 1)])) == acknowledged + 1
     assert journal.write([("next", b"1")]) == count + 1
     journal.close()
+
+
+def test_a_copy_has_the_same_numbers_and_goes_on_from_them(journal, tmp_path):
+    journal.write([("a", b"1"), ("b", b"1"), ("c", b"1")])
+    journal.write([("a", b"2"), ("b", None)])
+    with closing(Journal(tmp_path / "copy.sqlite")) as copy:
+        assert copy.id != journal.id
+        assert copy.copy(journal.id, list(journal.since(0))) == 5
+        assert (copy.id, copy.sequence) == (journal.id, 5)
+        assert list(copy.since(0)) == list(journal.since(0))
+        journal.write([("c", b"2"), ("b", b"2")])
+        assert copy.copy(journal.id, list(journal.since(copy.sequence))) == 7
+        assert list(copy.since(0)) == list(journal.since(0))
+        assert copy.copy(journal.id, []) == 7
+    with closing(Journal(tmp_path / "copy.sqlite")) as copy:
+        assert (copy.id, copy.sequence) == (journal.id, 7)
+        assert copy.write([("d", b"1")]) == 8
+
+
+def test_it_tells_what_it_continues(journal, tmp_path):
+    journal.write([("a", b"1"), ("b", b"1")])
+    first = journal.id
+    assert journal.continues("another", 0)
+    assert not journal.continues("another", 1)
+    assert [journal.continues(first, n) for n in (0, 2, 3)] == [True, True, False]
+    journal.lead()
+    assert journal.id == first, "it was no copy"
+    with closing(Journal(tmp_path / "copy.sqlite")) as copy:
+        copy.copy(first, list(journal.since(0)))
+        copy.lead()
+        copy.write([("c", b"1")])
+        second = copy.id
+        assert second != first
+    with closing(Journal(tmp_path / "copy.sqlite")) as copy:
+        copy.lead()
+        assert copy.id == second
+        # Of the first, what came after the copy was made is not in it, whatever the numbers are.
+        assert [copy.continues(first, n) for n in (0, 2, 3)] == [True, True, False]
+        assert [copy.continues(second, n) for n in (0, 3, 4)] == [True, True, False]

@@ -61,7 +61,7 @@ BROKEN = {
         ("tantivy==", "tantivi==", "lexical.lock: tantivy is not locked"),
     ],
     "kubernetes/lexical.yaml": [
-        ("replicas: 1", "replicas: 2", "must be a StatefulSet with replicas: 1"),
+        ("lexical-0.lexical:50051", "lexical-0.lexical:50061", "do not follow lexical-0.lexical:50051"),
         ("serviceName:", "servicename:", "lexical.yaml: StatefulSet lexical"),
     ],
     "kubernetes/vector.yaml": [

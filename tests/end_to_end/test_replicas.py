@@ -1,4 +1,4 @@
-"""Two replicas and a learner of its own, started by hand as docs/operations.md says; a strategy comes and goes."""
+"""Two of each, and a learner of its own, started by hand as docs/operations.md says; a strategy comes and goes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from honeyguide.api.search.v1 import feedback_pb2, learning_pb2, search_pb2
 from honeyguide.client import RemoteConnection
 from honeyguide.config import CommonSettings
 from honeyguide.documents import Document
+from honeyguide.errors import Unavailable
 from honeyguide_standalone.api import Api, new_event_id
+from honeyguide_standalone.valkey import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -51,6 +53,7 @@ class System:
             "HONEYGUIDE_ORCHESTRATOR_LEASE_S": "1",
             "HONEYGUIDE_MEMORY_KEY_PREFIX": prefix,
         }
+        self.primaries: list[Process] = []
         self.replicas: list[Process] = []
         self.apis: list[Api] = []
         self.learner: Process
@@ -102,13 +105,15 @@ class System:
 async def system(processes: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     folder = tmp_path_factory.mktemp("system")
     system = System(processes, folder / "retrievers.yaml", f"test-{uuid.uuid4().hex[:12]}")
-    started = {
-        "lexical": system.service("-m", "honeyguide_lexical", HONEYGUIDE_LEXICAL_DATA_DIR=str(folder / "lexical")),
-        "vector": system.service("-m", "honeyguide_vector", HONEYGUIDE_VECTOR_DATA_DIR=str(folder / "vector")),
-        "memory": system.service("-m", "honeyguide_memory"),
-    }
-    for name, process in started.items():
-        system.targets[name] = f"127.0.0.1:{processes.port_of(process)}"
+    for name in ("lexical", "vector"):
+        prefix = f"HONEYGUIDE_{name.upper()}"
+        primary = system.service("-m", f"honeyguide_{name}", **{f"{prefix}_DATA_DIR": str(folder / name)})
+        address = f"127.0.0.1:{processes.port_of(primary)}"
+        given = {f"{prefix}_DATA_DIR": str(folder / f"{name}-copy"), f"{prefix}_PRIMARY": address}
+        replica = system.service("-m", f"honeyguide_{name}", **given)
+        system.primaries.append(primary)
+        system.targets[name] = f"ipv4:{address},127.0.0.1:{processes.port_of(replica)}"
+    system.targets["memory"] = f"127.0.0.1:{processes.port_of(system.service('-m', 'honeyguide_memory'))}"
     system.write_retrievers()
     system.replicas = [system.orchestrator(), system.orchestrator()]
     system.learner = system.orchestrator("learner")
@@ -129,7 +134,10 @@ async def test_they_are_started_as_the_page_says() -> None:
     for said in (
         r"python -m honeyguide_orchestrator$",
         r"python -m honeyguide_orchestrator learner$",
-        r"python -m honeyguide_lexical$",
+        r"HONEYGUIDE_LEXICAL_DATA_DIR=\S+ +python -m honeyguide_lexical$",
+        r"HONEYGUIDE_LEXICAL_PRIMARY=127.0.0.1:50051 .*python -m honeyguide_lexical$",
+        r"HONEYGUIDE_VECTOR_PRIMARY=127.0.0.1:50052 .*python -m honeyguide_vector$",
+        r"^lexical: ipv4:127.0.0.1:50051,127.0.0.1:50061$",
         r"HONEYGUIDE_ORCHESTRATOR_RETRIEVERS_FILE=retrievers.yaml$",
         r"HONEYGUIDE_ORCHESTRATOR_LEARNER=false$",
         r"HONEYGUIDE_ORCHESTRATOR_LEASE_S` \(",
@@ -256,8 +264,33 @@ async def test_a_killed_replica_leaves_the_other_serving(system: System, until: 
     await until(system.policies, system.all_learned)
 
 
+async def test_killed_primaries_leave_their_replicas_serving(system: System, until: Until) -> None:
+    for primary in system.primaries:
+        system.processes.kill(primary)
+    await until(lambda: system.first(0, "park"), lambda ids: len(ids) >= 6)
+    for _ in range(4):
+        found = await system.search(0, "statue")
+        assert found.results[0].document.title == "Park statue"
+        assert not found.failures
+    with pytest.raises(Unavailable, match="lexical"):
+        await system.apis[0].index(FILMS[:1])
+
+
+async def test_sigterm_ends_a_replica_that_waits_for_its_primary(system: System, until: Until, tmp_path: Path) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    waiting = system.service(
+        "-m", "honeyguide_lexical", HONEYGUIDE_LEXICAL_DATA_DIR=str(tmp_path), HONEYGUIDE_LEXICAL_PRIMARY=nobody
+    )
+
+    async def said() -> str:
+        return str(waiting.log.read_text())  # type: ignore[attr-defined]
+
+    await until(said, lambda text: "the primary cannot be followed" in text)
+    assert list(system.processes.stop(waiting).values()) == [0]
+
+
 async def test_all_end_by_sigterm(system: System) -> None:
     codes = system.processes.stop(*system.processes.started)
     assert set(codes.values()) == {0}, codes
-    assert len(codes) == 6
+    assert len(codes) == 7
     assert system.processes.left() == []

@@ -7,12 +7,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 
 from honeyguide.api.lexical.v1 import lexical_pb2, lexical_pb2_grpc
 from honeyguide.api.retrieval.v1 import document_pb2, indexing_pb2, indexing_pb2_grpc, retriever_pb2, retriever_pb2_grpc
-from honeyguide.client import in_process, over_channel
+from honeyguide.client import Connection, LocalConnection, RemoteConnection
 from honeyguide.config import CommonSettings, ServerSettings
 from honeyguide.documents import Document, Value, document_to_proto
 from honeyguide.server import Server
@@ -23,8 +22,10 @@ from honeyguide_lexical.settings import LexicalSettings
 class Client:
     """The three services of one lexical service, with shorter calls for tests."""
 
-    def __init__(self, retriever: Any, index: Any, lexical: Any) -> None:
-        self.retriever, self.index, self.lexical = retriever, index, lexical
+    def __init__(self, connection: Connection) -> None:
+        self.retriever: Any = connection.stub(retriever_pb2_grpc.RetrieverServiceStub)
+        self.index: Any = connection.stub(indexing_pb2_grpc.IndexingServiceStub)
+        self.lexical: Any = connection.stub(lexical_pb2_grpc.LexicalServiceStub)
 
     async def put(self, *documents: Document, settle: bool = True) -> list[indexing_pb2.DocumentError]:
         response = await self.index.IndexDocuments(
@@ -87,7 +88,7 @@ class Client:
 @asynccontextmanager
 async def open_local(folder: Path) -> AsyncIterator[Client]:
     async with open_service(LexicalSettings(data_dir=folder, commit_interval_s=0.05)) as registrations:
-        yield Client(*(in_process(registration.servicer) for registration in registrations))
+        yield Client(LocalConnection(registrations))
 
 
 @asynccontextmanager
@@ -98,13 +99,9 @@ async def open_remote(folder: Path) -> AsyncIterator[Client]:
         server = Server("lexical", CommonSettings(drain_s=0), ServerSettings(), registrations)
         await server.start()
         stack.push_async_callback(server.stop)
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{server.port}"))
-        stubs: Sequence[Any] = (
-            retriever_pb2_grpc.RetrieverServiceStub,
-            indexing_pb2_grpc.IndexingServiceStub,
-            lexical_pb2_grpc.LexicalServiceStub,
-        )
-        yield Client(*(over_channel(channel, stub, None) for stub in stubs))
+        connection = RemoteConnection(f"127.0.0.1:{server.port}", CommonSettings())
+        stack.push_async_callback(connection.close)
+        yield Client(connection)
 
 
 @pytest.fixture

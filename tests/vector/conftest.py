@@ -15,7 +15,7 @@ from honeyguide.api.retrieval.v1 import indexing_pb2, indexing_pb2_grpc, retriev
 from honeyguide.api.vector.v1 import vector_pb2_grpc
 from honeyguide.candidates import Candidates, candidates_from_proto
 from honeyguide.client import LocalConnection, RemoteConnection
-from honeyguide.config import CommonSettings, ServerSettings
+from honeyguide.config import CommonSettings
 from honeyguide.documents import Document, Filter, document_to_proto, filter_to_proto
 from honeyguide.server import Server
 from honeyguide_vector.encoder import Encoder, Vectors
@@ -96,13 +96,13 @@ async def open_client(
     how: str, folder: Path, encoders: Encoders, identity: str | None = None, **settings: Any
 ) -> AsyncIterator[Client]:
     counting = CountingEncoder(encoders.documents, identity)
-    opened = open_service(VectorSettings(data_dir=folder, **settings), Encoders(encoders.queries, counting))
-    async with opened as registrations:
+    read = VectorSettings(data_dir=folder, **settings)
+    async with open_service(read, encoders=Encoders(encoders.queries, counting)) as registrations:
         if how == "in_process":
             yield Client(LocalConnection(registrations), counting)
             return
         common = CommonSettings(drain_s=0.1)
-        server = Server("vector", common, ServerSettings(), registrations)
+        server = Server("vector", common, read, registrations)
         await server.start()
         connection = RemoteConnection(f"127.0.0.1:{server.port}", common)
         try:

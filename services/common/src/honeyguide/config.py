@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -59,6 +60,25 @@ class ServerSettings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(0, ge=0, le=65_535, description="TCP port; 0 = any free one, printed at start")
     metrics_port: int | None = Field(None, ge=0, le=65_535, description="port of Prometheus metrics over HTTP")
+
+
+class ReplicatedSettings(ServerSettings):
+    """Of a service that keeps the catalogue on its own disk, and may follow another instance of itself."""
+
+    primary: str | None = Field(
+        None,
+        min_length=1,
+        description="host:port of the instance that takes changes in and is to be followed; unset, or the own host's"
+        " name and port = this one takes them in",
+    )
+
+    @property
+    def followed(self) -> str | None:
+        """Address of the primary, None = this is it."""
+        host, _, port = (self.primary or "").rpartition(":")
+        name = host.rpartition("/")[2].partition(".")[0]
+        is_own = name == socket.gethostname().partition(".")[0] and port == str(self.port)
+        return None if is_own else self.primary
 
 
 S = TypeVar("S", bound=BaseSettings)

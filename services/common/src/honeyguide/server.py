@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -288,7 +288,16 @@ def run_service(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        async with build() as registrations:
+        async with AsyncExitStack() as stack:
+            opening = asyncio.create_task(stack.enter_async_context(build()))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():  # it may be waiting for somebody else
+                opening.cancel()
+                await asyncio.gather(opening, return_exceptions=True)
+                log.info("stopped before it served")
+                return
+            registrations = opening.result()
             _serve_metrics(settings)
             server = Server(service, common, settings, registrations)
             await server.start()

@@ -18,6 +18,7 @@ CALL_SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
 CALLS_RUNNING = Gauge("honeyguide_calls_running", "Calls being served now", ["service"])
+REPLICA_BEHIND = Gauge("honeyguide_replica_behind", "Changes of the primary that a replica does not have", ["service"])
 
 
 def configure_logging(settings: CommonSettings, service: str) -> None:

@@ -10,8 +10,8 @@ from honeyguide_lexical.settings import LexicalSettings
 
 def main() -> None:
     """Reads the settings from the environment and serves until told to stop."""
-    settings = load(LexicalSettings)
-    run_service("lexical", load(CommonSettings), settings, lambda: open_service(settings))
+    settings, common = load(LexicalSettings), load(CommonSettings)
+    run_service("lexical", common, settings, lambda: open_service(settings, common))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ import structlog
 from honeyguide.api.retrieval.v1 import indexing_pb2
 from honeyguide.documents import Document, document_to_proto
 from honeyguide.errors import Unavailable
+from honeyguide.journal import Change, Journal
 from honeyguide.retriever import DocumentError, IndexStats
-from honeyguide_lexical.store import Store
+from honeyguide_lexical.store import Store, read_changes
 
 log = structlog.get_logger("honeyguide.lexical")
 T = TypeVar("T")
@@ -62,7 +63,7 @@ class _Arrived:
 
 
 class Catalogue:
-    """Implements `honeyguide.retriever.Index`.
+    """Implements `honeyguide.replication.ReplicatedIndex`.
 
     An upsert or a deletion returns once the journal has it. A background task puts what comes into the index at once.
     It commits that when nothing more comes for a moment, when somebody waits for it, and at the latest so that it ends
@@ -122,8 +123,7 @@ class Catalogue:
     async def upsert(self, documents: Sequence[Document]) -> Sequence[DocumentError]:
         """Inserts or replaces documents; of several with one id the last counts. Returns no errors."""
         if documents:
-            async with self._applied:
-                await self._applied.wait_for(lambda: not self._waiting.reaches(self._most) or self._stopped)
+            await self._room()
             changes: dict[str, Document | None] = {document.id: document for document in documents}
             await self._change(partial(self._write, changes))
         return []
@@ -131,6 +131,21 @@ class Catalogue:
     async def delete(self, document_ids: Sequence[str]) -> int:
         """Removes documents; returns how many there were."""
         return await self._change(partial(self._delete, list(set(document_ids)))) if document_ids else 0
+
+    async def copy(self, journal_id: str, changes: Sequence[Change]) -> None:
+        """See `honeyguide.replication.ReplicatedIndex`."""
+        await self._room()
+        await self._change(lambda: self._queue(lambda: self._copy(journal_id, changes)))
+
+    @property
+    def journal(self) -> Journal:
+        """What index and lexicon are made from."""
+        return self._store.journal
+
+    @property
+    def configuration(self) -> indexing_pb2.CatalogConfiguration:
+        """The catalogue's configuration as it was set last."""
+        return self._store.configuration
 
     async def stats(self) -> IndexStats:
         """What is held, including all that was acknowledged."""
@@ -151,6 +166,11 @@ class Catalogue:
     def _stopped(self) -> bool:
         return self._task is None or self._task.done()
 
+    async def _room(self) -> None:
+        """Waits while too much waits to be indexed."""
+        async with self._applied:
+            await self._applied.wait_for(lambda: not self._waiting.reaches(self._most) or self._stopped)
+
     async def _change(self, change: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Makes a change once those before it are made."""
         await self._order.acquire()
@@ -166,19 +186,27 @@ class Catalogue:
         return len(known)
 
     async def _write(self, changes: dict[str, Document | None]) -> None:
+        await self._queue(lambda: self._journalled(changes))
+
+    async def _queue(self, journal: Callable[[], _Arrived]) -> None:
         """Journals changes and queues them; the order of the journal is that of the queue."""
         if self._closing:
             raise Unavailable("the lexical service is shutting down")
-        arrived = await self._run(self._writing, lambda: self._journal(changes))
+        arrived = await self._run(self._writing, journal)
         self._backlog.append(arrived)
         self._waiting += arrived.amount
         self._arrived_s = time.monotonic()
         self._arrived.set()
 
-    def _journal(self, changes: dict[str, Document | None]) -> _Arrived:
+    def _journalled(self, changes: dict[str, Document | None]) -> _Arrived:
         payloads = [(id, _payload(document)) for id, document in changes.items()]
         amount = _Amount(len(payloads), sum(len(payload or b"") for _, payload in payloads))
         return _Arrived(self._store.shelf.write(payloads), changes, amount)
+
+    def _copy(self, journal_id: str, changes: Sequence[Change]) -> _Arrived:
+        read = dict(read_changes(changes))
+        amount = _Amount(len(changes), sum(len(change.payload or b"") for change in changes))
+        return _Arrived(self._store.shelf.copy(journal_id, changes), read, amount)
 
     async def _apply_forever(self) -> None:
         while not (self._closing and not self._waiting.documents):

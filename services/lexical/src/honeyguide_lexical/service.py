@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 
+from honeyguide.config import CommonSettings
+from honeyguide.replication import open_replicated
 from honeyguide.server import Registration
-from honeyguide.servicers import register_index, register_retriever
+from honeyguide.servicers import register_retriever
 from honeyguide.threads import WarmThreads
 from honeyguide_lexical.catalogue import Catalogue
 from honeyguide_lexical.recognition import Recognizer
@@ -19,11 +21,17 @@ from honeyguide_lexical.store import Store
 
 
 @asynccontextmanager
-async def open_service(settings: LexicalSettings) -> AsyncIterator[Sequence[Registration]]:
+async def open_service(
+    settings: LexicalSettings, common: CommonSettings | None = None
+) -> AsyncIterator[Sequence[Registration]]:
     """Opens the service over its folder; on leaving, what was acknowledged is applied and all is closed.
 
+    Args:
+        settings: where and how.
+        common: how to call the primary, if `settings` name one; None = as the environment says.
+
     Raises:
-        FailedPrecondition: if another lexical service has the folder open.
+        FailedPrecondition: another lexical service has the folder open, or it is no copy of the primary's.
     """
     with ExitStack() as stack:
         writing = stack.enter_context(ThreadPoolExecutor(1, "lexical-journal"))
@@ -50,11 +58,12 @@ async def open_service(settings: LexicalSettings) -> AsyncIterator[Sequence[Regi
         )
         catalogue.start()
         try:
-            yield [
-                register_retriever(LexicalRetriever(lambda: store.index, searching, settings.candidate_cache_max)),
-                register_index(catalogue),
-                LexicalServicer(store, recognizer, searching).registration(),
-            ]
+            async with open_replicated("lexical", catalogue, "", settings, common or CommonSettings()) as indexing:
+                yield [
+                    register_retriever(LexicalRetriever(lambda: store.index, searching, settings.candidate_cache_max)),
+                    LexicalServicer(store, recognizer, searching).registration(),
+                    *indexing,
+                ]
         finally:
             await catalogue.close()
             searching.close()

@@ -7,10 +7,10 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from honeyguide.config import ServerSettings
+from honeyguide.config import ReplicatedSettings
 
 
-class LexicalSettings(ServerSettings):
+class LexicalSettings(ReplicatedSettings):
     """Read from HONEYGUIDE_LEXICAL_<NAME>."""
 
     model_config = SettingsConfigDict(env_prefix="HONEYGUIDE_LEXICAL_", frozen=True, extra="ignore")

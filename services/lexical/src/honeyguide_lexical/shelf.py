@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import cut_popularity
-from honeyguide.journal import Journal
+from honeyguide.journal import Change, Journal
 from honeyguide_lexical.snippets import ReadText, Snippets
 
 MESSAGE_SHARE = 3
@@ -56,12 +57,22 @@ class Shelf:
 
     def write(self, changes: Sequence[tuple[str, bytes | None]]) -> int:
         """Journals documents (None = deleted); returns the journal's newest number."""
-        try:
+        with self._writing(id for id, _ in changes):
             return self._journal.write(changes)
+
+    def copy(self, journal_id: str, changes: Sequence[Change]) -> int:
+        """Takes over changes of another journal, see `Journal.copy`."""
+        with self._writing(change.document_id for change in changes):
+            return self._journal.copy(journal_id, changes)
+
+    @contextmanager
+    def _writing(self, document_ids: Iterable[str]) -> Iterator[None]:
+        try:
+            yield
         finally:
             with self._lock:
                 self._writes += 1
-                for id, _ in changes:
+                for id in document_ids:
                     self._drop(id)
 
     def kept(self, document_ids: Iterable[str]) -> dict[str, Shelved]:

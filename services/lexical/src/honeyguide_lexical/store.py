@@ -212,14 +212,15 @@ class Store:
             batch.append(change)
             size += len(change.payload or b"")
             if len(batch) == REBUILD_BATCH or size >= REBUILD_BYTES:
-                yield dict(_read(batch)), change.sequence
+                yield dict(read_changes(batch)), change.sequence
                 batch, size = [], 0
         if batch:
-            yield dict(_read(batch)), batch[-1].sequence
+            yield dict(read_changes(batch)), batch[-1].sequence
 
 
-def _read(batch: Iterable[Change]) -> Iterator[tuple[str, Document | None]]:
-    for change in batch:
+def read_changes(changes: Iterable[Change]) -> Iterator[tuple[str, Document | None]]:
+    """The documents of a journal's changes by id, None = deleted."""
+    for change in changes:
         if change.payload is None:
             yield change.document_id, None
         else:

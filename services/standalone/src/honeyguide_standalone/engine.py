@@ -108,8 +108,8 @@ class Engine:
         await self._stack.aclose()
 
     async def _open_retrievers(self, stack: AsyncExitStack) -> dict[str, Connection]:
-        lexical = _settings(LexicalSettings, data_dir=self._data_dir / "lexical")
-        vector = _settings(VectorSettings, data_dir=self._data_dir / "vector")
+        lexical = _settings(LexicalSettings, data_dir=self._data_dir / "lexical", primary=None)
+        vector = _settings(VectorSettings, data_dir=self._data_dir / "vector", primary=None)
         memory = _settings(MemorySettings, redis_url=self.redis_url, key_prefix=self._key_prefix)
         return {
             "lexical": LocalConnection(await stack.enter_async_context(open_lexical(lexical))),

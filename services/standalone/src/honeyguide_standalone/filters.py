@@ -50,7 +50,9 @@ def parse_filters(
             raise InvalidArgument("--filter", f"{text!r} can't be read; the forms are {FORMS}")
         if name == "type":
             if unwanted:
-                raise InvalidArgument("--filter", f"{text!r} can't be had: name the types that are wanted, type=film|series")
+                raise InvalidArgument(
+                    "--filter", f"{text!r} can't be had: name the types that are wanted, type=film|series"
+                )
             filter.types.extend(type.strip() for type in wanted.split("|"))
             continue
         condition = (filter.excluded_attributes if unwanted else filter.attributes).add(attribute=name)

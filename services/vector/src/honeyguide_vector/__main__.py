@@ -10,8 +10,8 @@ from honeyguide_vector.settings import VectorSettings
 
 def main() -> None:
     """Reads the environment and serves until it is told to stop."""
-    settings = load(VectorSettings)
-    run_service("vector", load(CommonSettings), settings, lambda: open_service(settings))
+    settings, common = load(VectorSettings), load(CommonSettings)
+    run_service("vector", common, settings, lambda: open_service(settings, common))
 
 
 if __name__ == "__main__":

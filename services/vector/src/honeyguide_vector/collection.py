@@ -58,7 +58,7 @@ class Collection:
         self._created_day = np.zeros(ROWS_MIN, np.float32)
         self._held = np.zeros(ROWS_MIN, np.bool_)
         self._postings = Postings()
-        self._filters: OrderedDict[tuple[object, object], _Allowed] = OrderedDict()
+        self._filters: OrderedDict[tuple[object, ...], _Allowed] = OrderedDict()
         self.changes = 0
         """Changes begun so far; searches in between may find different documents."""
 

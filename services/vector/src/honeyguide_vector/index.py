@@ -51,13 +51,17 @@ class GraphSettings:
 
 
 class VectorIndex:
-    """The vector service's `honeyguide.retriever.Index`.
+    """The vector service's `honeyguide.replication.ReplicatedIndex`.
 
     One thread makes all changes. A change is in the journal before it is seen or acknowledged, and its embedding with
-    it, so that nothing acknowledged is lost or encoded again whenever the process ends.
+    it, so that nothing acknowledged is lost or encoded again whenever the process ends. A copy is never brought in line
+    with configuration and encoder: the index that it copies is, and tells of every document that changes by it.
     """
 
-    def __init__(self, folder: Path, encoder: Encoder, cache: EmbeddingCache, settings: GraphSettings) -> None:
+    def __init__(
+        self, folder: Path, encoder: Encoder, cache: EmbeddingCache, settings: GraphSettings, is_copy: bool = False
+    ) -> None:
+        self._is_copy = is_copy
         self._folder = folder
         self._encoder = encoder
         self._cache = cache
@@ -103,6 +107,20 @@ class VectorIndex:
         """Removes documents; returns how many there were."""
         return await self._on_thread(lambda: self._delete(document_ids))
 
+    async def copy(self, journal_id: str, changes: Sequence[Change]) -> None:
+        """See `honeyguide.replication.ReplicatedIndex`."""
+        await self._on_thread(lambda: self._copy(journal_id, changes))
+
+    @property
+    def journal(self) -> Journal:
+        """What the collection is made from."""
+        return self._journal
+
+    @property
+    def configuration(self) -> indexing_pb2.CatalogConfiguration:
+        """The catalogue's configuration as it was set last."""
+        return indexing_pb2.CatalogConfiguration.FromString(self._journal.setting(_CONFIGURATION) or b"")
+
     async def stats(self) -> IndexStats:
         """The documents with an embedding; others are in the journal only and are not counted."""
         return await asyncio.to_thread(self._stats)
@@ -143,8 +161,7 @@ class VectorIndex:
             self._saved_sequence = saved.sequence
         restored = len(self.collection)
         self._enter_since(self._saved_sequence)
-        configuration = indexing_pb2.CatalogConfiguration.FromString(self._journal.setting(_CONFIGURATION) or b"")
-        self._rules = rules_from_proto(configuration)
+        self._rules = rules_from_proto(self.configuration)
         log.info("opened", documents=len(self.collection), restored=restored, sequence=self._journal.sequence)
 
     def _enter_since(self, sequence: int) -> None:
@@ -204,6 +221,8 @@ class VectorIndex:
 
     def _align(self) -> None:
         """Brings what is held in line with rules and encoder. What was left half done is done at the next open."""
+        if self._is_copy:
+            return
         wanted = f"{self._rules.digest} {self._encoder.identity}".encode()
         if self._journal.setting(_ALIGNED) == wanted:
             return
@@ -293,6 +312,12 @@ class VectorIndex:
             self._cache.store(made)
             vectors.update(made)
         return vectors
+
+    def _copy(self, journal_id: str, changes: Sequence[Change]) -> None:
+        with self._entering():
+            before = self._journal.sequence
+            self._journal.copy(journal_id, changes)
+            self._enter_since(before)
 
     def _delete(self, document_ids: Sequence[str]) -> int:
         there = self._journal.fetch(list(dict.fromkeys(document_ids)))

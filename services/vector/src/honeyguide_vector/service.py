@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from honeyguide.config import CommonSettings
+from honeyguide.replication import open_replicated
 from honeyguide.server import Registration
-from honeyguide.servicers import register_index, register_retriever
+from honeyguide.servicers import register_retriever
 from honeyguide_vector.embedding_cache import EmbeddingCache
 from honeyguide_vector.encoders import Encoders, open_encoders
 from honeyguide_vector.index import GraphSettings, VectorIndex
@@ -20,16 +22,18 @@ from honeyguide_vector.strategies import Dense, Personal, Searching, Similar
 
 @asynccontextmanager
 async def open_service(
-    settings: VectorSettings, encoders: Encoders | None = None
+    settings: VectorSettings, common: CommonSettings | None = None, encoders: Encoders | None = None
 ) -> AsyncIterator[Sequence[Registration]]:
     """Opens the service's parts and closes them again, saving what is held.
 
     Args:
         settings: where and how.
+        common: how to call the primary, if `settings` name one; None = as the environment says.
         encoders: used instead of what the settings name.
 
     Raises:
-        FailedPrecondition: the encoder cannot be opened, or another process holds the data folder.
+        FailedPrecondition: the encoder cannot be opened or is not the primary's, another process holds the data folder,
+            or it is no copy of the primary's.
     """
     cache_dir = settings.cache_dir or settings.data_dir / "cache"
     if encoders is None:
@@ -49,6 +53,7 @@ async def open_service(
                 threads=settings.threads,
                 save_interval_s=settings.save_interval_s,
             ),
+            is_copy=settings.followed is not None,
         )
         await index.open()
         stack.push_async_callback(index.close)
@@ -69,4 +74,7 @@ async def open_service(
                 Similar(searching, settings.similar_documents_max, settings.taste_decay),
             ]
         )
-        yield [register_retriever(retriever), register_index(index), register_vector(encoding)]
+        indexing = await stack.enter_async_context(
+            open_replicated("vector", index, encoders.documents.identity, settings, common or CommonSettings())
+        )
+        yield [register_retriever(retriever), register_vector(encoding), *indexing]

@@ -9,10 +9,10 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from honeyguide.config import ServerSettings
+from honeyguide.config import ReplicatedSettings
 
 
-class VectorSettings(ServerSettings):
+class VectorSettings(ReplicatedSettings):
     """Read from HONEYGUIDE_VECTOR_<NAME>."""
 
     model_config = SettingsConfigDict(
