@@ -26,7 +26,8 @@ from usearch.index import Index
 from benchmarks.speed.peer_programs.echo import echo_server
 from benchmarks.speed.two_strategies import with_two_strategies
 from honeyguide.config import CommonSettings, ServerSettings
-from honeyguide.server import Server, keep_heap
+from honeyguide.heap import keep_heap, share_arenas
+from honeyguide.server import Server
 from honeyguide_standalone.commands.up import stop_on_signals
 from honeyguide_standalone.engine import Engine
 
@@ -36,6 +37,7 @@ GRAPH, QUERIES = "graph.usearch", "queries.json"
 
 async def engine(folder: Path, learner: bool) -> None:
     """Serves the engine over a data folder."""
+    share_arenas()
     stop = stop_on_signals()
     with with_two_strategies():
         async with Engine(folder, learner=learner) as running:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import hmac
 import signal
 import sys
@@ -33,6 +32,7 @@ from honeyguide.errors import (
     to_status,
 )
 from honeyguide.health import HealthServicer
+from honeyguide.heap import keep_heap, share_arenas
 from honeyguide.telemetry import CALL_SECONDS, CALLS, CALLS_RUNNING, configure_logging, configure_tracing
 
 log = structlog.get_logger("honeyguide.server")
@@ -239,16 +239,6 @@ class Server:
         await self._grpc.stop(self._common.drain_s)
 
 
-def keep_heap() -> None:
-    """Takes what is in memory now, indexes above all, for there to stay: it is no longer searched for garbage.
-
-    For whoever owns the process, once it serves. A full collection of all that would hold all calls up, for 150 ms with
-    five thousand documents.
-    """
-    gc.collect()
-    gc.freeze()
-
-
 def _credentials(common: CommonSettings) -> grpc.ServerCredentials | None:
     if common.tls_certificate is None or common.tls_key is None:
         return None
@@ -280,6 +270,7 @@ def run_service(
     `build` opens what the service needs and closes it again. The port is printed to standard output as one line
     `listening <port>` once calls are taken.
     """
+    share_arenas()
     configure_logging(common, service)
     configure_tracing(common, service)
 

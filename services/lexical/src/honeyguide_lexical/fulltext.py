@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -77,7 +78,7 @@ class Commit:
             columns = [self.searcher.fast_field_values(name, addresses) for name in (POPULARITY, CREATED_DAY)]
             for address, popularity, created_day in zip(addresses, *columns, strict=True):
                 stored = self.searcher.doc(address)
-                yield Entry(stored[ID][0], stored[TYPE][0], cast(float, popularity), cast(float, created_day))
+                yield Entry(stored[ID][0], sys.intern(stored[TYPE][0]), cast(float, popularity), cast(float, created_day))
 
 
 class FullText:

@@ -13,7 +13,8 @@ from rich.live import Live
 from rich.table import Table
 
 from honeyguide.config import CommonSettings, ServerSettings, load
-from honeyguide.server import Server, keep_heap
+from honeyguide.heap import keep_heap, share_arenas
+from honeyguide.server import Server
 from honeyguide.telemetry import configure_logging
 from honeyguide_standalone.commands.session import DATA_DIR, console, run, warn
 from honeyguide_standalone.ports import LOOPBACK, check_free
@@ -52,6 +53,7 @@ async def _supervised(data_dir: Path, common: CommonSettings, port: int, redis_u
 async def _in_process(data_dir: Path, common: CommonSettings, port: int, redis_url: str | None) -> None:
     from honeyguide_standalone.engine import Engine  # all services at once: not for commands that only call them
 
+    share_arenas()
     check_free(port)
     configure_logging(common, "honeyguide")
     stop = stop_on_signals()
