@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from honeyguide.journal import Change, Journal
+from honeyguide.journal import Change, Identity, Journal
 
 
 @pytest.fixture
@@ -155,40 +155,75 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path):
     journal.close()
 
 
-def test_a_copy_has_the_same_numbers_and_goes_on_from_them(journal, tmp_path):
+def copied(journal, folder, changes=None):
+    """A copy of a journal, or of some of its changes, closed."""
+    with closing(Journal(folder)) as copy:
+        changes = list(journal.since(copy.sequence)) if changes is None else changes
+        copy.copy(journal.identity.id, journal.identity.beginnings, changes, journal.sequence)
+
+
+def test_a_copy_has_the_same_numbers(journal, tmp_path):
     journal.write([("a", b"1"), ("b", b"1"), ("c", b"1")])
     journal.write([("a", b"2"), ("b", None)])
-    with closing(Journal(tmp_path / "copy.sqlite")) as copy:
-        assert copy.id != journal.id
-        assert copy.copy(journal.id, list(journal.since(0))) == 5
-        assert (copy.id, copy.sequence) == (journal.id, 5)
+    copied(journal, tmp_path / "copy")
+    journal.write([("c", b"2"), ("b", b"2")])
+    copied(journal, tmp_path / "copy")
+    with closing(Journal(tmp_path / "copy")) as copy:
+        assert copy.identity == Identity(journal.identity.id, {}, is_copy=True)
+        assert copy.sequence == 7
         assert list(copy.since(0)) == list(journal.since(0))
-        journal.write([("c", b"2"), ("b", b"2")])
-        assert copy.copy(journal.id, list(journal.since(copy.sequence))) == 7
-        assert list(copy.since(0)) == list(journal.since(0))
-        assert copy.copy(journal.id, []) == 7
-    with closing(Journal(tmp_path / "copy.sqlite")) as copy:
-        assert (copy.id, copy.sequence) == (journal.id, 7)
-        assert copy.write([("d", b"1")]) == 8
+        assert copy.fetch(["a", "b", "c"]) == {"a": b"2", "b": b"2", "c": b"2"}
 
 
-def test_it_tells_what_it_continues(journal, tmp_path):
+def test_whether_a_copy_has_all_there_was(journal, tmp_path):
+    journal.write([("a", b"1"), ("b", b"1"), ("c", b"1")])
+    every = list(journal.since(0))
+    told = []
+    for changes in (every[:1], every[1:2], every[2:], []):
+        copied(journal, tmp_path / "copy", changes)
+        with closing(Journal(tmp_path / "copy")) as copy:
+            told.append((copy.identity.level, copy.identity.whole))
+    journal.write([("d", b"1"), ("e", b"1")])
+    copied(journal, tmp_path / "copy", list(journal.since(3))[:1])
+    with closing(Journal(tmp_path / "copy")) as copy:
+        told.append((copy.identity.level, copy.identity.whole))
+    assert told == [(False, False), (False, False), (True, True), (True, True), (False, True)]
+
+
+def test_a_copy_that_is_written_to_is_a_journal_of_its_own(journal, tmp_path):
     journal.write([("a", b"1"), ("b", b"1")])
-    first = journal.id
-    assert journal.continues("another", 0)
-    assert not journal.continues("another", 1)
-    assert [journal.continues(first, n) for n in (0, 2, 3)] == [True, True, False]
-    journal.lead()
-    assert journal.id == first, "it was no copy"
-    with closing(Journal(tmp_path / "copy.sqlite")) as copy:
-        copy.copy(first, list(journal.since(0)))
-        copy.lead()
-        copy.write([("c", b"1")])
-        second = copy.id
+    first = journal.identity.id
+    copied(journal, tmp_path / "copy")
+    with closing(Journal(tmp_path / "copy")) as copy:
+        assert copy.write([]) == 2
+        assert copy.identity.is_copy
+        assert copy.write([("c", b"1")]) == 3
+        second = copy.identity.id
         assert second != first
-    with closing(Journal(tmp_path / "copy.sqlite")) as copy:
-        copy.lead()
-        assert copy.id == second
+        assert copy.identity == Identity(second, {first: 2})
+        copied(copy, tmp_path / "third")
+    with closing(Journal(tmp_path / "copy")) as copy:
+        assert copy.identity == Identity(second, {first: 2})
+        assert [copy.continues(second, n, True) for n in (0, 3, 4)] == [True, True, False]
         # Of the first, what came after the copy was made is not in it, whatever the numbers are.
-        assert [copy.continues(first, n) for n in (0, 2, 3)] == [True, True, False]
-        assert [copy.continues(second, n) for n in (0, 3, 4)] == [True, True, False]
+        assert [copy.continues(first, n, True) for n in (0, 2, 3)] == [True, True, False]
+        assert [copy.continues("another", n, True) for n in (0, 1)] == [True, False]
+    with closing(Journal(tmp_path / "third")) as third:
+        third.write([("d", b"1")])
+        assert third.identity.beginnings == {first: 2, second: 3}
+
+
+def test_what_lacks_changes_is_the_beginning_of_nothing_but_its_own(journal, tmp_path):
+    journal.write([("a", b"1"), ("b", b"1")])
+    copied(journal, tmp_path / "whole")
+    some = list(journal.since(0))[:1]
+    journal.write([("a", b"2")])
+    copied(journal, tmp_path / "some", some)
+    with closing(Journal(tmp_path / "some")) as copy:
+        assert journal.continues(copy.identity.id, 1, copy.identity.level)
+        with closing(Journal(tmp_path / "whole")) as promoted:
+            promoted.write([("c", b"1")])
+            assert not promoted.continues(copy.identity.id, 1, copy.identity.level)
+            assert promoted.continues(copy.identity.id, 1, True)
+        copy.write([("c", b"1")])
+        assert copy.identity.beginnings == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from honeyguide.api.retrieval.v1 import indexing_pb2, replication_pb2, replication_pb2_grpc
+from honeyguide import replication_servicers
+from honeyguide.api.retrieval.v1 import indexing_pb2, indexing_pb2_grpc, replication_pb2, replication_pb2_grpc
 from honeyguide.client import RemoteConnection
 from honeyguide.config import CommonSettings
 from honeyguide.documents import Document
@@ -21,6 +23,7 @@ from honeyguide.errors import FailedPrecondition, InvalidArgument, Unavailable
 from honeyguide.server import Server
 from honeyguide_lexical.service import open_service
 from honeyguide_lexical.settings import LexicalSettings
+from honeyguide_lexical.store import Store
 
 from .conftest import Client, film
 
@@ -40,12 +43,14 @@ class Served(Client):
 
 
 @asynccontextmanager
-async def serve(folder: Path, primary: str | None = None, port: int = 0) -> AsyncIterator[Served]:
+async def serve(
+    folder: Path, primary: str | None = None, port: int = 0, common: CommonSettings = COMMON
+) -> AsyncIterator[Served]:
     settings = LexicalSettings(data_dir=folder, commit_interval_s=0.05, port=port, primary=primary)
-    async with open_service(settings, COMMON) as registrations:
-        server = Server("lexical", COMMON, settings, registrations)
+    async with open_service(settings, common) as registrations:
+        server = Server("lexical", common, settings, registrations)
         await server.start()
-        connection = RemoteConnection(f"127.0.0.1:{server.port}", COMMON)
+        connection = RemoteConnection(f"127.0.0.1:{server.port}", common)
         try:
             yield Served(connection, server.port)
         finally:
@@ -175,13 +180,117 @@ async def test_what_only_the_first_primary_took_in_is_refused_by_the_second(tmp_
         assert await first.names("wolf") == ["a", "b"]
 
 
+async def test_a_first_copy_that_breaks_off_is_not_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replication_servicers, "PAGE_CHANGES", 5)
+    async with serve(tmp_path / "one") as primary:
+        port, address = primary.port, at(primary)
+        await primary.put(*(film(f"a{i}", "wolf", 1) for i in range(20)))
+        pages: list[int] = []
+        changes = replication_servicers.ReplicationServicer._changes
+
+        def two_pages(*given: Any) -> Any:
+            if len(pages) == 3:  # the first is the configuration
+                raise Unavailable("gone")
+            pages.append(1)
+            return changes(*given)
+
+        monkeypatch.setattr(replication_servicers.ReplicationServicer, "_changes", two_pages)
+        opening = serve(tmp_path / "two", address)
+        entered = asyncio.create_task(opening.__aenter__())
+        await asyncio.sleep(1.5)
+        assert len(pages) == 3
+        assert not entered.done()
+    monkeypatch.setattr(replication_servicers.ReplicationServicer, "_changes", changes)
+    await asyncio.sleep(0.7)
+    assert not entered.done()
+    async with serve(tmp_path / "one", port=port):
+        replica = await entered
+        assert len(await replica.ids("lexical.bm25", "wolf", depth=50)) == 20, "all of it is found once it serves"
+        await opening.__aexit__(None, None, None)
+
+
+async def test_a_configuration_that_could_not_be_carried_out_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(tmp_path / "one") as primary, serve(tmp_path / "two", at(primary)) as replica:
+        await primary.put(film("a", "wolf", 1, genre="thriller"))
+        await until(lambda: replica.names("wolf"), ["a"])
+        build = Store._build_index
+        failed: list[Path] = []
+
+        def fails_once(store: Store, *given: Any) -> Any:
+            if store._data_dir == tmp_path / "two" and not failed:
+                failed.append(store._data_dir)
+                raise OSError("no space left")
+            return build(store, *given)
+
+        monkeypatch.setattr(Store, "_build_index", fails_once)
+        await primary.configure(indexing_pb2.AttributeConfiguration(name="genre", searchable=True))
+        await until(lambda: replica.names("thriller"), ["a"])
+        assert failed
+
+
+async def test_a_folder_copied_by_hand_is_a_copy_at_once(tmp_path: Path) -> None:
+    async with serve(tmp_path / "one") as first:
+        await first.put(film("a", "wolf", 1))
+    shutil.copytree(tmp_path / "one", tmp_path / "two", ignore=shutil.ignore_patterns("lock"))
+    async with serve(tmp_path / "one") as first, serve(tmp_path / "two", at(first)):
+        pass
+    async with serve(tmp_path / "one") as first, serve(tmp_path / "two") as second:
+        await first.put(film("b", "wolf", 1))
+        await second.put(film("c", "wolf", 1))
+    async with serve(tmp_path / "two") as second:
+        with pytest.raises(FailedPrecondition, match="2 changes are not the first"):
+            async with serve(tmp_path / "one", at(second)):
+                pass
+
+
+async def test_replicas_follow_no_replica(tmp_path: Path) -> None:
+    async with serve(tmp_path / "one") as primary, serve(tmp_path / "two", at(primary)) as replica:
+        with pytest.raises(FailedPrecondition, match="is a replica itself"):
+            async with serve(tmp_path / "three", at(replica)):
+                pass
+
+
+async def test_a_primary_that_became_a_replica_is_handed_nothing_on(tmp_path: Path) -> None:
+    """Two that name each other do not hand a call on for ever."""
+    async with serve(tmp_path / "one") as first:
+        await first.put(film("a", "wolf", 1))
+        port = first.port
+        async with serve(tmp_path / "two", at(first)) as second:
+            await until(lambda: second.names("wolf"), ["a"])
+    async with serve(tmp_path / "two", f"127.0.0.1:{port}") as second:  # has all, and waits for nobody
+        opening = serve(tmp_path / "three", at(second))
+        with pytest.raises(FailedPrecondition, match="is a replica itself"):
+            await opening.__aenter__()
+        metadata = RemoteConnection(at(second), COMMON, (replication_servicers.HANDED_ON,))
+        with pytest.raises(FailedPrecondition, match="is a replica itself"):
+            await metadata.stub(indexing_pb2_grpc.IndexingServiceStub).GetStats(indexing_pb2.GetStatsRequest())
+        await metadata.close()
+        assert (await second.stats()).document_count == 1, "its own, as the primary does not answer"
+
+
+async def test_small_messages_do(tmp_path: Path) -> None:
+    common = CommonSettings(drain_s=0, message_bytes_max=2**16)
+    async with serve(tmp_path / "one", common=common) as primary:
+        for i in range(10):
+            await primary.put(film(f"a{i}", "wolf", 1, text="x" * 12_000))
+        async with serve(tmp_path / "two", at(primary), common=common) as replica:
+            assert len(await replica.names("wolf")) == 10
+
+
 async def test_changes_come_in_pages_and_are_waited_for(tmp_path: Path) -> None:
     async with serve(tmp_path / "one") as primary:
         await primary.put(*(film(f"a{i}", "wolf", 1, text="x" * 100_000) for i in range(25)))
-        first = await primary.replication.FetchChanges(replication_pb2.FetchChangesRequest())
+        told = await primary.replication.FetchChanges(replication_pb2.FetchChangesRequest())
+        assert told.HasField("configuration")
+        assert not told.changes
+        request = replication_pb2.FetchChangesRequest(configuration_digest=told.configuration_digest)
+        first = await primary.replication.FetchChanges(request)
+        assert not first.HasField("configuration")
         assert 5 <= len(first.changes) <= 11
         assert first.newest == 25
-        request = replication_pb2.FetchChangesRequest(journal_id=first.journal_id, after=25)
+        request.journal_id, request.after = first.journal_id, 25
         request.wait.FromMilliseconds(60_000)
         begin_s = time.monotonic()
         assert not (await primary.replication.FetchChanges(request)).changes
@@ -200,7 +309,11 @@ async def test_changes_come_in_pages_and_are_waited_for(tmp_path: Path) -> None:
         ("dns:///{host}.lexical.shop.svc:50051", False),
         ("{host}.lexical:50052", True),
         ("lexical-0.lexical:50051", True),
-        ("127.0.0.1:50051", True),
+        ("127.0.0.1:50051", False),
+        ("ipv4:127.0.0.1:50051", False),
+        ("localhost:50051", False),
+        ("127.0.0.1:50052", True),
+        ("{host}s:50051", True),
     ],
 )
 def test_it_knows_itself(address: str | None, followed: bool) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import pytest
 from honeyguide.api.retrieval.v1 import indexing_pb2
 from honeyguide.documents import Document
 from honeyguide.errors import FailedPrecondition
+from honeyguide.journal import Journal
 from honeyguide_standalone.valkey import free_port
 from honeyguide_vector.encoders import Encoders
+from honeyguide_vector.index import VectorIndex
 
 from .conftest import Client, open_client
 
@@ -99,6 +102,33 @@ async def test_what_is_embedded_is_the_primarys_to_say(pair: Pair) -> None:
         await primary.configure()
         await until(lambda: replica.ids(query="a wolf"), ["a", "b"])
         assert replica.encoder.texts == []
+
+
+async def test_what_a_replica_changes_once_it_leads_is_its_own(pair: Pair, tmp_path: Path) -> None:
+    async with pair.both() as (primary, replica):
+        await primary.put(*DOGS[:10])
+        await until(lambda: _has(replica, "d9"), True)
+    async with pair.replica(primary=None, identity="another") as promoted:  # encodes all of them anew
+        assert len(promoted.encoder.texts) == 10
+    with closing(Journal(tmp_path / "two" / "journal.sqlite")) as journal:
+        assert (journal.sequence, list(journal.identity.beginnings.values())) == (20, [10])
+
+
+async def test_what_was_a_primary_before_it_copied_is_brought_in_line_again(pair: Pair, tmp_path: Path) -> None:
+    films = indexing_pb2.TypeConfiguration(name="film", embedded=False)
+    async with pair.primary() as first:
+        await first.put(*DOGS[:10])
+    shutil.copytree(tmp_path / "one", tmp_path / "two", ignore=shutil.ignore_patterns("lock"))
+    async with pair.both() as (primary, replica):
+        assert len(await replica.ids(query="a dog")) == 10
+        await primary.configure(films)
+        await until(lambda: replica.ids(query="a dog"), [])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(VectorIndex, "_align", lambda index: None)  # dies before it encodes
+            await primary.configure()
+        await asyncio.sleep(1.2)
+    async with pair.replica(primary=None) as promoted:
+        assert len(await promoted.ids(query="a dog")) == 10
 
 
 async def test_another_encoder_is_refused(pair: Pair) -> None:

@@ -22,14 +22,17 @@ Stub = TypeVar("Stub")
 SERVICE_CONFIG = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
 
 
+Metadata = tuple[tuple[str, str], ...]
+
+
 def open_channel(address: str, settings: CommonSettings) -> grpc.aio.Channel:
     """A channel to one service.
 
     `address` is host:port, or any gRPC target, such as `dns:///host:port` or `ipv4:10.0.0.1:50051,10.0.0.2:50051`, with
     round robin over those of its addresses that report themselves healthy. A server that has no health service counts
-    as healthy.
+    as healthy. Where several addresses are listed, certificates must name the host of the first.
     """
-    options = [
+    options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", settings.message_bytes_max),
         ("grpc.max_send_message_length", settings.message_bytes_max),
         ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
@@ -43,6 +46,8 @@ def open_channel(address: str, settings: CommonSettings) -> grpc.aio.Channel:
         # Not a pause, whatever its name: the time that one attempt to connect gets at least.
         ("grpc.min_reconnect_backoff_ms", 5_000),
     ]
+    if "," in address:  # else all of them together would be the host that a certificate is to name
+        options.append(("grpc.default_authority", address.partition(",")[0].partition(":")[2]))
     if settings.tls_ca or settings.tls_certificate:
         credentials = grpc.ssl_channel_credentials(
             settings.tls_ca.read_bytes() if settings.tls_ca else None,
@@ -53,9 +58,15 @@ def open_channel(address: str, settings: CommonSettings) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(address, options)
 
 
-def over_channel(channel: grpc.aio.Channel, stub_type: Callable[[grpc.aio.Channel], Stub], token: str | None) -> Stub:
-    """The stub's methods over a channel, raising `HoneyguideError` and carrying the token."""
-    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+def over_channel(
+    channel: grpc.aio.Channel,
+    stub_type: Callable[[grpc.aio.Channel], Stub],
+    token: str | None,
+    metadata: Metadata = (),
+) -> Stub:
+    """The stub's methods over a channel, raising `HoneyguideError` and carrying the token and metadata."""
+    if token:
+        metadata = (("authorization", f"Bearer {token}"), *metadata)
     return cast(Stub, _RemoteStub(stub_type(channel), metadata))
 
 
@@ -68,7 +79,7 @@ def in_process(servicer: Any) -> Any:
 
 
 class _RemoteStub:
-    def __init__(self, stub: Any, metadata: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, stub: Any, metadata: Metadata) -> None:
         self._stub = stub
         self._metadata = metadata
 
@@ -138,6 +149,10 @@ class _LocalContext:
             return None
         return max(0.0, self._deadline - asyncio.get_running_loop().time())
 
+    def invocation_metadata(self) -> Metadata:
+        """What came with the call: nothing."""
+        return ()
+
 
 class _LocalStub:
     def __init__(self, servicer: Any) -> None:
@@ -202,16 +217,17 @@ class Connection(Protocol):
 
 
 class RemoteConnection:
-    """A service reached over a gRPC channel of its own."""
+    """A service reached over a gRPC channel of its own; `metadata` goes with every call."""
 
-    def __init__(self, address: str, settings: CommonSettings) -> None:
+    def __init__(self, address: str, settings: CommonSettings, metadata: Metadata = ()) -> None:
         self.address = address
+        self._metadata = metadata
         self._channel = open_channel(address, settings)
         self._token = settings.token.get_secret_value() if settings.token else None
 
     def stub(self, stub_type: Callable[[grpc.aio.Channel], Stub]) -> Stub:
         """See `Connection`."""
-        return over_channel(self._channel, stub_type, self._token)
+        return over_channel(self._channel, stub_type, self._token, self._metadata)
 
     async def close(self) -> None:
         """See `Connection`."""

@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 PEM_BEGIN = b"-----BEGIN "
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class CommonSettings(BaseSettings):
@@ -68,17 +69,18 @@ class ReplicatedSettings(ServerSettings):
     primary: str | None = Field(
         None,
         min_length=1,
-        description="host:port of the instance that takes changes in and is to be followed; unset, or the own host's"
-        " name and port = this one takes them in",
+        description="host:port of the instance that takes changes in and is to be followed; unset, or the own host and"
+        " port = this one takes them in",
     )
 
     @property
     def followed(self) -> str | None:
         """Address of the primary, None = this is it."""
-        host, _, port = (self.primary or "").rpartition(":")
-        name = host.rpartition("/")[2].partition(".")[0]
-        is_own = name == socket.gethostname().partition(".")[0] and port == str(self.port)
-        return None if is_own else self.primary
+        host, _, port = (self.primary or "").rpartition("/")[2].removeprefix("ipv4:").rpartition(":")
+        own = socket.gethostname()
+        # In a cluster, lexical-0 is known to others as lexical-0.lexical.
+        is_own = host in (self.host, *LOOPBACK, own) or ("." not in own and host.partition(".")[0] == own)
+        return None if is_own and port == str(self.port) else self.primary
 
 
 S = TypeVar("S", bound=BaseSettings)

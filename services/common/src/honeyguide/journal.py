@@ -11,8 +11,8 @@ import json
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -32,17 +32,23 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class _Identity:
-    """Which journal it is.
+class Identity:
+    """Which journal it is, and what of it.
 
-    is_copy: of the journal of that id, which goes on elsewhere. continued, continued_to: the journal that this one was
-    a copy of before it went on by itself, and the number up to which they are the same.
+    Attributes:
+        id: tells the journal, and its copies, from all others.
+        beginnings: journals that this one continues, and the number of the last change that they have in common.
+        is_copy: the journal goes on elsewhere.
+        level: of a copy: it had all there was when it took its last change over. Else what was changed again since is
+            in it nowhere, as every document has one row, that of its last change.
+        whole: of a copy: it was level once.
     """
 
     id: str
+    beginnings: Mapping[str, int] = field(default_factory=dict)
     is_copy: bool = False
-    continued: str = ""
-    continued_to: int = 0
+    level: bool = True
+    whole: bool = True
 
 
 class Journal:
@@ -63,13 +69,15 @@ class Journal:
         self._database.execute("CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
         row = self._database.execute("SELECT max(sequence) FROM documents").fetchone()
         self._sequence: int = row[0] or 0
-        identity = self.setting(_IDENTITY)
-        self._identity = _Identity(**json.loads(identity)) if identity else self._become(_Identity(uuid.uuid4().hex))
+        stored = self.setting(_IDENTITY)
+        self._identity = Identity(**json.loads(stored)) if stored else Identity(uuid.uuid4().hex)
+        if not stored:
+            self.store_setting(_IDENTITY, _packed(self._identity))
 
     @property
-    def id(self) -> str:
-        """Tells this journal, and its copies, from all others."""
-        return self._identity.id
+    def identity(self) -> Identity:
+        """Which journal it is."""
+        return self._identity
 
     @property
     def sequence(self) -> int:
@@ -77,38 +85,49 @@ class Journal:
         return self._sequence
 
     def write(self, changes: Iterable[tuple[str, bytes | None]]) -> int:
-        """Writes documents (or None for a deletion) in one transaction; returns the newest number."""
-        with self._lock:
-            return self._insert([(id, self._sequence + 1 + i, payload) for i, (id, payload) in enumerate(changes)])
+        """Writes documents (or None for a deletion) in one transaction; returns the newest number.
 
-    def copy(self, journal_id: str, changes: Iterable[Change]) -> int:
+        A copy that is written to is one no more: it is a journal of its own then, which continues the one that it was
+        a copy of, if it was level.
+        """
+        with self._lock:
+            numbered = [(id, self._sequence + 1 + i, payload) for i, (id, payload) in enumerate(changes)]
+            own = self._identity
+            if own.is_copy and numbered:
+                beginnings = {**own.beginnings, own.id: self._sequence} if own.level else {}
+                own = Identity(uuid.uuid4().hex, beginnings)
+            return self._insert(numbered, own)
+
+    def copy(self, journal_id: str, beginnings: Mapping[str, int], changes: Sequence[Change], newest: int) -> int:
         """Takes over changes of a journal that `continues` this one in one transaction, under their numbers; returns
-        the newest number. From then on this one is a copy."""
-        wanted = _Identity(journal_id, is_copy=True)
-        if self._identity != wanted:
-            self._identity = self._become(wanted)
+        the newest number. From then on this one is a copy.
+
+        Args:
+            journal_id: that journal.
+            beginnings: the journals that it continues.
+            changes: all that it has after the newest number of this one, or the first of them.
+            newest: number of its newest change.
+        """
         with self._lock:
-            return self._insert([(change.document_id, change.sequence, change.payload) for change in changes])
+            level = (changes[-1].sequence if changes else self._sequence) >= newest
+            whole = level or (self._identity.whole and self._sequence > 0)
+            numbered = [(change.document_id, change.sequence, change.payload) for change in changes]
+            return self._insert(numbered, Identity(journal_id, dict(beginnings), True, level, whole))
 
-    def lead(self) -> None:
-        """Goes on by itself: what was a copy is a journal of its own, which continues the one that it was a copy of."""
-        if self._identity.is_copy:
-            self._identity = self._become(
-                _Identity(uuid.uuid4().hex, continued=self._identity.id, continued_to=self._sequence)
-            )
+    def continues(self, journal_id: str, sequence: int, level: bool) -> bool:
+        """Whether a copy of that journal, up to that number, is the beginning of this one; an empty one always is.
 
-    def continues(self, journal_id: str, sequence: int) -> bool:
-        """Whether a copy of that journal, up to that number, is the beginning of this one; an empty one always is."""
-        if journal_id == self._identity.continued:
-            return sequence <= self._identity.continued_to
-        return sequence == 0 or (journal_id == self.id and sequence <= self._sequence)
+        A copy that was not level lacks what was changed again since, which only the journal that it copies has under
+        numbers above its own.
+        """
+        if sequence == 0:
+            return True
+        if journal_id == self._identity.id:
+            return sequence <= self._sequence
+        return level and sequence <= self._identity.beginnings.get(journal_id, 0)
 
-    def _become(self, identity: _Identity) -> _Identity:
-        self.store_setting(_IDENTITY, json.dumps(asdict(identity)).encode())
-        return identity
-
-    def _insert(self, numbered: Sequence[tuple[str, int, bytes | None]]) -> int:
-        if not numbered:
+    def _insert(self, numbered: Sequence[tuple[str, int, bytes | None]], identity: Identity) -> int:
+        if not numbered and identity == self._identity:
             return self._sequence
         self._database.execute("BEGIN IMMEDIATE")
         try:
@@ -119,13 +138,20 @@ class Journal:
                     " ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, payload = excluded.payload",
                     list(chain.from_iterable(rows)),
                 )
+            if identity != self._identity:
+                self._store(_IDENTITY, _packed(identity))
             self._database.execute("COMMIT")
         except BaseException:
             if self._database.in_transaction:  # a full disk makes SQLite roll back by itself
                 self._database.execute("ROLLBACK")
             raise
-        self._sequence = numbered[-1][1]
+        self._identity = identity
+        if numbered:
+            self._sequence = numbered[-1][1]
         return self._sequence
+
+    def _store(self, name: str, value: bytes) -> None:
+        self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
 
     def fetch(self, document_ids: Sequence[str]) -> dict[str, bytes]:
         """Payloads of those documents that there are."""
@@ -164,9 +190,13 @@ class Journal:
     def store_setting(self, name: str, value: bytes) -> None:
         """Stores a setting durably."""
         with self._lock:
-            self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+            self._store(name, value)
 
     def close(self) -> None:
         """Closes the file."""
         with self._lock:
             self._database.close()
+
+
+def _packed(identity: Identity) -> bytes:
+    return json.dumps(asdict(identity)).encode()

@@ -9,20 +9,28 @@ primary acknowledged is found on replicas a moment later; without a primary they
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import structlog
 
-from honeyguide.api.retrieval.v1 import indexing_pb2, indexing_pb2_grpc, replication_pb2, replication_pb2_grpc
+from honeyguide.api.retrieval.v1 import replication_pb2, replication_pb2_grpc
 from honeyguide.client import Connection, RemoteConnection
 from honeyguide.config import CommonSettings, ReplicatedSettings
 from honeyguide.errors import FailedPrecondition, HoneyguideError
-from honeyguide.journal import Change, Journal
-from honeyguide.replication_servicers import WAIT_S, HandingOn, ReplicationServicer
-from honeyguide.retriever import Index
+from honeyguide.journal import Change, Identity
+from honeyguide.replication_servicers import (
+    HANDED_ON,
+    WAIT_S,
+    HandingOn,
+    ReplicatedIndex,
+    ReplicationServicer,
+    digest_of,
+)
 from honeyguide.server import Registration
 from honeyguide.servicers import register_index
 from honeyguide.telemetry import REPLICA_BEHIND
@@ -32,24 +40,6 @@ RETRY_S = 0.5
 SAID_EVERY_S = 30.0
 
 log = structlog.get_logger("honeyguide.replication")
-
-
-class ReplicatedIndex(Index, Protocol):
-    """An index made from a journal, which may be a copy of another's."""
-
-    @property
-    def journal(self) -> Journal:
-        """What it is made from."""
-        ...
-
-    @property
-    def configuration(self) -> indexing_pb2.CatalogConfiguration:
-        """The catalogue's configuration as it was set last."""
-        ...
-
-    async def copy(self, journal_id: str, changes: Sequence[Change]) -> None:
-        """Takes over changes of the journal of that id, under their numbers; durable on return. See `Journal.copy`."""
-        ...
 
 
 @asynccontextmanager
@@ -70,26 +60,21 @@ async def open_replicated(
         FailedPrecondition: what is held is not the beginning of the primary's journal, or that one's payloads are made
             by something else.
     """
+    address = settings.followed
     feed = Registration(
         "honeyguide.retrieval.v1.ReplicationService",
         replication_pb2_grpc.add_ReplicationServiceServicer_to_server,
-        ReplicationServicer(index.journal, lambda: index.configuration, made_by),
+        ReplicationServicer(index, made_by, common.message_bytes_max, leads=address is None),
     )
-    address = settings.followed
+    own = register_index(index)
     if address is None:
-        index.journal.lead()
-        yield [register_index(index), feed]
+        yield [own, feed]
         return
-    primary = RemoteConnection(address, common)
+    primary = RemoteConnection(address, common, (HANDED_ON,))
     follower = Follower(service, primary, index, made_by)
     try:
         await follower.open()
-        handed_on = Registration(
-            "honeyguide.retrieval.v1.IndexingService",
-            indexing_pb2_grpc.add_IndexingServiceServicer_to_server,
-            HandingOn(primary),
-        )
-        yield [handed_on, feed]
+        yield [replace(own, servicer=HandingOn(primary, own.servicer)), feed]
     finally:
         await follower.close()
         await primary.close()
@@ -102,27 +87,22 @@ class Follower:
         self._primary: Any = primary.stub(replication_pb2_grpc.ReplicationServiceStub)
         self._index = index
         self._made_by = made_by
+        self._configured = digest_of(index.configuration)
         self._behind = REPLICA_BEHIND.labels(service)
         self._task: asyncio.Task[None] | None = None
         self._said = ("", 0.0)
 
     async def open(self) -> None:
-        """Catches up with the primary, and begins to follow it. Where nothing is held yet, the primary is waited for.
+        """Catches up with the primary, and begins to follow it. What was never whole waits for the primary.
 
         Raises:
             FailedPrecondition: see `open_replicated`.
         """
-        while True:
-            try:
-                if await self._follow(0.0):
-                    break
-            except FailedPrecondition:
-                raise
-            except HoneyguideError as error:
-                self._say(error)
-                if self._index.journal.sequence:  # what there is is better than nothing
-                    break
-                await asyncio.sleep(RETRY_S)
+        while not await self._tried(0.0, refused=True):
+            identity = self._index.journal.identity
+            if self._said[0] and identity.is_copy and identity.whole:  # what there is is better than nothing
+                break
+        await self._index.applied()
         self._task = asyncio.create_task(self._follow_forever(), name="follow-primary")
 
     async def close(self) -> None:
@@ -133,40 +113,59 @@ class Follower:
 
     async def _follow_forever(self) -> None:
         while True:
-            try:
-                await self._follow(WAIT_S)
-            except HoneyguideError as error:
-                self._say(error)
-                await asyncio.sleep(RETRY_S)
-            except Exception:  # a full disk, say: it is tried again
-                log.exception("changes could not be copied")
-                await asyncio.sleep(RETRY_S)
+            await self._tried(WAIT_S)
+
+    async def _tried(self, wait_s: float, refused: bool = False) -> bool:
+        """Fetches and copies some changes; returns whether these were all. What fails is logged, unless it is a refusal
+        that is to be raised, and followed by a pause."""
+        try:
+            level = await self._follow(wait_s)
+        except HoneyguideError as error:
+            if refused and isinstance(error, FailedPrecondition):
+                raise
+            self._say(error.message)
+        except Exception as error:  # a full disk, say: it is tried again
+            self._say(f"{type(error).__name__}: {error}")
+        else:
+            self._said = ("", 0.0)
+            return level
+        self._behind.set(math.nan)
+        await asyncio.sleep(RETRY_S)
+        return False
 
     async def _follow(self, wait_s: float) -> bool:
-        """Fetches and copies some changes; returns whether these were all."""
         journal = self._index.journal
-        request = replication_pb2.FetchChangesRequest(journal_id=journal.id, after=journal.sequence)
+        before = journal.identity
+        request = replication_pb2.FetchChangesRequest(
+            journal_id=before.id,
+            after=journal.sequence,
+            level=before.level,
+            configuration_digest=self._configured,
+        )
         request.wait.FromNanoseconds(round(wait_s * 1e9))
         told: replication_pb2.FetchChangesResponse = await self._primary.FetchChanges(
             request, timeout=wait_s + TIMEOUT_S
         )
         if told.made_by != self._made_by:
             raise FailedPrecondition(f"the primary has {told.made_by!r}, this replica {self._made_by!r}")
-        if told.configuration != self._index.configuration:
+        if told.HasField("configuration"):
             await self._index.configure(told.configuration)
+            self._configured = told.configuration_digest
+            return False
         changes = [
             Change(change.sequence, change.document_id, change.payload if change.HasField("payload") else None)
             for change in told.changes
         ]
-        if changes or told.journal_id != journal.id:
-            await self._index.copy(told.journal_id, changes)
+        beginnings = {beginning.journal_id: beginning.until for beginning in told.beginnings}
+        unchanged = Identity(told.journal_id, beginnings, is_copy=True)
+        if changes or before != unchanged:
+            await self._index.copy(told.journal_id, beginnings, changes, told.newest)
         self._behind.set(told.newest - journal.sequence)
-        self._said = ("", 0.0)
         return journal.sequence >= told.newest
 
-    def _say(self, error: HoneyguideError) -> None:
+    def _say(self, what: str) -> None:
         """Logs what keeps it from following, again only where it is something else or a while ago."""
-        message, at_s = self._said
-        if error.message != message or time.monotonic() - at_s > SAID_EVERY_S:
-            log.warning("the primary cannot be followed", error=error.message)
-            self._said = (error.message, time.monotonic())
+        said, at_s = self._said
+        if what != said or time.monotonic() - at_s > SAID_EVERY_S:
+            log.warning("the primary cannot be followed", error=what)
+            self._said = (what, time.monotonic())

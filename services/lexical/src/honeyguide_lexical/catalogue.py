@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class _Arrived:
 
 
 class Catalogue:
-    """Implements `honeyguide.replication.ReplicatedIndex`.
+    """Implements `honeyguide.replication_servicers.ReplicatedIndex`.
 
     An upsert or a deletion returns once the journal has it. A background task puts what comes into the index at once.
     It commits that when nothing more comes for a moment, when somebody waits for it, and at the latest so that it ends
@@ -132,10 +132,12 @@ class Catalogue:
         """Removes documents; returns how many there were."""
         return await self._change(partial(self._delete, list(set(document_ids)))) if document_ids else 0
 
-    async def copy(self, journal_id: str, changes: Sequence[Change]) -> None:
-        """See `honeyguide.replication.ReplicatedIndex`."""
+    async def copy(
+        self, journal_id: str, beginnings: Mapping[str, int], changes: Sequence[Change], newest: int
+    ) -> None:
+        """See `honeyguide.replication_servicers.ReplicatedIndex`."""
         await self._room()
-        await self._change(lambda: self._queue(lambda: self._copy(journal_id, changes)))
+        await self._change(lambda: self._queue(lambda: self._copied(journal_id, beginnings, changes, newest)))
 
     @property
     def journal(self) -> Journal:
@@ -203,10 +205,12 @@ class Catalogue:
         amount = _Amount(len(payloads), sum(len(payload or b"") for _, payload in payloads))
         return _Arrived(self._store.shelf.write(payloads), changes, amount)
 
-    def _copy(self, journal_id: str, changes: Sequence[Change]) -> _Arrived:
+    def _copied(
+        self, journal_id: str, beginnings: Mapping[str, int], changes: Sequence[Change], newest: int
+    ) -> _Arrived:
         read = dict(read_changes(changes))
         amount = _Amount(len(changes), sum(len(change.payload or b"") for change in changes))
-        return _Arrived(self._store.shelf.copy(journal_id, changes), read, amount)
+        return _Arrived(self._store.shelf.copy(journal_id, beginnings, changes, newest), read, amount)
 
     async def _apply_forever(self) -> None:
         while not (self._closing and not self._waiting.documents):

@@ -78,7 +78,9 @@ class Commit:
             columns = [self.searcher.fast_field_values(name, addresses) for name in (POPULARITY, CREATED_DAY)]
             for address, popularity, created_day in zip(addresses, *columns, strict=True):
                 stored = self.searcher.doc(address)
-                yield Entry(stored[ID][0], sys.intern(stored[TYPE][0]), cast(float, popularity), cast(float, created_day))
+                yield Entry(
+                    stored[ID][0], sys.intern(stored[TYPE][0]), cast(float, popularity), cast(float, created_day)
+                )
 
 
 class FullText:

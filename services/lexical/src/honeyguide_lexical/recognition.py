@@ -67,7 +67,7 @@ class Recognizer:
                     frequencies[i] = _frequency(searcher, analysis, near[0])
         stems = [analysis.stem(word) for word in corrected]
         spans = self._spans(database, corrected, edits, known, stems)
-        count = searcher.num_docs
+        count = max([searcher.num_docs, *frequencies])  # documents that are gone count in df until a merge
         idfs = tuple(math.log((count - df + 0.5) / (df + 0.5) + 1.0) if df > 0 else 0.0 for df in frequencies)
         return Recognition(spans, tuple(corrected), idfs)
 

@@ -60,10 +60,10 @@ class Shelf:
         with self._writing(id for id, _ in changes):
             return self._journal.write(changes)
 
-    def copy(self, journal_id: str, changes: Sequence[Change]) -> int:
+    def copy(self, journal_id: str, beginnings: Mapping[str, int], changes: Sequence[Change], newest: int) -> int:
         """Takes over changes of another journal, see `Journal.copy`."""
         with self._writing(change.document_id for change in changes):
-            return self._journal.copy(journal_id, changes)
+            return self._journal.copy(journal_id, beginnings, changes, newest)
 
     @contextmanager
     def _writing(self, document_ids: Iterable[str]) -> Iterator[None]:

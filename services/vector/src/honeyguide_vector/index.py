@@ -51,7 +51,7 @@ class GraphSettings:
 
 
 class VectorIndex:
-    """The vector service's `honeyguide.replication.ReplicatedIndex`.
+    """The vector service's `honeyguide.replication_servicers.ReplicatedIndex`.
 
     One thread makes all changes. A change is in the journal before it is seen or acknowledged, and its embedding with
     it, so that nothing acknowledged is lost or encoded again whenever the process ends. A copy is never brought in line
@@ -107,9 +107,14 @@ class VectorIndex:
         """Removes documents; returns how many there were."""
         return await self._on_thread(lambda: self._delete(document_ids))
 
-    async def copy(self, journal_id: str, changes: Sequence[Change]) -> None:
-        """See `honeyguide.replication.ReplicatedIndex`."""
-        await self._on_thread(lambda: self._copy(journal_id, changes))
+    async def copy(
+        self, journal_id: str, beginnings: Mapping[str, int], changes: Sequence[Change], newest: int
+    ) -> None:
+        """See `honeyguide.replication_servicers.ReplicatedIndex`; found on return."""
+        await self._on_thread(lambda: self._copy(journal_id, beginnings, changes, newest))
+
+    async def applied(self) -> None:
+        """See `honeyguide.replication_servicers.ReplicatedIndex`."""
 
     @property
     def journal(self) -> Journal:
@@ -221,10 +226,11 @@ class VectorIndex:
 
     def _align(self) -> None:
         """Brings what is held in line with rules and encoder. What was left half done is done at the next open."""
-        if self._is_copy:
-            return
-        wanted = f"{self._rules.digest} {self._encoder.identity}".encode()
+        wanted = b"" if self._is_copy else f"{self._rules.digest} {self._encoder.identity}".encode()
         if self._journal.setting(_ALIGNED) == wanted:
+            return
+        if self._is_copy:  # whoever goes on with it looks at all of it
+            self._journal.store_setting(_ALIGNED, wanted)
             return
         changed, newest = 0, self._journal.sequence
         # Documents rewritten here come again with a new number.
@@ -313,10 +319,10 @@ class VectorIndex:
             vectors.update(made)
         return vectors
 
-    def _copy(self, journal_id: str, changes: Sequence[Change]) -> None:
+    def _copy(self, journal_id: str, beginnings: Mapping[str, int], changes: Sequence[Change], newest: int) -> None:
         with self._entering():
             before = self._journal.sequence
-            self._journal.copy(journal_id, changes)
+            self._journal.copy(journal_id, beginnings, changes, newest)
             self._enter_since(before)
 
     def _delete(self, document_ids: Sequence[str]) -> int:

@@ -26,19 +26,21 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from honeyguide.api.retrieval.v1 import indexing_pb2 as honeyguide_dot_api_dot_retrieval_dot_v1_dot_indexing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-honeyguide/api/retrieval/v1/replication.proto\x12\x17honeyguide.retrieval.v1\x1a\x1egoogle/protobuf/duration.proto\x1a*honeyguide/api/retrieval/v1/indexing.proto\"a\n\x13\x46\x65tchChangesRequest\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x04\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"X\n\rJournalChange\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x14\n\x07payload\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x42\n\n\x08_payload\"\xca\x01\n\x14\x46\x65tchChangesResponse\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12\x0f\n\x07made_by\x18\x02 \x01(\t\x12\x44\n\rconfiguration\x18\x03 \x01(\x0b\x32-.honeyguide.retrieval.v1.CatalogConfiguration\x12\x37\n\x07\x63hanges\x18\x04 \x03(\x0b\x32&.honeyguide.retrieval.v1.JournalChange\x12\x0e\n\x06newest\x18\x05 \x01(\x04\x32\x81\x01\n\x12ReplicationService\x12k\n\x0c\x46\x65tchChanges\x12,.honeyguide.retrieval.v1.FetchChangesRequest\x1a-.honeyguide.retrieval.v1.FetchChangesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-honeyguide/api/retrieval/v1/replication.proto\x12\x17honeyguide.retrieval.v1\x1a\x1egoogle/protobuf/duration.proto\x1a*honeyguide/api/retrieval/v1/indexing.proto\"\x8e\x01\n\x13\x46\x65tchChangesRequest\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x04\x12\r\n\x05level\x18\x03 \x01(\x08\x12\x1c\n\x14\x63onfiguration_digest\x18\x04 \x01(\x0c\x12\'\n\x04wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"5\n\x10JournalBeginning\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12\r\n\x05until\x18\x02 \x01(\x04\"X\n\rJournalChange\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x14\n\x07payload\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x42\n\n\x08_payload\"\xa7\x02\n\x14\x46\x65tchChangesResponse\x12\x12\n\njournal_id\x18\x01 \x01(\t\x12\x0f\n\x07made_by\x18\x02 \x01(\t\x12=\n\nbeginnings\x18\x03 \x03(\x0b\x32).honeyguide.retrieval.v1.JournalBeginning\x12\x44\n\rconfiguration\x18\x04 \x01(\x0b\x32-.honeyguide.retrieval.v1.CatalogConfiguration\x12\x1c\n\x14\x63onfiguration_digest\x18\x05 \x01(\x0c\x12\x37\n\x07\x63hanges\x18\x06 \x03(\x0b\x32&.honeyguide.retrieval.v1.JournalChange\x12\x0e\n\x06newest\x18\x07 \x01(\x04\x32\x81\x01\n\x12ReplicationService\x12k\n\x0c\x46\x65tchChanges\x12,.honeyguide.retrieval.v1.FetchChangesRequest\x1a-.honeyguide.retrieval.v1.FetchChangesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'honeyguide.api.retrieval.v1.replication_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FETCHCHANGESREQUEST']._serialized_start=150
-  _globals['_FETCHCHANGESREQUEST']._serialized_end=247
-  _globals['_JOURNALCHANGE']._serialized_start=249
-  _globals['_JOURNALCHANGE']._serialized_end=337
-  _globals['_FETCHCHANGESRESPONSE']._serialized_start=340
-  _globals['_FETCHCHANGESRESPONSE']._serialized_end=542
-  _globals['_REPLICATIONSERVICE']._serialized_start=545
-  _globals['_REPLICATIONSERVICE']._serialized_end=674
+  _globals['_FETCHCHANGESREQUEST']._serialized_start=151
+  _globals['_FETCHCHANGESREQUEST']._serialized_end=293
+  _globals['_JOURNALBEGINNING']._serialized_start=295
+  _globals['_JOURNALBEGINNING']._serialized_end=348
+  _globals['_JOURNALCHANGE']._serialized_start=350
+  _globals['_JOURNALCHANGE']._serialized_end=438
+  _globals['_FETCHCHANGESRESPONSE']._serialized_start=441
+  _globals['_FETCHCHANGESRESPONSE']._serialized_end=736
+  _globals['_REPLICATIONSERVICE']._serialized_start=739
+  _globals['_REPLICATIONSERVICE']._serialized_end=868
 # @@protoc_insertion_point(module_scope)

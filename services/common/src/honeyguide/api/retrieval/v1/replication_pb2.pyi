@@ -28,11 +28,19 @@ class FetchChangesRequest(_message.Message):
 
     JOURNAL_ID_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    CONFIGURATION_DIGEST_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
     journal_id: _builtins.str
     """The caller's journal. FAILED_PRECONDITION if it has changes and is no beginning of this one."""
     after: _builtins.int
     """Number of the last change that the caller has, 0 = none."""
+    level: _builtins.bool
+    """True if the caller had all there was when it copied that change. Else it lacks what was changed again since, and can
+    only go on with the very journal that it copies.
+    """
+    configuration_digest: _builtins.bytes
+    """Digest of the configuration that the caller has, as in the response; empty = of none."""
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
         """How long to wait for a change where there is none; at most 1 s."""
@@ -42,15 +50,43 @@ class FetchChangesRequest(_message.Message):
         *,
         journal_id: _builtins.str = ...,
         after: _builtins.int = ...,
+        level: _builtins.bool = ...,
+        configuration_digest: _builtins.bytes = ...,
         wait: _duration_pb2.Duration | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "journal_id", b"journal_id", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "configuration_digest", b"configuration_digest", "journal_id", b"journal_id", "level", b"level", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FetchChangesRequest: _TypeAlias = FetchChangesRequest  # noqa: Y015
+
+@_typing.final
+class JournalBeginning(_message.Message):
+    """A journal that another one continues."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOURNAL_ID_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    journal_id: _builtins.str
+    """That journal."""
+    until: _builtins.int
+    """Number of the last change that they have in common."""
+    def __init__(
+        self,
+        *,
+        journal_id: _builtins.str = ...,
+        until: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["journal_id", b"journal_id", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JournalBeginning: _TypeAlias = JournalBeginning  # noqa: Y015
 
 @_typing.final
 class JournalChange(_message.Message):
@@ -92,18 +128,26 @@ class FetchChangesResponse(_message.Message):
 
     JOURNAL_ID_FIELD_NUMBER: _builtins.int
     MADE_BY_FIELD_NUMBER: _builtins.int
+    BEGINNINGS_FIELD_NUMBER: _builtins.int
     CONFIGURATION_FIELD_NUMBER: _builtins.int
+    CONFIGURATION_DIGEST_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
     NEWEST_FIELD_NUMBER: _builtins.int
     journal_id: _builtins.str
     """The journal."""
     made_by: _builtins.str
     """What made the parts of payloads that are not the documents' own: the encoder's identity; empty = there are none."""
+    configuration_digest: _builtins.bytes
+    """Its digest."""
     newest: _builtins.int
     """Number of the newest change there is."""
     @_builtins.property
+    def beginnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___JournalBeginning]:
+        """The journals that this one continues."""
+
+    @_builtins.property
     def configuration(self) -> _indexing_pb2.CatalogConfiguration:
-        """The catalogue's configuration as it is now."""
+        """The catalogue's configuration, if the caller has another one; then changes come with the next call."""
 
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___JournalChange]:
@@ -114,13 +158,15 @@ class FetchChangesResponse(_message.Message):
         *,
         journal_id: _builtins.str = ...,
         made_by: _builtins.str = ...,
+        beginnings: _abc.Iterable[Global___JournalBeginning] | None = ...,
         configuration: _indexing_pb2.CatalogConfiguration | None = ...,
+        configuration_digest: _builtins.bytes = ...,
         changes: _abc.Iterable[Global___JournalChange] | None = ...,
         newest: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "configuration", b"configuration", "journal_id", b"journal_id", "made_by", b"made_by", "newest", b"newest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beginnings", b"beginnings", "changes", b"changes", "configuration", b"configuration", "configuration_digest", b"configuration_digest", "journal_id", b"journal_id", "made_by", b"made_by", "newest", b"newest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
