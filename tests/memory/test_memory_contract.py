@@ -191,9 +191,18 @@ async def test_user_session_and_segment(memory: Memory) -> None:
     assert known.user_actions == pytest.approx(5.0, rel=1e-3)
     assert await memory.ids("memory.user", time_s=NOW_S + 10, user_id="u1") == ["b", "a", "c"]
     assert await memory.ids("memory.user", time_s=NOW_S + 10, user_id="u1", segment="gb") == ["b", "a", "c", "d"]
+    assert await memory.ids("memory.user", time_s=NOW_S + 10, segment="gb") == ["b", "a", "d"]
     assert await memory.ids("memory.user", time_s=NOW_S + 10) == []
     next_day = await memory.recall("", NOW_S + 10 + DAY_S, user_id="u1", session_id="s1")
     assert next_day.taste.session_document_ids == []
+
+
+async def test_popular_as_of_long_ago_is_by_how_much_was_wanted_since(memory: Memory) -> None:
+    await memory.put(film("a"), film("b"), film("c"))
+    for document, actions in (("a", 1), ("b", 3), ("c", 2)):
+        for _ in range(actions):
+            await memory.act("", document)
+    assert await memory.ids("memory.popular", time_s=NOW_S - 400 * DAY_S) == ["b", "c", "a"]
 
 
 async def test_popular_is_what_many_want_today_then_what_the_catalogue_says(memory: Memory) -> None:

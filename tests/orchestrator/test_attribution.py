@@ -8,8 +8,8 @@ from tests.orchestrator.decision_records import decision_record
 
 from honeyguide.documents import Context
 from honeyguide.query import Understanding
-from honeyguide_orchestrator.attribution import Attribution, Rewards, Verdict
-from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedShadow, LoggedStrategy, decode, encode
+from honeyguide_orchestrator.attribution import FURTHER, Attribution, Rewards, Verdict
+from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedShadow, LoggedStrategy, decode, encode, new_id
 from honeyguide_orchestrator.event_stream import Event
 from honeyguide_orchestrator.experiment import Mode, Trial, Variant
 from honeyguide_orchestrator.fanout import Status
@@ -166,3 +166,32 @@ def test_a_decision_that_was_open_and_is_gone_does_not_stay_credited_after_a_res
     after.opened(record("later", 2_000.0), "2-0", 1)
     assert [closed.id for closed, _ in after.close()] == ["there"]
     assert after.credited == {}
+
+
+def test_a_log_of_years_ago_and_searches_of_today_do_not_close_each_other() -> None:
+    attribution = Attribution(window_s=60)
+    now_s = 1_700_000_000.0
+    for number in range(5):
+        attribution.opened(record(f"past{number}", 1_000.0 + number), f"{2 * number}-0", 2 * number)
+        attribution.opened(record(f"live{number}", now_s + number), f"{2 * number + 1}-0", 2 * number + 1)
+    assert list(attribution.close()) == []
+    attribution.opened(record("past", 1_100.0), "10-0", 10)
+    assert [closed.id for closed, _ in attribution.close()] == [f"past{number}" for number in range(5)]
+    attribution.opened(record("live", now_s + 100), "11-0", 11)
+    assert [closed.id for closed, _ in attribution.close()] == [f"live{number}" for number in range(5)]
+
+
+def test_the_last_of_a_replayed_log_closes_after_many_others() -> None:
+    attribution = Attribution(window_s=60)
+    attribution.opened(record("past"), "0-0", 0)
+    for number in range(1, FURTHER + 1):
+        assert list(attribution.close()) == []
+        attribution.opened(record(f"live{number}", 1_700_000_000.0), f"{number}-0", number)
+    assert [closed.id for closed, _ in attribution.close()] == ["past"]
+
+
+def test_an_untracked_decision_that_is_gone_is_told_by_its_id() -> None:
+    attribution = Attribution(window_s=60)
+    for tracked, verdict in ((False, Verdict.UNTRACKED), (True, Verdict.UNKNOWN_DECISION)):
+        gone = click(decision_id=new_id(tracked))
+        assert attribution.attribute(gone, 1.0, None) == (verdict, None)

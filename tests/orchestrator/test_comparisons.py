@@ -146,3 +146,22 @@ def test_a_restart_changes_nothing() -> None:
         after.closed(record, {"w": net + PRICES.of(record.calls, record.candidates_fetched)}, PRICES)
     assert after.to_state() == whole.to_state()
     assert evidence_report(after) == evidence_report(whole)
+
+
+def test_two_ways_that_were_never_apart_are_not_told_to_be_the_same() -> None:
+    difference = WeightedDifference()
+    for number in range(60):
+        difference.add(1.0 / 0.95, 0.4 if number % 2 else 0.6)
+    assert difference.effective > 50
+    assert difference.interval.high == math.inf
+    for _ in range(5):
+        difference.add(0.0, 0.5)
+    assert math.isfinite(difference.interval.high)
+
+
+def test_what_would_hardly_ever_be_drawn_supports_nothing() -> None:
+    comparisons = Comparisons()
+    for propensity in (0.01, 0.5):
+        shadow = LoggedShadow("full_depth", tuple(OTHER.items()), False, propensity)
+        comparisons.closed(replace(RECORD, strategies=asked(BEST), shadow=shadow), {}, PRICES)
+    assert evidence_report(comparisons).shadows[0].supported_share == 0.5

@@ -140,3 +140,11 @@ def test_further_pages_are_told_in_searches() -> None:
     assert evidence.further is not None
     assert evidence.further % 4 == 0
     assert evidence.further > 0
+
+
+def test_equal_costs_and_no_reward_decide_nothing() -> None:
+    evidence = evidence_of(SPLIT)
+    for number in range(1_000):
+        evidence.closed(decision_record(), trial_of(SPLIT, f"user {number}"), {}, 0.03)
+    assert evidence.decided == ""
+    assert evidence.interval.high == math.inf

@@ -1,6 +1,7 @@
 import builtins
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -241,3 +242,18 @@ def test_without_lightgbm_the_best_of_the_others_serves(learner: RankerLearner) 
     learn(learning, 0)
     assert not learning.refit_due
     assert learning.evidence.new.trees_over_prior.events == 0
+
+
+def test_what_was_acted_on_before_and_after_a_restart_is_kept_of_both() -> None:
+    before, after = Groups(), Groups()
+    first = example(1)
+    before.add(replace(first, position=2))
+    before.add(example(2))
+    after.add(replace(first, position=5))
+    after.follow(before)
+    assert list(after.kept) == ["d2", "d1"]
+    assert dict(after.kept["d1"].graded) == {1: 1.0, 4: 1.0}
+
+
+def test_nothing_is_fitted_of_nothing() -> None:
+    assert fit({}, {}, lambda position: 1.0, 0, Event()) is None

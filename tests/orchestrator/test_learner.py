@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -344,3 +345,15 @@ async def test_more_documents_than_full_text_gives_at_once_are_asked_for_in_part
     streams = Streams([], [])
     assert [document.id for document in await learner_of(streams)._fetched(ids)] == ids
     assert [len(some) for some in streams.fetched] == [FETCHED_AT_ONCE, FETCHED_AT_ONCE, 1]
+
+
+async def test_what_an_event_leaves_unset_of_who_acted_is_that_of_its_decision() -> None:
+    given = Context(0.0, device="phone", attributes={"plan": "free"})
+    asked = Context(0.0, user_id="u1", session_id="s1", device="tv", attributes={"shop": "de"})
+    event = Event(id="e1", decision_id="d1", document_id="x", action="click", time_s=100.0, context=given)
+    streams = Streams([replace(record("d1", 0.0), context=asked)], [event])
+    await learner_of(streams).step()
+    (action,) = streams.remembered
+    told = action.context
+    assert (told.user_id, told.session_id, told.device) == ("u1", "s1", "phone")
+    assert dict(told.attributes) == {"shop": "de", "plan": "free"}

@@ -18,6 +18,7 @@ from honeyguide_orchestrator.allocation_model import AllocationModel, Costs
 from honeyguide_orchestrator.candidate_features import GENERAL, feature_names
 from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedStrategy, decode, encode
 from honeyguide_orchestrator.distribution import Distribution
+from honeyguide_orchestrator.experiment import Mode, Trial, Variant
 from honeyguide_orchestrator.export import dsjson_line, json_line
 from honeyguide_orchestrator.fanout import Status
 from honeyguide_orchestrator.learned import Learned, LearnedModels
@@ -294,13 +295,14 @@ def test_decisions_that_can_not_be_used_are_counted() -> None:
     draw = POLICIES["greedy"](OPTIONS).draw(at, LEARNED.allocation, np.random.default_rng(0))
     good, rewards = search(need, draw, at)
     other = replace(good, strategies=good.strategies[:2])
-    interleaved = replace(good, distribution=None)
+    trial = Trial("x", Mode.INTERLEAVE, Variant(), Variant(ranker="fusion"), "", 0, (1, 2))
+    interleaved = replace(good, distribution=None), replace(good, trial=trial)
     deeper = replace(good, strategies=(msgspec.structs.replace(good.strategies[0], depth=7), *good.strategies[1:]))
     earlier = replace(good, x=good.x[:-1])
-    log = [(record, rewards) for record in (good, other, interleaved, deeper, earlier)]
+    log = [(record, rewards) for record in (good, other, *interleaved, deeper, earlier)]
     sample = DecisionSample(log, LEARNED, RANKERS, PRICES)
     assert len(sample) == 1
-    assert sum(sample.left_out.values()) == 4
+    assert sum(sample.left_out.values()) == 5
     assert '"context":{}' in json_line(earlier, 0.0)
     assert '"Context":{}' in dsjson_line(earlier, 0.0, DEPTHS)
     with pytest.raises(InvalidArgument, match="other strategies"):

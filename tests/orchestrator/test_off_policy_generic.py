@@ -175,3 +175,11 @@ def test_target_policies_with_options() -> None:
 def test_bad_target_policies(text: str) -> None:
     with pytest.raises(InvalidArgument, match="policy"):
         target_policy(text, HEAD)
+
+
+def test_what_was_seldom_done_yet_is_not_told_apart() -> None:
+    """Of what the target would do mostly nothing has come up: all weights are .2, and look as if nothing were open."""
+    log = lines(*({"action": "a", "propensity": 0.98, "reward": i % 2, "target": 0.196} for i in range(60)))
+    told = evaluate_rounds("policy", "target", *rounds_for(read_log(log), "target"))
+    assert told.verdict is Verdict.TOO_FEW
+    assert "only 20% of the weight to be expected came up: what it would do was seldom done yet" in told.notes

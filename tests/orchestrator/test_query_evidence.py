@@ -164,3 +164,12 @@ def test_actions_are_bounded_and_keep_what_is_acted_on_most() -> None:
     assert len(actions.masses) <= DOCUMENTS_MAX + DOCUMENTS_MAX // 4
     assert "much" in actions.masses
     assert "d0" not in actions.masses
+
+
+@pytest.mark.parametrize("days", [10, 80, 200, 370])
+def test_silence_does_not_end_because_it_is_long(days: int) -> None:
+    """Twenty actions and then none, with a short half-life of three days, while another document was acted on today."""
+    decayed = 2.0 ** (-days / 3)
+    columns = np.array([[0, 20 * decayed, 20 * 2.0 ** (-days / 60), decayed, 0], [0, 1, 1, 1.0, 0]], np.float32)
+    found = silent(columns, Remembered({"a": 0, "b": 1}, columns))
+    assert found[0] == 1.0

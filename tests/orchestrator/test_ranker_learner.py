@@ -1,11 +1,14 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.orchestrator.decision_records import decision_record
 
 from honeyguide_orchestrator.candidate_features import feature_names, is_known
 from honeyguide_orchestrator.example import ROWS_MAX, Example, without_query_memory
+from honeyguide_orchestrator.experiment import Mode, Trial, Variant
 from honeyguide_orchestrator.ranker_evidence import EVIDENCE_MIN
 from honeyguide_orchestrator.ranker_learner import (
     AVERAGE_DECAY,
@@ -222,3 +225,14 @@ def test_known_and_new_queries_are_judged_apart() -> None:
     again = RankerLearner.from_state(json.loads(json.dumps(learner.to_state()))).model()
     assert (again.serving(known=False), again.serving(known=True)) == ("prior", "linear")
     assert again.events == 4 * EVIDENCE_MIN
+
+
+def test_interleaved_pages_tell_nothing_of_position_bias() -> None:
+    learner = RankerLearner()
+    page = decision_record(document_ids=("a", "b"), scores=np.array([1.0, 0.9], np.float32))
+    trial = Trial("x", Mode.INTERLEAVE, Variant(), Variant(), "", 0, (1, 2))
+    before = json.dumps(learner.examination.to_state())
+    learner.closed(replace(page, trial=trial), {"b"})
+    assert json.dumps(learner.examination.to_state()) == before
+    learner.closed(page, {"b"})
+    assert json.dumps(learner.examination.to_state()) != before

@@ -18,6 +18,8 @@ LOOKED_UP_MAX = 2_000
 """Entries of a list, beside those of excluded documents, that are looked at before fewer than wanted are answered."""
 
 CATALOGUE_SCORE_MAX = 0.01
+LOG2_MAX = 60.0
+"""Of the decayed actions that are told."""
 
 Entries = list[tuple[bytes, float]]
 
@@ -106,11 +108,13 @@ def with_reserve(wanted: int) -> int:
 def trending(acted: Entries, catalogue: Entries, now_s: float, half_life_s: float) -> Entries:
     """Documents by decayed actions; those without any, and ties, by the catalogue's own popularity.
 
-    `acted` scores are log2(mass) + time / half-life. The catalogue's popularity adds at most 0.01 actions.
+    `acted` scores are log2(mass) + time / half-life. The catalogue's popularity adds at most 0.01 actions. As of a time
+    long before the actions all scores are scaled to the largest that is told.
     """
     scores: dict[bytes, float] = {}
+    beyond = max(0.0, max((logged for _, logged in acted), default=0.0) - now_s / half_life_s - LOG2_MAX)
     for document, logged in acted:
-        scores[document] = 2.0 ** min(60.0, logged - now_s / half_life_s)
+        scores[document] = 2.0 ** (logged - now_s / half_life_s - beyond)
     top = max((popularity for _, popularity in catalogue), default=0.0)
     for document, popularity in catalogue:
         scores[document] = scores.get(document, 0.0) + CATALOGUE_SCORE_MAX * popularity / top

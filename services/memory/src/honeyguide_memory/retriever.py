@@ -155,7 +155,7 @@ class _Retrieval:
         if self._query and not self._query.asked:
             self._query.ask(batch)
         owners = {}
-        if USER in depths and request.context.user_id:
+        if USER in depths:
             owners = {Owner.USER: request.context.user_id, Owner.SEGMENT: request.context.segment}
         by_owner = {
             kind: batch.ask_owner(self._layout.owner_key(owner_id(kind, name))) for kind, name in owners.items() if name

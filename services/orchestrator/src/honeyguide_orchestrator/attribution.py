@@ -11,10 +11,15 @@ from functools import cached_property
 from heapq import heappop, heappush
 from typing import Any
 
+from honeyguide.documents import DAY_S
 from honeyguide.text import normalize
-from honeyguide_orchestrator.decision_log import DecisionRecord
+from honeyguide_orchestrator.decision_log import DecisionRecord, is_untracked
 from honeyguide_orchestrator.event_stream import Event
 from honeyguide_orchestrator.fanout import Status
+
+ERA_S = 30 * DAY_S
+FURTHER = 1_000
+"""Decisions of another time after which one closes: those of its own time do not come any more, or seldom."""
 
 
 class Verdict(Enum):
@@ -99,7 +104,8 @@ class Attribution:
     """The decisions whose window is open, and what was credited to them so far.
 
     A decision closes when a decision more than `window_s` younger comes after it: time is that of the requests, and a
-    log of years ago may be replayed beside searches of today. An event in time for its decision may arrive when that is
+    log of years ago may be replayed beside searches of today. So one that is of another time (`ERA_S`) does not close
+    it, but many of them do. An event in time for its decision may arrive when that is
     closed already, and is credited all the same: what was credited before is then to be had from the decision log.
 
     watermark_s: when the decision was made that came last. apart: when those were made that are credited, but not open:
@@ -112,14 +118,19 @@ class Attribution:
     credited: dict[str, dict[str, float]] = field(default_factory=dict)
     apart: dict[str, float] = field(default_factory=dict)
     closing: list[str] = field(default_factory=list)
-    _oldest: list[tuple[float, int, str]] = field(default_factory=list)
+    _oldest: dict[int, list[tuple[float, int, str]]] = field(default_factory=dict)
 
     def opened(self, record: DecisionRecord, position: str, ordinal: int) -> None:
         """Takes in a decision, in the order they came."""
         time_s = self.watermark_s = record.context.time_s
-        while self._oldest and self._oldest[0][0] + self.window_s < time_s:
-            self.closing.append(heappop(self._oldest)[2])
-        heappush(self._oldest, (time_s, ordinal, record.id))
+        era = int(time_s // ERA_S)
+        for other, oldest in list(self._oldest.items()):
+            near = era - 1 <= other <= era
+            while oldest and (oldest[0][0] + self.window_s < time_s if near else oldest[0][1] + FURTHER <= ordinal):
+                self.closing.append(heappop(oldest)[2])
+            if not oldest:
+                del self._oldest[other]
+        heappush(self._oldest.setdefault(era, []), (time_s, ordinal, record.id))
         self.open[record.id] = _Open(record, position, ordinal)
         self.apart.pop(record.id, None)
 
@@ -131,7 +142,7 @@ class Attribution:
     def attribute(self, event: Event, weight: float, record: DecisionRecord | None) -> tuple[Verdict, Credit | None]:
         """Joins an event that earns `weight` to its decision."""
         if record is None:
-            return Verdict.UNKNOWN_DECISION, None
+            return Verdict.UNTRACKED if is_untracked(event.decision_id) else Verdict.UNKNOWN_DECISION, None
         if not record.tracked:
             return Verdict.UNTRACKED, None
         if event.time_s - record.context.time_s > self.window_s:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,9 +45,20 @@ STREAM_SLACK = 2
 
 UNTRACKED_KEEP_S = 3_600.0
 """Untracked decisions are kept for paging only."""
+_UNTRACKED_ID = re.compile(r"u[0-9a-f]{32}")
 
 FEATURE_ROWS_MAX = 60
 """Ranked candidates whose features are kept: what can be shown on the first pages."""
+
+
+def new_id(tracked: bool) -> str:
+    """An id for a decision, which tells for good whether it is tracked."""
+    return ("" if tracked else "u") + uuid.uuid4().hex
+
+
+def is_untracked(decision_id: str) -> bool:
+    """Whether a decision of which nothing but the id is known any more was an untracked one."""
+    return _UNTRACKED_ID.fullmatch(decision_id) is not None
 
 
 class LoggedStrategy(msgspec.Struct, frozen=True, array_like=True):

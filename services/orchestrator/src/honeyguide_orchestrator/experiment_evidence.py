@@ -27,6 +27,9 @@ SEARCHES_MIN = 100
 BUCKETS_MIN = 20
 """Buckets of each variant that must have been seen by then: how much units differ shows in no fewer."""
 
+ROUNDED = 1e-9
+"""Standard error, by the mean size of a search's net reward, that is nothing but rounding."""
+
 SIDES = (A, B)
 
 Doubles = npt.NDArray[np.float64]
@@ -123,8 +126,11 @@ class ExperimentEvidence:
         seen = (self.searches > 0).sum(axis=1)
         if counts.min() < SEARCHES_MIN or seen.min() < BUCKETS_MIN:
             return estimate, math.inf
+        sizes = np.abs(self.net).sum(axis=1) / counts
         residuals = ((self.net - means[:, None] * self.searches) ** 2).sum(axis=1)
-        return estimate, math.sqrt(float((residuals / counts**2 * seen / (seen - 1)).sum()))
+        standard_error = math.sqrt(float((residuals / counts**2 * seen / (seen - 1)).sum()))
+        # Where all searches cost the same and nothing was earned yet, what differs is how sums are rounded.
+        return estimate, standard_error if standard_error > ROUNDED * float(sizes.max()) else math.inf
 
     def to_state(self) -> dict[str, Any]:
         """Everything, as plain values."""

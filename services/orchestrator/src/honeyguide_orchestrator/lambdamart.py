@@ -15,7 +15,7 @@ from __future__ import annotations
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Any
 
@@ -98,10 +98,22 @@ class Groups:
 
     def follow(self, earlier: Groups) -> None:
         """Puts groups that are older before those that are here."""
-        joined = OrderedDict({**earlier.kept, **self.kept})
+        joined = OrderedDict(earlier.kept)
+        for id, group in self.kept.items():
+            known = joined.pop(id, None)  # acted on before and again
+            joined[id] = group if known is None else _of_both(known, group)
         while len(joined) > GROUPS_MAX:
             joined.popitem(last=False)
         self.kept = joined
+
+
+def _of_both(earlier: Group, later: Group) -> Group:
+    """One decision's group, of what was acted on in either."""
+    longer = max(earlier, later, key=lambda group: len(group.features))
+    graded = {
+        row: max(group.graded.get(row, 0.0) for group in (earlier, later)) for row in {**earlier.graded, **later.graded}
+    }
+    return replace(longer, graded=graded)
 
 
 def fit(
@@ -207,6 +219,8 @@ def _table(
         sizes.append(int(kept.sum()))
         weights.append(max(1.0 / examination(row + 1) for row in group.graded if kept[row]))
         folds.append(zlib.crc32(group.query.encode()) % FOLDS)
+    if not parts:
+        return None
     rows = np.concatenate(parts)
     begins = np.concatenate([[0], np.cumsum(sizes)])
     return _Table(

@@ -161,8 +161,9 @@ def silent(known: Floats, remembered: Remembered) -> Floats:
         known: [N, len(COLUMNS)], what `remembered` has of these documents.
     """
     newest = float(remembered.columns[:, 3].max(initial=0.0))
-    recency = np.maximum(known[:, 3], RECENCY_MIN)
-    waited = np.maximum(known[:, 1], 0) / recency * np.log(np.maximum(newest / recency, 1.0))
+    recency = known[:, 3]
+    as_of_newest = np.maximum(known[:, 1], 0) / np.where(recency > 0, recency, 1.0)  # both decay alike
+    waited = as_of_newest * np.log(np.maximum(newest / np.maximum(recency, RECENCY_MIN), 1.0))
     surprise: Floats = np.clip((waited - WAITED_COMMON) / (WAITED_OVER - WAITED_COMMON), 0, 1).astype(np.float32)
     return np.where(known[:, 3] > 0, surprise, np.float32(0))
 

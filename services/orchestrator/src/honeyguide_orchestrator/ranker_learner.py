@@ -266,7 +266,12 @@ class RankerLearner:
         self.linear.learn(example, weight * example.news, seed)
 
     def closed(self, record: DecisionRecord, acted_on: Collection[str]) -> None:
-        """Takes in a decision whose time for feedback is over: what swaps tell of position bias."""
+        """Takes in a decision whose time for feedback is over: what swaps tell of position bias.
+
+        An interleaved page is in no ranker's order, and says nothing of what a swap does to one.
+        """
+        if record.trial is not None and record.trial.teams:
+            return
         page = record.document_ids[: record.page_size]
         positions = [position for position, document_id in enumerate(page, 1) if document_id in acted_on]
         self.examination.closed(record.scores[: len(page)], record.swapped_at, positions)

@@ -83,10 +83,10 @@ class Remembering:
         """contexts: those of decisions on the wire, by decision; they are many events'."""
         event, record = one.event, one.record
         context, position = None, 0
-        if event.context is not None:
-            context = context_to_proto(event.context)
-        elif record is not None:
+        if record is not None:
             context = contexts.get(record.id) or contexts.setdefault(record.id, context_to_proto(record.context))
+        if event.context is not None:
+            context = _overlaid(context, context_to_proto(event.context))
         if record is not None and event.document_id in record.document_ids:
             position = record.document_ids.index(event.document_id) + 1
         return memory_pb2.Action(
@@ -98,6 +98,15 @@ class Remembering:
             position=position,
             context=context,
         )
+
+
+def _overlaid(context: document_pb2.Context | None, given: document_pb2.Context) -> document_pb2.Context:
+    """What an event says of who acted; what it leaves unset is that of its decision."""
+    joined = document_pb2.Context()
+    if context is not None:
+        joined.CopyFrom(context)
+    joined.MergeFrom(given)
+    return joined
 
 
 async def _each_once(record: Callable[[Sequence[T]], Awaitable[None]], messages: Sequence[T]) -> None:

@@ -28,6 +28,7 @@ from honeyguide_orchestrator.decision_log import (
     DecisionRecord,
     LoggedShadow,
     LoggedStrategy,
+    new_id,
 )
 from honeyguide_orchestrator.examination import swap_chances
 from honeyguide_orchestrator.experiment import Experiment, Trial, Variant
@@ -343,7 +344,7 @@ class Searcher:
         else:
             order, swapped_at = self._swap(order, scores, query)
         return DecisionRecord(
-            id=uuid.uuid4().hex,
+            id=new_id(query.tracked),
             query=query.text,
             understanding=asked.understanding,
             context=query.context,

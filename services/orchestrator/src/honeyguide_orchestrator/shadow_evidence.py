@@ -10,6 +10,10 @@ from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedShadow
 from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.weighted_difference import WeightedDifference
 
+PROPENSITY_MIN = 0.05
+"""Of what would be drawn more seldom, a few decisions that hardly ever come up would stand for most, and no interval
+knows of them before they do."""
+
 
 @dataclass(slots=True)
 class Asked:
@@ -31,9 +35,9 @@ class Asked:
 class ShadowEvidence:
     """Running sums over the decisions at which one policy stood in shadow.
 
-    agreed: of `decisions`, those that asked the very same. supported: those at which the policy obeyed could have drawn
-    what the shadow drew, by a known probability: over them alone the rewards can be compared. difference: the shadow's
-    net reward less the one earned there.
+    agreed: of `decisions`, those that asked the very same. supported: those at which the policy obeyed would have drawn
+    what the shadow drew by a known probability of `PROPENSITY_MIN` or more: over them alone the rewards are compared.
+    difference: the shadow's net reward less the one earned there.
     """
 
     decisions: int = 0
@@ -50,7 +54,7 @@ class ShadowEvidence:
         self.agreed += would == did
         self.shadow.add(would, prices)
         self.obeyed.add(did, prices)
-        if shadow.propensity and not record.propensity_estimated:
+        if shadow.propensity >= PROPENSITY_MIN and not record.propensity_estimated:
             self.supported += 1
             self.difference.add(1.0 / shadow.propensity if shadow.drawn else 0.0, net)
 

@@ -19,12 +19,19 @@ from honeyguide_orchestrator.confidence_sequence import Interval, mean_interval
 EFFECTIVE_MIN = 50.0
 """Effective decisions (Kish 1965: squared sum of weights by sum of squares) below which no interval is told."""
 
+ZEROS_MIN = 5
+"""Decisions that the other way does not take below which no interval is told: until then both seem to be the same."""
+
 
 @dataclass(slots=True)
 class WeightedDifference:
-    """Running sums of weights w and rewards r; names say what is summed, `wwr` for example w * w * r."""
+    """Running sums of weights w and rewards r; names say what is summed, `wwr` for example w * w * r.
+
+    zeros: how many weights were 0.
+    """
 
     count: int = 0
+    zeros: int = 0
     w: float = 0.0
     ww: float = 0.0
     r: float = 0.0
@@ -37,6 +44,7 @@ class WeightedDifference:
     def add(self, weight: float, reward: float) -> None:
         """Takes a decision in: its weight is 1 / its propensity if the other way decides the same, else 0."""
         self.count += 1
+        self.zeros += weight == 0
         self.w += weight
         self.ww += weight * weight
         self.r += reward
@@ -65,7 +73,7 @@ class WeightedDifference:
     def interval(self) -> Interval:
         """The other way's mean reward less the one earned, valid at all moments."""
         other, own = self.other_mean, self.mean
-        if self.effective < EFFECTIVE_MIN:
+        if self.effective < EFFECTIVE_MIN or self.zeros < ZEROS_MIN:
             return Interval(other - own, -math.inf, math.inf)
         scale = self.count / self.w
         squares = (

@@ -28,6 +28,7 @@ from honeyguide.retriever import Kind
 from honeyguide_orchestrator.allocation_model import Costs
 from honeyguide_orchestrator.decision_log import DecisionRecord
 from honeyguide_orchestrator.distribution import Distribution, Rungs
+from honeyguide_orchestrator.experiment import Mode
 from honeyguide_orchestrator.learned import Learned
 from honeyguide_orchestrator.off_policy import reward_model, support
 from honeyguide_orchestrator.off_policy.replay import (
@@ -185,7 +186,7 @@ class DecisionSample:
         if tuple(strategy.name for strategy in record.strategies) != names:
             self.left_out["made with other strategies than there are now"] += 1
             return None
-        if record.distribution is None:
+        if record.distribution is None or (record.trial is not None and record.trial.mode is Mode.INTERLEAVE):
             self.left_out["of interleaved pages, which no single policy made"] += 1
             return None
         known = record.ranker in self._rankers and len(record.x) == len(FEATURES)

@@ -34,7 +34,7 @@ Floats = npt.NDArray[np.float32]
 Examination = Callable[[int], float]
 """Probability that a position (from 1) is looked at, in (0, 1]."""
 
-TOLD_BY_MEMORY_LISTS = ("q2e",)
+TOLD_BY_MEMORY_LISTS = ("q2e", "trend")
 """General features that come with a memory strategy's list; what else memory knows is told of every candidate."""
 
 SCORE_MIN = 0.05

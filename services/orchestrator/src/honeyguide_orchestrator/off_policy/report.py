@@ -31,6 +31,10 @@ HEAVY = 0.1
 """Share of all weight that one round may carry before it is pointed out."""
 
 
+SEEN_MIN = 0.5
+"""Share of the weight to be expected that must have come up for a verdict. Weights are 1 on the mean: where what the
+log seldom does has not come up yet, all of them are small and alike, and no interval shows what is missing."""
+
 ROUNDS_MIN = 30
 """Rounds below which an interval, which holds for many, says nothing."""
 
@@ -157,6 +161,10 @@ def evaluate_rounds(
         notes.append(f"one round carries {percent(rounds.weight_max / float(rounds.weights.sum()))} of the weight")
     leading = min(every, key=lambda one: LEADING.index(one.estimator), default=None)
     verdict = _verdict(leading, predicted=leading.estimator == "dm") if leading else Verdict.NO_SUPPORT
+    seen = float(rounds.weights.mean()) / (support.share if support.exact else 1.0)
+    if seen < SEEN_MIN and leading and leading.estimator != "dm":
+        notes.append(f"only {percent(seen)} of the weight to be expected came up: what it would do was seldom done yet")
+        verdict = Verdict.TOO_FEW
     return Evaluated(kind, name, tuple(every), support, verdict, tuple(notes))
 
 
