@@ -34,7 +34,11 @@ def key_prefix() -> str:
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[list[tuple[int, int]]]:
     """Two servers that do not know of each other yet: port and port of the cluster's bus."""
-    ports = [(free_port(), free_port()) for _ in range(2)]
+    taken = {free_port(): None}
+    while len(taken) < 4:  # a port that was free may be told again
+        taken[free_port()] = None
+    first, second, *buses = taken
+    ports = [(first, buses[0]), (second, buses[1])]
     processes = []
     for port, bus_port in ports:
         folder = tmp_path / str(port)

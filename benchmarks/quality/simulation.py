@@ -46,6 +46,7 @@ from honeyguide_orchestrator.fanout import Outcome, Retrievers, Status
 from honeyguide_orchestrator.foreground import Foreground
 from honeyguide_orchestrator.learned import LearnedModels
 from honeyguide_orchestrator.learner import Learner, LearnerOptions
+from honeyguide_orchestrator.page_filler import PageFiller
 from honeyguide_orchestrator.page_token import PageTokens
 from honeyguide_orchestrator.policies import POLICIES
 from honeyguide_orchestrator.policy import Draw, Policy, PolicyOptions, Situation
@@ -373,6 +374,7 @@ async def stage(system: System, scene: Scene, recording: Recording, seed: int) -
                 models = LearnedModels(system.depths)
                 policies = {policy.name: policy}
                 decisions, events = DecisionList(system.masked), EventList()
+                filler = PageFiller(retrievers)
                 searcher = Searcher(
                     understander=Understander(
                         Recognizer(lexical, lambda: 0.0, FOREVER_S), lambda: recording.facts, lambda: 0.0
@@ -388,7 +390,8 @@ async def stage(system: System, scene: Scene, recording: Recording, seed: int) -
                     live_ranker=ranker.name,
                     experiment=None,
                     decision_log=decisions,  # type: ignore[arg-type]
-                    pages=ResultPages(lexical, decisions, PageTokens(b"benchmark"), FOREVER_S),  # type: ignore[arg-type]
+                    filler=filler,
+                    pages=ResultPages(lexical, decisions, PageTokens(b"benchmark"), filler, FOREVER_S, FOREVER_S),  # type: ignore[arg-type]
                     limits=SearchLimits(FOREVER_S, FOREVER_S, FOREVER_S, system.swap_share),
                     rng=np.random.default_rng([seed, 7]),
                 )

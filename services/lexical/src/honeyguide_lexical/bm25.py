@@ -56,15 +56,24 @@ def text_query(index: FullText, text: str, exact_boost: float = EXACT_TITLE_BOOS
 
 
 def search_text(index: FullText, text: str, filter: Filter, depth: int, by_fame: bool = False) -> Candidates:
-    """The best `depth` documents for a text; `by_fame` multiplies scores by log2(2 + ln(1 + popularity))."""
+    """The best `depth` documents for a text; `by_fame` multiplies scores by log2(2 + ln(1 + popularity)).
+
+    For no text, `by_fame` finds all that passes the filter, the most popular first.
+    """
     # Among popular documents a title that is just the query ("Love") is no better than one that begins with it.
     query = text_query(index, text, 0.0 if by_fame else EXACT_TITLE_BOOST)
+    browsing = by_fame and not text.strip()
+    if browsing:
+        query = tantivy.Query.all_query()
     if query is None:
         return NO_CANDIDATES
     if clauses := filter_clauses(index.schema, filter):
         query = tantivy.Query.boolean_query([(Must, query), *clauses])
     newest = index.newest
-    hits, total = find(newest.searcher, query, depth, weight_by_field=FAME if by_fame else None)
+    if browsing:
+        hits, total = find(newest.searcher, query, depth, order_by_field=FAME)
+    else:
+        hits, total = find(newest.searcher, query, depth, weight_by_field=FAME if by_fame else None)
     return newest.candidates(hits, total)
 
 

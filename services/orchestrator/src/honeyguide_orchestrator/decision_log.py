@@ -103,6 +103,8 @@ class DecisionRecord:
     probabilities; None where that is not known.
     exploration: how far the draw is from what looked best. trial: the part in an experiment; of an interleaved page,
     `ranker` and `scores` are those of variant a.
+    filled: strategy and rank of each of the last documents, with which a page was filled that the decision fetched too
+    little for: they are in no list of `ranks` and have no features. fillers: whom that took, asked beside the decision.
     """
 
     id: str
@@ -134,16 +136,18 @@ class DecisionRecord:
     dependable: tuple[str, ...] = ()
     answered_before: tuple[str, ...] = ()
     distribution: Distribution | None = None
+    filled: tuple[tuple[str, int], ...] = ()
+    fillers: tuple[LoggedStrategy, ...] = ()
 
     @property
     def candidates_fetched(self) -> int:
-        """Candidates returned, over all strategies."""
-        return sum(strategy.returned for strategy in self.strategies)
+        """Candidates returned, over all strategies, those that filled the page among them."""
+        return sum(strategy.returned for strategy in (*self.strategies, *self.fillers))
 
     @property
     def calls(self) -> int:
-        """Strategies asked."""
-        return sum(strategy.depth > 0 for strategy in self.strategies)
+        """Strategies asked, those that filled the page among them."""
+        return sum(strategy.depth > 0 for strategy in (*self.strategies, *self.fillers))
 
     @property
     def has_todays_features(self) -> bool:
@@ -301,10 +305,7 @@ def encode(record: DecisionRecord) -> bytes:
         "snapshot_version": record.snapshot_version,
         "propensity": record.propensity,
         "propensity_estimated": record.propensity_estimated,
-        "strategies": [
-            [s.name, s.depth, s.propensity, s.status.value, s.returned, round(s.elapsed_s, 6), s.message]
-            for s in record.strategies
-        ],
+        "strategies": list(map(_plain_strategy, record.strategies)),
         "x": record.x.astype("<f4").tobytes(),
         "ranker": record.ranker,
         "answered": record.answered,
@@ -330,6 +331,8 @@ def encode(record: DecisionRecord) -> bytes:
         "dependable": record.dependable,
         "answered_before": record.answered_before,
         "distribution": record.distribution and _distribution_to_plain(record.distribution),
+        "filled": record.filled,
+        "fillers": list(map(_plain_strategy, record.fillers)),
     }
     return packed(plain)
 
@@ -368,6 +371,8 @@ class _Packed(msgspec.Struct, frozen=True):
     dependable: tuple[str, ...] = ()
     answered_before: tuple[str, ...] = ()
     distribution: list[Any] | None = None
+    filled: tuple[tuple[str, int], ...] = ()
+    fillers: tuple[LoggedStrategy, ...] = ()
 
 
 _unpacker = Unpacker(_Packed)
@@ -412,7 +417,21 @@ def decode(raw: bytes) -> DecisionRecord:
         dependable=packed.dependable,
         answered_before=packed.answered_before,
         distribution=_distribution(packed.distribution) if packed.distribution else None,
+        filled=packed.filled,
+        fillers=packed.fillers,
     )
+
+
+def _plain_strategy(strategy: LoggedStrategy) -> list[Any]:
+    return [
+        strategy.name,
+        strategy.depth,
+        strategy.propensity,
+        strategy.status.value,
+        strategy.returned,
+        round(strategy.elapsed_s, 6),
+        strategy.message,
+    ]
 
 
 def _plain_shadow(shadow: LoggedShadow) -> list[Any]:

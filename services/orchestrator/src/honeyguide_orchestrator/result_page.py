@@ -12,14 +12,18 @@ import structlog
 from honeyguide.api.lexical.v1 import lexical_pb2
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.errors import HoneyguideError, InvalidArgument
+from honeyguide.query import RetrievalQuery
 from honeyguide_orchestrator.candidate_features import feature_names
 from honeyguide_orchestrator.decision_log import DecisionLog, DecisionRecord
 from honeyguide_orchestrator.learned import Learned
+from honeyguide_orchestrator.page_filler import PageFiller
 from honeyguide_orchestrator.page_token import PageToken, PageTokens, scope_of
 from honeyguide_orchestrator.ranker import RANKERS
 from honeyguide_orchestrator.search_query import SearchQuery
 
 CONTRIBUTIONS_MAX = 12
+REACHED_MAX = 500
+"""Results that can be paged through."""
 
 log = structlog.get_logger("honeyguide.result_page")
 
@@ -54,13 +58,24 @@ class SearchPage:
 
 
 class ResultPages:
-    """Makes pages. `lexical` hands documents out, within `fetch_s` seconds; `decision_log` has earlier decisions."""
+    """Makes pages. `lexical` hands documents out, within `fetch_s` seconds; `decision_log` has earlier decisions;
+    `filler` finds what pages hold beyond what was decided, `fill_s` seconds a strategy."""
 
-    def __init__(self, lexical: Any, decision_log: DecisionLog, page_tokens: PageTokens, fetch_s: float) -> None:
+    def __init__(
+        self,
+        lexical: Any,
+        decision_log: DecisionLog,
+        page_tokens: PageTokens,
+        filler: PageFiller,
+        fetch_s: float,
+        fill_s: float,
+    ) -> None:
         self._lexical = lexical
         self._decision_log = decision_log
         self._page_tokens = page_tokens
+        self._filler = filler
         self._fetch_s = fetch_s
+        self._fill_s = fill_s
 
     async def page(self, query: SearchQuery, record: DecisionRecord, offset: int, learned: Learned) -> SearchPage:
         """The page of a decision's results that begins after `offset` of them."""
@@ -109,10 +124,14 @@ class ResultPages:
         found = await self._decision_log.fetch([token.decision_id])
         if token.decision_id not in found:
             raise InvalidArgument("page_token", "is stale: its decision is no longer kept; search again")
-        return await self.page(query, found[token.decision_id], token.offset, learned)
+        record = found[token.decision_id]
+        asked = RetrievalQuery(query.text, record.understanding, record.context, query.filter)
+        record = await self._filler.filled(record, asked, token.offset + query.page_size, self._fill_s)
+        return await self.page(query, record, token.offset, learned)
 
     def _token_after(self, record: DecisionRecord, offset: int) -> str:
-        if offset >= len(record.document_ids):
+        # Behind a page that is full there may be more: whoever turns to it finds out.
+        if offset > len(record.document_ids) or offset >= REACHED_MAX:
             return ""
         return self._page_tokens.write(PageToken(record.id, offset, record.scope))
 
@@ -138,6 +157,9 @@ def _contributions(record: DecisionRecord, row: int, learned: Learned) -> tuple[
 
 
 def _provenance(record: DecisionRecord, row: int) -> tuple[tuple[str, int, float], ...]:
+    drawn = len(record.document_ids) - len(record.filled)
+    if row >= drawn:
+        return ((*record.filled[row - drawn], 0.0),)
     ranks = record.ranks[row].tolist()
     scores = record.strategy_scores[row].tolist() if row < len(record.strategy_scores) else [0.0] * len(ranks)
     found = [one for one in zip(record.answered, ranks, scores, strict=True) if one[1]]

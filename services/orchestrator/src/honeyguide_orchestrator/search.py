@@ -1,4 +1,4 @@
-"""The story of a search: understand, decide, fan out, merge, rank, log, show."""
+"""The story of a search: understand, decide, fan out, merge, rank, fill, log, show."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ from honeyguide_orchestrator.fanout import Outcome, Retrievers, Status, outcome_
 from honeyguide_orchestrator.interleaving import own_candidates, team_draft
 from honeyguide_orchestrator.learned import Learned, LearnedModels
 from honeyguide_orchestrator.merge import Merged, merge
+from honeyguide_orchestrator.page_filler import PageFiller
 from honeyguide_orchestrator.page_token import scope_of
 from honeyguide_orchestrator.policy import Draw, Policy, Situation, both, middle_rung
 from honeyguide_orchestrator.query_evidence import remembered_from_proto
@@ -128,6 +129,7 @@ class Searcher:
         live_ranker: str,
         experiment: Experiment | None = None,
         decision_log: DecisionLog,
+        filler: PageFiller,
         pages: ResultPages,
         limits: SearchLimits,
         rng: np.random.Generator,
@@ -144,6 +146,7 @@ class Searcher:
         self._live_ranker = live_ranker
         self._experiment = experiment
         self._decision_log = decision_log
+        self._filler = filler
         self._pages = pages
         self._limits = limits
         self._rng = rng
@@ -180,6 +183,10 @@ class Searcher:
 
         record = self._rank(query, asked, arms, decided, outcomes, merged, learned)
         timer.lap("rank")
+
+        limit_s = self._limits.of_retrieval(query.patience_s, spent_s=sum(timer.laps.values()))
+        record = await self._filler.filled(record, asked, query.page_size, limit_s)
+        timer.lap("fill")
 
         # The page is made while Redis takes the decision in.
         _, page = await asyncio.gather(self._log(record), self._pages.page(query, record, 0, learned))

@@ -108,7 +108,9 @@ def _response(page: SearchPage, full: bool) -> pb.SearchResponse:
         results=[_result(hit, record, full) for hit in page.hits],
         next_page_token=page.next_page_token,
         candidate_count=len(record.document_ids),
-        failures=[_outcome(one) for one in record.strategies if one.status in (Status.FAILED, Status.LATE)],
+        failures=[
+            _outcome(one) for one in (*record.strategies, *record.fillers) if one.status in (Status.FAILED, Status.LATE)
+        ],
         understanding=understanding_to_proto(record.understanding),
     )
     if page.unfetched:
@@ -142,6 +144,7 @@ def _explanation(page: SearchPage) -> pb.Explanation:
         context_features=named(record.x),
         timings={stage: _duration(seconds) for stage, seconds in page.timings_s.items()},
         swapped_at=record.swapped_at,
+        fillers=[_outcome(one) for one in record.fillers],
     )
 
 

@@ -40,6 +40,7 @@ from honeyguide_orchestrator.learning_servicer import register_learning
 from honeyguide_orchestrator.lease import RELEASE, RENEW, Lease
 from honeyguide_orchestrator.names import check_names
 from honeyguide_orchestrator.off_policy.log_file import LogHead
+from honeyguide_orchestrator.page_filler import PageFiller
 from honeyguide_orchestrator.page_token import PageTokens
 from honeyguide_orchestrator.policies import POLICIES
 from honeyguide_orchestrator.policy import Policy, PolicyOptions
@@ -120,6 +121,7 @@ async def open_service(
         page_tokens = await _page_tokens(stores, settings)
         _run(stack, lambda: _keep_agreed(page_tokens))
         policies, foreground = _policies(settings), Foreground()
+        filler = PageFiller(retrievers)
         searcher = Searcher(
             understander=Understander(
                 Recognizer(lexical, time.monotonic, settings.understand_timeout_s), watch.facts, clock
@@ -135,7 +137,10 @@ async def open_service(
             live_ranker=settings.ranker,
             experiment=settings.experiment and settings.experiment.over(settings.policy, settings.ranker),
             decision_log=stores.decision_log,
-            pages=ResultPages(lexical, stores.decision_log, page_tokens, settings.fetch_timeout_s),
+            filler=filler,
+            pages=ResultPages(
+                lexical, stores.decision_log, page_tokens, filler, settings.fetch_timeout_s, settings.retrieve_timeout_s
+            ),
             limits=SearchLimits(
                 settings.understand_timeout_s,
                 settings.retrieve_timeout_s,

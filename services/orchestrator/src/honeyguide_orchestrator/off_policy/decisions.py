@@ -236,7 +236,9 @@ class DecisionSample:
         case = self._cases[i]
         if (option == case.rungs).all():
             return case.net
+        fillers = case.record.fillers
         cost = float(self._prices.of(*self._asked_of(case, option)))
+        cost += self._prices.of(len(fillers), sum(filler.returned for filler in fillers))  # the page is filled again
         if not case.rewards:
             return -cost
         key = (i, option.tobytes())

@@ -117,7 +117,10 @@ def places_by_allocation(
     found = (record.ranks[:rows] > 0) & (record.ranks[:rows] <= depths)
     features = _cut(record, found, depths > 0)
     moved = ranker.scores(features, record.answered, model) - ranker.scores(record.features, record.answered, model)
-    return _places(record, rewards, record.scores[:rows] + moved, found)
+    # With what filled the page it is filled again.
+    drawn = len(record.document_ids) - len(record.filled)
+    filled = {id: drawn + i for i, id in enumerate(record.document_ids[drawn:], 1) if id in rewards}
+    return _places(record, rewards, record.scores[:rows] + moved, found) | filled
 
 
 def _places(

@@ -382,6 +382,7 @@ class Explanation(_message.Message):
     CONTEXT_FEATURES_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
     SWAPPED_AT_FIELD_NUMBER: _builtins.int
+    FILLERS_FIELD_NUMBER: _builtins.int
     policy: _builtins.str
     """The policy that decided, and the version of the snapshot behind it."""
     snapshot_version: _builtins.int
@@ -406,7 +407,11 @@ class Explanation(_message.Message):
 
     @_builtins.property
     def timings(self) -> _containers.MessageMap[_builtins.str, _duration_pb2.Duration]:
-        """Time of each stage: understand, decide, retrieve, merge, rank, fetch."""
+        """Time of each stage: understand, decide, retrieve, merge, rank, fill, fetch."""
+
+    @_builtins.property
+    def fillers(self) -> _containers.RepeatedCompositeFieldContainer[Global___StrategyOutcome]:
+        """Strategies asked beside the decision, because it fetched less than a page; what they found stands below the rest."""
 
     def __init__(
         self,
@@ -420,10 +425,11 @@ class Explanation(_message.Message):
         context_features: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         timings: _abc.Mapping[_builtins.str, _duration_pb2.Duration] | None = ...,
         swapped_at: _builtins.int = ...,
+        fillers: _abc.Iterable[Global___StrategyOutcome] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_features", b"context_features", "policy", b"policy", "propensity", b"propensity", "propensity_estimated", b"propensity_estimated", "ranker", b"ranker", "snapshot_version", b"snapshot_version", "strategies", b"strategies", "swapped_at", b"swapped_at", "timings", b"timings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_features", b"context_features", "fillers", b"fillers", "policy", b"policy", "propensity", b"propensity", "propensity_estimated", b"propensity_estimated", "ranker", b"ranker", "snapshot_version", b"snapshot_version", "strategies", b"strategies", "swapped_at", b"swapped_at", "timings", b"timings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
