@@ -53,10 +53,18 @@ async def test_no_query_breaks_a_strategy(client, strategy: str, query: str) -> 
     await client.ask(strategy, query)
 
 
-@pytest.mark.parametrize("strategy", ["lexical.bm25", "lexical.popular", "lexical.fuzzy", "lexical.structured"])
+@pytest.mark.parametrize("strategy", ["lexical.bm25", "lexical.fuzzy", "lexical.structured"])
 @pytest.mark.parametrize("query", ["", "  ", "!?"])
 async def test_nothing_asked_nothing_found(client, strategy: str, query: str) -> None:
     assert await client.ids(strategy, query) == []
+
+
+@pytest.mark.parametrize("query", ["", "  "])
+async def test_popular_without_a_query_is_all_that_passes_the_filter(client, query: str) -> None:
+    assert await client.ids("lexical.popular", query, depth=3) == ["p1", "f1", "t3"]
+    dramas = document_pb2.Filter(attributes=[equals("genre", "drama")])
+    assert await client.ids("lexical.popular", query, filter=dramas) == ["f7", "f6"]
+    assert await client.ids("lexical.popular", "!?") == []
 
 
 async def test_popular_turns_the_order_of_near_equal_matches(client) -> None:
