@@ -68,6 +68,13 @@ def test_reads_the_environment(monkeypatch):
             '{"cells": 0, "queen": true}',
             "HONEYGUIDE_HIVE_FIRST: cells: Input should be greater than or equal to 1, not 0",
         ),
+        (
+            HiveSettings,
+            "HONEYGUIDE_HIVE_FIRST",
+            '{"cells":',
+            "HONEYGUIDE_HIVE_FIRST: is not JSON (Expecting value: line 1 column 10 (char 9)): '{\"cells\":'\n",
+        ),
+        (HiveSettings, "HONEYGUIDE_HIVE_FIRST", '"\\"\\""', "HONEYGUIDE_HIVE_FIRST: is not a JSON object: "),
         (HiveSettings, "HONEYGUIDE_HIVE_FIRST", '{"cells": 1}', "HONEYGUIDE_HIVE_FIRST: queen: is needed\n"),
         (PicksSettings, "HONEYGUIDE_PICKS_PORT", "1", "HONEYGUIDE_PICKS_FILE: is needed (what is picked from)\n"),
     ],

@@ -162,6 +162,28 @@ def test_a_value_that_is_no_time_names_its_attribute(raw):
         document_from_json(line, {"at"})
 
 
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("12.99", (12.99,)),
+        ([" -3 ", 4, "1e3", None, ""], (-3.0, 4.0, 1000.0)),
+        (True, (True,)),
+        (" ", ()),
+    ],
+)
+def test_values_of_attributes_that_are_numbers(raw, expected):
+    line = json.dumps({"id": "a", "type": "film", "attributes": {"price": raw, "sku": "12.99"}})
+    attributes = document_from_proto(document_from_json(line, (), {"price"})).attributes
+    assert (attributes.get("price", ()), attributes["sku"]) == (expected, ("12.99",))
+
+
+@pytest.mark.parametrize("raw", ["soon", "12,99", "1_000", "nan", "inf", "€5", [1, "x"]])
+def test_a_value_that_is_no_number_names_its_attribute(raw):
+    line = json.dumps({"id": "a", "type": "film", "attributes": {"price": raw}})
+    with pytest.raises(InvalidArgument, match=r"^attributes\.price: '.*' is not a number, such as 12\.99$"):
+        document_from_json(line, (), {"price"})
+
+
 def test_embedding_round_trip():
     message = document_from_json('{"id": "a", "type": "film", "embedding": [0.25, -1, 3e38]}')
     document = document_from_proto(message)

@@ -101,6 +101,16 @@ async def test_an_export_for_other_tools_is_told_from_a_complete_one(
     )
 
 
+async def test_a_complete_export_without_its_first_line_is_told(served: Engine, ask: Ask, tmp_path: Path) -> None:
+    await served.api.search("lamp")
+    path = tmp_path / "export"
+    assert (await ask("decisions", "export", "--format", "complete", "--output", str(path)))[0] == 0
+    path.write_text(path.read_text().partition("\n")[2])
+    code, out, err = await ask("evaluate", "--log", str(path))
+    assert (code, out) == (2, "")
+    assert err.startswith("honeyguide: --log: looks like a complete export without its first line; ")
+
+
 async def test_what_an_engine_exports_can_be_evaluated(tmp_path: Path, redis_url: str, key_prefix: str) -> None:
     documents = [Document(f"d{i}", "film", f"lamp number {i}", "a film of lamps", popularity=i) for i in range(1, 9)]
     async with Engine(tmp_path / "data", redis_url, key_prefix) as engine:

@@ -87,5 +87,6 @@ async def test_what_can_not_be_written_is_named(ask: Ask, tmp_path: Path) -> Non
     for path in (tmp_path / "nowhere" / "log.jsonl", tmp_path):
         code, _, err = await ask("decisions", "export", "--output", str(path))
         assert code == 2
-        assert err.startswith("honeyguide: --output: ")
+        assert err.startswith(f"honeyguide: --output: {path}: ")
+        assert ".part" not in err
         assert len(err.splitlines()) == 1

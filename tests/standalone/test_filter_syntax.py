@@ -6,7 +6,7 @@ import pytest
 
 from honeyguide.documents import filter_from_proto
 from honeyguide.errors import InvalidArgument
-from honeyguide_standalone.filters import parse_filters
+from honeyguide_standalone.filters import doubts, parse_filters
 
 FILM = {"genre": ("Drama", "Comedy"), "year": (1994.0,), "live": (True,)}
 
@@ -61,6 +61,74 @@ def test_a_day_as_a_value_is_its_text_or_its_first_moment() -> None:
 def test_what_is_no_time_is_refused_of_an_attribute_that_is_one(wanted: str) -> None:
     with pytest.raises(InvalidArgument, match=r"is not a time \(2010, 2010-01, 2010-01-31 or 2010-01-31T18:30:00Z\)"):
         parse_filters([f"released={wanted}"], times={"released"})
+
+
+@pytest.mark.parametrize(
+    ("filter", "quoted"),
+    [
+        ("price=a..b", "'a' in 'price=a..b'"),
+        ("price=..2010-01-31", "'2010-01-31' in 'price=..2010-01-31'"),
+        ("price=nan", "'nan' in 'price=nan'"),
+        ("price=>5", "'>5' in 'price=>5'"),
+        ("price!=5|six", "'six' in 'price!=5|six'"),
+    ],
+)
+def test_what_is_no_number_is_refused_of_an_attribute_that_is_one(filter: str, quoted: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        parse_filters([filter], numbers={"price"})
+    assert refused.value.message == f"--filter: {quoted} is not a number"
+
+
+def test_numbers_and_flags_are_taken_of_an_attribute_that_is_a_number() -> None:
+    for filter in ("live=true", "live=1|0", "live=0..1"):
+        wanted = filter_from_proto(parse_filters([filter], numbers={"live"}))
+        assert wanted.matches("f1", "film", {"live": (1.0,)}) or wanted.matches("f1", "film", {"live": (True,)})
+
+
+def test_of_an_attribute_that_is_not_known_a_bound_may_be_either() -> None:
+    with pytest.raises(InvalidArgument, match=r"'a' in 'price=a\.\.b' is not a number or a time \(2010, "):
+        parse_filters(["price=a..b"])
+
+
+@pytest.mark.parametrize(
+    ("filter", "found", "told"),
+    [
+        ("genres!=Horror", True, "names no attribute 'genres'; did you mean 'genre'?"),
+        ("nope!=3", True, "names no attribute 'nope'"),
+        ("nope=3", False, "names no attribute 'nope'"),
+    ],
+)
+def test_names_that_the_catalogue_has_not_are_told(filter: str, found: bool, told: str) -> None:
+    wanted = parse_filters([filter, "genre=Drama", "type=film"])
+    assert list(doubts(wanted, {"genre", "year"}, found=found)) == [f"--filter: the catalogue's configuration {told}"]
+
+
+def test_what_documents_passed_by_is_no_mistake() -> None:
+    assert list(doubts(parse_filters(["studio=Ghibli"]), {"genre"}, found=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("filter", "range"),
+    [
+        ("released!=2009", "2009-01-01..2009-12-31"),
+        ("released!=2009-02", "2009-02-01..2009-02-28"),
+        ("released!=soon|2009-02-03|2010", "2009-02-03..2009-02-03"),
+    ],
+)
+def test_dates_that_exclude_need_a_catalogue_that_is_known(filter: str, range: str) -> None:
+    (line,) = doubts(parse_filters([filter, "year!=2001"]), None, found=True)
+    assert line.endswith(f"if 'released' is a time, 'released!={range}' works everywhere")
+    excluded = filter_from_proto(parse_filters([f"released!={range}"]))
+    assert not excluded.matches("f1", "film", {"released": (datetime(2009, 2, 3, 12, tzinfo=UTC),)})
+    assert excluded.matches("f1", "film", {"released": (datetime(2010, 2, 3, 12, tzinfo=UTC),)})
+    assert list(doubts(parse_filters([filter]), {"released"}, found=True)) == []
+
+
+@pytest.mark.parametrize(
+    "filter", ["released=2009", "genre!=Horror", "released!=2009-01-01..2009-12-31", "price!=20.5"]
+)
+def test_other_filters_say_what_they_do_without_a_catalogue(filter: str) -> None:
+    assert list(doubts(parse_filters([filter]), None, found=False)) == []
 
 
 @pytest.mark.parametrize("text", ["film", "=film", "genre=", "year=..", "year=new..old", "!=x", "genre!="])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
-from honeyguide.documents import Document, document_from_json, document_from_proto
+from honeyguide.documents import Document, document_from_json, document_from_proto, document_to_json
 from honeyguide_standalone.engine import Engine
 
 Ask = Callable[..., Awaitable[tuple[int, str, str]]]
@@ -53,6 +55,38 @@ async def test_ids_are_shown_by_explain(served: Engine, ask: Ask) -> None:
     await served.api.index([HEAT])
     assert "film:heat" not in (await ask("search", "heat"))[1]
     assert "film:heat" in (await ask("search", "heat", "--explain"))[1]
+
+
+async def test_what_is_acted_on_after_an_untracked_search_teaches_nothing(served: Engine, ask: Ask) -> None:
+    await served.api.index([HEAT])
+    await ask("search", "heat", "--untracked")
+    untracked = "click on Heat [1995] for 'heat' is noted, but nothing is learned from it: the search was --untracked\n"
+    assert await ask("click", "1") == (0, untracked, "")
+    await ask("search", "heat")
+    assert await ask("click", "1") == (0, "click on Heat [1995] for 'heat' is noted\n", "")
+
+
+async def test_a_filter_by_a_name_that_is_none_is_told_on_standard_error(
+    served: Engine, ask: Ask, tmp_path: Path
+) -> None:
+    file = tmp_path / "films.jsonl"
+    file.write_text(document_to_json(HEAT) + "\n")
+    dates = ("search", "heat", "--json", "--filter", "released!=1995")
+    await served.api.index([HEAT])
+    code, out, err = await ask(*dates)
+    assert (code, len(json.loads(out)["results"])) == (0, 1)
+    assert err.endswith("if 'released' is a time, 'released!=1995-01-01..1995-12-31' works everywhere\n")
+    assert (await ask("index", str(file)))[0] == 0
+    code, out, err = await ask(*dates)
+    assert (code, json.loads(out).get("results", []), err) == (0, [], "")
+    code, _, err = await ask("search", "heat", "--filter", "genres!=Crime")
+    told = "--filter: the catalogue's configuration names no attribute 'genres'; did you mean 'genre'?\n"
+    assert (code, err) == (0, told)
+    assert await ask("search", "heat", "--filter", "year=>1990") == (
+        2,
+        "",
+        "honeyguide: --filter: '>1990' in 'year=>1990' is not a number\n",
+    )
 
 
 async def test_an_empty_catalogue_is_told(served: Engine, ask: Ask) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -66,6 +67,37 @@ async def test_every_line_is_indexed_or_named(tmp_path: Path) -> None:
     ]
     assert (progress.lines, progress.indexed, progress.refused) == (8, 3, 4)
     assert progress.offset == path.stat().st_size
+
+
+async def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "documents.jsonl"
+    path.write_text(line(1) + line(2), encoding="utf-8-sig")
+    assert [document.id for document in ingest.sample_documents(path)] == ["d1", "d2"]
+    catalogue, told = Catalogue(), Told()
+    await ingest.ingest(path, catalogue.upsert, Progress(), told)
+    assert (catalogue.ids, told.refusals) == (["d1", "d2"], [])
+
+
+async def test_a_number_written_as_text_is_read_and_what_is_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "documents.jsonl"
+    prices = ["12.99", 5, "on request", ["7", None, " "], "1,299", True]
+    rows = [
+        {"id": f"d{i}", "type": "film", "title": "t", "attributes": {"price": price}} for i, price in enumerate(prices)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    catalogue, told = Catalogue(), Told()
+    await ingest.ingest(path, catalogue.upsert, Progress(), told, numbers={"price"})
+    assert catalogue.ids == ["d0", "d1", "d3", "d5"]
+    assert told.refusals == [
+        Refusal(3, "attributes.price", "'on request' is not a number, such as 12.99"),
+        Refusal(5, "attributes.price", "'1,299' is not a number, such as 12.99"),
+    ]
+
+
+def test_a_bookmark_goes_by_what_was_read_as_numbers(tmp_path: Path) -> None:
+    Bookmark(tmp_path, "content", "local").write(Progress(lines=1))
+    assert Bookmark(tmp_path, "content", "local", [], ["price"]).read() == Progress()
+    assert Bookmark(tmp_path, "content", "local", ["price"]).read() == Progress()
 
 
 async def test_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,20 @@ def test_a_file_that_is_none_and_an_empty_one(tmp_path: Path) -> None:
         count_actions(tmp_path / "bytes.jsonl")
 
 
+def test_a_log_that_goes_on_into_the_future_is_refused_before_anything_is_replayed(tmp_path: Path) -> None:
+    log = written(tmp_path / "log.jsonl", GOOD, "", GOOD.replace("1609459200", "1609459501"))
+    with pytest.raises(InvalidArgument) as error:
+        count_actions(log, clock=lambda: 1_609_459_200.0)
+    assert error.value.message == f"{log}:3: time: lies more than 5 minutes in the future"
+    assert count_actions(log, clock=lambda: 1_609_459_201.0) == 2
+
+
+def test_a_byte_order_mark_is_no_part_of_a_log(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text(f"{GOOD}\n", encoding="utf-8-sig")
+    assert [action.line for action in read_click_log(log)] == [1]
+
+
 def test_standing_by_hand() -> None:
     replayed = Replayed(total=8)
     for position in (1, 2, 0, 4, 1, 1, 0, 5):
@@ -164,11 +178,13 @@ async def test_actions_on_documents_that_are_not_there_are_told_apart(served: En
     assert (told["present"]["searches"], told["present"]["mrr"]) == (2, 1.0)
     assert told["present"]["calls"] == told["whole"]["calls"]
     _, out, _ = await ask("replay", str(log), "--no-feedback")
+    assert [line.split()[:2] for line in out.splitlines()[1:5]] == [["quarter", str(i)] for i in range(1, 5)]
     assert "3 of 5 actions name documents that are not in the catalogue; over the others MRR@5 is 1.000" in out
     other = written(tmp_path / "other.jsonl", GOOD.replace("d1", "gone"))
     assert "no action names a document that is in the catalogue" in (await ask("replay", str(other)))[1]
     _, out, _ = await ask("replay", str(written(tmp_path / "good.jsonl", GOOD)), "--no-feedback")
     assert "catalogue" not in out
+    assert [line.split()[0] for line in out.splitlines()[1:3]] == ["quarter", "all"]
 
 
 @pytest.mark.parametrize("option", ["--policy", "--ranker"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 from pathlib import Path
@@ -124,4 +125,16 @@ def _line(settings: type[BaseSettings], problem: Any) -> str:
     where = ": ".join([variables_of(settings)[first][0] if field else first, *([".".join(within)] if within else [])])
     if problem["type"] == "missing":  # its input is all that is there
         return f"{where}: is needed" + (f" ({field.description})" if field and not within else "")
+    if problem["type"] == "model_type" and isinstance(problem["input"], str):
+        # pydantic-settings hands on as it is what it can't parse.
+        return f"{where}: {_json_fault(problem['input'])}: {problem['input']!r}"
     return f"{where}: {said}, not {problem['input']!r}"
+
+
+def _json_fault(text: str) -> str:
+    """Why a text is not the JSON of an object."""
+    try:
+        json.loads(text)
+    except ValueError as error:
+        return f"is not JSON ({error})"
+    return "is not a JSON object"

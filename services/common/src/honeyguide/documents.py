@@ -39,6 +39,8 @@ POPULARITY_MAX = 1e30
 """Far within float32, in which it is sent and computed with."""
 
 DAY_S = 86_400.0
+AHEAD_MAX_S = 300.0
+"""How far ahead of the server's clock the time of a search or of an action may lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,13 +236,14 @@ def _written(document: Document) -> pb.Document:
     return message
 
 
-def document_from_json(line: str, times: Collection[str] = ()) -> pb.Document:
+def document_from_json(line: str, times: Collection[str] = (), numbers: Collection[str] = ()) -> pb.Document:
     """Reads one line of JSON Lines into a message that `document_from_proto` then checks.
 
     Known keys are id, type, title, text, attributes, popularity, created_at, related and embedding. Attribute values
     are a string, number, boolean or a list of them. `times` names the attributes that the catalogue's configuration
     calls times: their values are read by `parse_time`, and blank ones left out. Of all others a string that is an
-    ISO 8601 date or time stays a string.
+    ISO 8601 date or time stays a string. `numbers` names those that it calls numbers: their strings are read by
+    `number_of`, and blank ones left out.
 
     Raises:
         InvalidArgument: naming the first field that is wrong.
@@ -283,11 +286,15 @@ def document_from_json(line: str, times: Collection[str] = ()) -> pb.Document:
             raise InvalidArgument("attributes", "a name holds control characters or lone surrogates")
         for value in raw if isinstance(raw, list) else [raw]:
             path = f"attributes.{name}"
-            if name not in times:
-                if value is not None:
-                    message.attributes[name].values.append(_value_from_json(path, value))
-            elif not _is_blank(value):
-                message.attributes[name].values.append(pb.Value(time=time_to_proto(parse_time(path, value))))
+            if value is None or (_is_blank(value) and (name in times or name in numbers)):
+                continue
+            if name in times:
+                read = pb.Value(time=time_to_proto(parse_time(path, value)))
+            elif name in numbers and isinstance(value, str):
+                read = _number_from_json(path, value)
+            else:
+                read = _value_from_json(path, value)
+            message.attributes[name].values.append(read)
     embedding = record.get("embedding")
     if embedding is not None:
         if not isinstance(embedding, list) or not all(
@@ -536,6 +543,15 @@ def parse_time(path: str, raw: Any) -> float:
     )
 
 
+def number_of(text: str) -> float | None:
+    """The finite number that a text is (12.99, -3, 1e6), None = it is none."""
+    try:
+        number = math.nan if "_" in text else float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def check_id(path: str, id: str) -> None:
     """Raises InvalidArgument unless this can be a document's id."""
     if not 1 <= len(id.encode(errors="surrogatepass")) <= ID_BYTES_MAX:
@@ -565,7 +581,14 @@ def _values_from_proto(name: str, message: pb.Values) -> tuple[Value, ...]:
 
 
 def _is_blank(raw: Any) -> bool:
-    return raw is None or (isinstance(raw, str) and not raw.strip())
+    return isinstance(raw, str) and not raw.strip()
+
+
+def _number_from_json(path: str, raw: str) -> pb.Value:
+    number = number_of(raw)
+    if number is None:
+        raise InvalidArgument(path, f"{raw[:80]!r} is not a number, such as 12.99")
+    return pb.Value(number=number)
 
 
 def _value_from_json(path: str, raw: Any) -> pb.Value:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from honeyguide.api.search.v1 import feedback_pb2 as pb
-from honeyguide.documents import check_id, check_text, context_from_proto, time_from_proto
+from honeyguide.documents import AHEAD_MAX_S, check_id, check_text, context_from_proto, time_from_proto
 from honeyguide.errors import InvalidArgument
 from honeyguide_orchestrator.event_stream import Event, EventStream
 
@@ -17,8 +17,6 @@ EVENT_ID_BYTES_MAX = 128
 QUERY_CHARS_MAX = 2_000
 CHECKED_AT_ONCE = 50
 """Events checked before searches get their turn: about a millisecond of work."""
-
-AHEAD_MAX_S = 300.0
 
 ACTIONS = {
     pb.ACTION_TYPE_IMPRESSION: "impression",

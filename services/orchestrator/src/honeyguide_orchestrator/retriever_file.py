@@ -46,6 +46,7 @@ async def watch_file(
     """
     connected: dict[str, tuple[str, Connection]] = {}
     seen: dict[str, str] | None = None
+    wrong = ""
     while True:
         try:
             content = await asyncio.to_thread(read_file, path)
@@ -60,8 +61,9 @@ async def watch_file(
                         connected[name] = (target, connect(target))
                         await retrievers.connect(name, connected[name][1])
                         log.info("retriever added", retriever=name, target=target)
+            wrong = ""
         except InvalidArgument as error:
-            if seen != {}:
+            if error.message != wrong:
                 log.error("retrievers file ignored", error=error.message)
-            seen = {}
+            seen, wrong = None, error.message
         await asyncio.sleep(LOOK_S)

@@ -11,13 +11,12 @@ from google.protobuf.duration_pb2 import Duration
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.api.search.v1 import search_pb2 as pb
 from honeyguide.api.search.v1 import search_pb2_grpc
-from honeyguide.documents import Context, check_text, context_from_proto, filter_from_proto
+from honeyguide.documents import AHEAD_MAX_S, Context, check_text, context_from_proto, filter_from_proto
 from honeyguide.errors import InvalidArgument
 from honeyguide.query import understanding_to_proto
 from honeyguide.server import Registration
 from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedStrategy
 from honeyguide_orchestrator.fanout import Status
-from honeyguide_orchestrator.feedback import AHEAD_MAX_S
 from honeyguide_orchestrator.foreground import Foreground
 from honeyguide_orchestrator.result_page import Hit, SearchPage
 from honeyguide_orchestrator.search import Searcher

@@ -82,7 +82,20 @@ class Catalog(_Part):
     @property
     def times(self) -> frozenset[str]:
         """Names of the attributes that are times: what `document_from_json` is to be told."""
-        return frozenset(entry.name for entry in self.attributes if entry.kind == "time")
+        return self._of_kind("time")
+
+    @property
+    def numbers(self) -> frozenset[str]:
+        """Names of the attributes that are numbers: what `document_from_json` is to be told."""
+        return self._of_kind("number")
+
+    @property
+    def attribute_names(self) -> frozenset[str]:
+        """Names of all attributes."""
+        return frozenset(entry.name for entry in self.attributes)
+
+    def _of_kind(self, kind: Kind) -> frozenset[str]:
+        return frozenset(entry.name for entry in self.attributes if entry.kind == kind)
 
     def says_as(self, other: Catalog) -> bool:
         """True if both say the same, in whatever order."""

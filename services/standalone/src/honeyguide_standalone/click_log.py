@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from honeyguide.documents import CONTEXT_CHARS_MAX, check_id, check_text, parse_time
+from honeyguide.documents import AHEAD_MAX_S, CONTEXT_CHARS_MAX, check_id, check_text, parse_time
 from honeyguide.errors import InvalidArgument
 
 LINE_CHARS_MAX = 65_536
@@ -51,7 +52,7 @@ def read_click_log(path: Path, ignored: set[str] | None = None) -> Iterator[Logg
     """
     last_s = -math.inf
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             for number, text in enumerate(iter(lambda: file.readline(LINE_CHARS_MAX + 1), ""), 1):
                 where = f"{path}:{number}"
                 if len(text) > LINE_CHARS_MAX:
@@ -72,13 +73,22 @@ def read_click_log(path: Path, ignored: set[str] | None = None) -> Iterator[Logg
         raise InvalidArgument(str(path), error.strerror or str(error)) from None
 
 
-def count_actions(path: Path, told: Callable[[str], None] = lambda line: None) -> int:
-    """How many actions a log holds; raises what `read_click_log` raises, so that nothing is replayed of a bad log.
+def count_actions(
+    path: Path, told: Callable[[str], None] = lambda line: None, clock: Callable[[], float] = time.time
+) -> int:
+    """How many actions a log holds, none of which a system would refuse: of a bad log nothing is to be replayed.
 
     `told` hears a line if there are keys that are ignored.
+
+    Raises:
+        InvalidArgument: as `read_click_log` does, and if the log is empty or goes on into the future.
     """
     ignored: set[str] = set()
-    count = sum(1 for _ in read_click_log(path, ignored))
+    count, ahead_s = 0, clock() + AHEAD_MAX_S
+    for action in read_click_log(path, ignored):
+        if action.time_s > ahead_s:
+            raise InvalidArgument(f"{path}:{action.line}: time", "lies more than 5 minutes in the future")
+        count += 1
     if not count:
         raise InvalidArgument(str(path), "holds no action; each line is an object with time, query and document_id")
     if ignored:

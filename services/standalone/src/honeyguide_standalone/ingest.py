@@ -58,12 +58,21 @@ class _Batch:
 class Bookmark:
     """Remembers, in a folder, which lines of a file are settled.
 
-    It goes by the file's content, its destination, and which attributes were read as times: read otherwise, they
-    are other documents.
+    It goes by the file's content, its destination, and which attributes were read as times and as numbers: read
+    otherwise, they are other documents.
     """
 
-    def __init__(self, folder: Path, content: str, destination: str, times: Collection[str] = ()) -> None:
-        read_as = "".join(f" {name!r}" for name in sorted(times))
+    def __init__(
+        self,
+        folder: Path,
+        content: str,
+        destination: str,
+        times: Collection[str] = (),
+        numbers: Collection[str] = (),
+    ) -> None:
+        read_as = "".join(
+            [*(f" {name!r}" for name in sorted(times)), *(f" number {name!r}" for name in sorted(numbers))]
+        )
         key = hashlib.sha256(f"{content} {destination}{read_as}".encode()).hexdigest()[:24]
         self._path = folder / f"{key}.json"
 
@@ -124,11 +133,12 @@ async def ingest(
     progress: Progress,
     acknowledged: Callable[[Progress, Sequence[Refusal]], None],
     times: Collection[str] = (),
+    numbers: Collection[str] = (),
 ) -> None:
     """Sends a file through `upsert` (the catalogue's stream) from where `progress` stands.
 
-    `acknowledged` is called whenever further lines are settled, with those of them that were refused. `times` names
-    the attributes that are times.
+    `acknowledged` is called whenever further lines are settled, with those of them that were refused. `times` and
+    `numbers` name the attributes that are such.
 
     Raises:
         HoneyguideError: the catalogue service failed; what was acknowledged until then stays settled.
@@ -137,7 +147,7 @@ async def ingest(
     room = asyncio.Semaphore(UNACKNOWLEDGED_MAX)
 
     async def requests() -> AsyncIterator[catalog_pb2.UpsertDocumentsRequest]:
-        for batch in _batches(path, progress.lines, progress.offset, times):
+        for batch in _batches(path, progress.lines, progress.offset, times, numbers):
             await room.acquire()
             if batch.documents:
                 waiting.append(batch)
@@ -171,7 +181,7 @@ def _join(batch: _Batch, rest: _Batch) -> None:
     batch.lines_end, batch.offset_end = rest.lines_end, rest.offset_end
 
 
-def _batches(path: Path, lines: int, offset: int, times: Collection[str]) -> Iterator[_Batch]:
+def _batches(path: Path, lines: int, offset: int, times: Collection[str], numbers: Collection[str]) -> Iterator[_Batch]:
     batch = _Batch(lines_end=lines, offset_end=offset)
     with path.open("rb") as file:
         file.seek(offset)
@@ -179,7 +189,7 @@ def _batches(path: Path, lines: int, offset: int, times: Collection[str]) -> Ite
             document = None
             if raw.strip():
                 try:
-                    document = _read_line(raw, times)
+                    document = _read_line(raw, times, numbers)
                 except InvalidArgument as error:
                     first = error.violations[0]
                     batch.refusals.append(Refusal(number, first.field, first.description))
@@ -215,14 +225,14 @@ def _lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         yield raw, length
 
 
-def _read_line(raw: bytes, times: Collection[str] = ()) -> document_pb2.Document:
+def _read_line(raw: bytes, times: Collection[str] = (), numbers: Collection[str] = ()) -> document_pb2.Document:
     if len(raw) > LINE_BYTES_MAX:
         raise InvalidArgument("line", "is longer than 16 MiB; a document may have 3 MiB")
     try:
         line = raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise InvalidArgument("line", f"is not UTF-8: {error.reason} at byte {error.start}") from None
-    document = document_from_json(line, times)
+    document = document_from_json(line, times, numbers)
     for key in ("id", "type"):
         if not getattr(document, key):
             raise InvalidArgument(key, "is missing or empty")

@@ -35,6 +35,9 @@ SLOW = "thompson"
 PLAIN_KEYS = ({"decision_id", "strategies"}, {"_label_cost", "_outcomes"})
 """By which a line of JSON, or of DSJSON, is told."""
 
+DECISION_KEYS = {"id", "decision", "rewards"}
+"""By which a decision of a complete export is told: every line but the first."""
+
 COMPLETE_EXPORT = "`honeyguide decisions export --format complete --output FILE`"
 
 
@@ -80,21 +83,26 @@ def of_file(lines: Iterable[str], wanted: Wanted) -> Evaluation:
     first = next(rest, "")
     if is_decision_log(first):
         return of_decisions(chain([first], rest), wanted)
-    if _is_plain_export(first):
+    keys = _keys(first)
+    if any(plain <= keys for plain in PLAIN_KEYS):
         raise InvalidArgument("--log", f"is an export for other tools; {COMPLETE_EXPORT} makes one to evaluate")
+    if keys >= DECISION_KEYS:
+        raise InvalidArgument(
+            "--log", f"looks like a complete export without its first line; {COMPLETE_EXPORT} makes a whole one"
+        )
     if wanted.rankers or wanted.since_s is not None:
         option = "--ranker" if wanted.rankers else "--since"
         raise InvalidArgument(option, "applies to a complete export of decisions alone, which --log is not")
     return _of_generic_log(chain([first], rest), wanted)
 
 
-def _is_plain_export(first_line: str) -> bool:
-    """Whether a file that begins so is an export of decisions for other tools, as JSON or DSJSON."""
+def _keys(line: str) -> set[str]:
+    """Keys of the JSON object that a line is, none if it is none."""
     try:
-        row = json.loads(first_line)
-    except ValueError:
-        return False
-    return isinstance(row, dict) and any(keys <= row.keys() for keys in PLAIN_KEYS)
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return set()
+    return set(row) if isinstance(row, dict) else set()
 
 
 def of_decisions(lines: Iterable[str], wanted: Wanted) -> Evaluation:

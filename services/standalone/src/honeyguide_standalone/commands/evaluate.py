@@ -73,7 +73,7 @@ async def _export(target: str | None, data_dir: Path | None, since_s: float | No
 
 def _read(path: Path) -> Iterator[str]:
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             yield from file
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgument("--log", str(error)) from None

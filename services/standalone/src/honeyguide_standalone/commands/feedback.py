@@ -75,4 +75,5 @@ async def _send(action: str, number: int, seconds: float, target: str | None, da
         (acknowledgement,) = await api.feedback([event])
         if acknowledgement.status == feedback_pb2.EVENT_STATUS_REJECTED:
             raise InvalidArgument(acknowledgement.field, acknowledgement.description)
-        console.print(f"{action} on {escape(result.title)} for {escape(last.query)!r} is noted")
+        nothing = ", but nothing is learned from it: the search was --untracked" if last.asked.get("untracked") else ""
+        console.print(f"{action} on {escape(result.title)} for {escape(last.query)!r} is noted{nothing}")

@@ -54,10 +54,10 @@ async def _index(file: Path, config: Path | None, restart: bool, target: str | N
         if not config and before is not None and not catalog.says_as(before):
             warn(f"this replaces the catalogue's configuration, which was {describe(before)} (--config sets all of it)")
         await configure(api, folder, name, catalog)
-        bookmark = Bookmark(folder / "index", ingest.content_hash(file), name, catalog.times)
+        bookmark = Bookmark(folder / "index", ingest.content_hash(file), name, catalog.times, catalog.numbers)
         if restart:
             bookmark.forget()
-        return await index_file(api, file, bookmark, catalog.times)
+        return await index_file(api, file, bookmark, catalog.times, catalog.numbers)
 
 
 async def configure(api: Api, folder: Path, name: str, catalog: Catalog) -> None:
@@ -67,11 +67,16 @@ async def configure(api: Api, folder: Path, name: str, catalog: Catalog) -> None
 
 
 async def index_file(
-    api: Api, file: Path, bookmark: Bookmark, times: Collection[str] = (), told: Console = console
+    api: Api,
+    file: Path,
+    bookmark: Bookmark,
+    times: Collection[str] = (),
+    numbers: Collection[str] = (),
+    told: Console = console,
 ) -> int:
     """Indexes a file with a progress bar, from where its bookmark stands; returns how many lines were refused.
 
-    `times` names the attributes that are times; `told` shows how it goes.
+    `times` and `numbers` name the attributes that are such; `told` shows how it goes.
     """
     progress = bookmark.read()
     size_bytes = await asyncio.to_thread(os.path.getsize, file)
@@ -107,7 +112,7 @@ async def index_file(
             rate = (now.indexed - before) / max(1e-9, time.monotonic() - begin)
             bar.update(task, completed=now.offset, indexed=now.indexed, rate=rate)
 
-        await ingest.ingest(file, api.upsert, progress, acknowledged, times)
+        await ingest.ingest(file, api.upsert, progress, acknowledged, times, numbers)
     if progress.refused - refused_before > named:
         errors.print(f"and {progress.refused - refused_before - named:,} more", style="red")
     elapsed_s = time.monotonic() - begin

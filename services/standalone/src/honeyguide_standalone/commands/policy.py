@@ -150,7 +150,7 @@ def _replacing(path: Path) -> Iterator[TextIO]:
     Raises:
         InvalidArgument: it can't be written.
     """
-    path = path.resolve()
+    wanted, path = path, path.resolve()
     partial = path.with_name(f"{path.name}.part") if path.is_file() or not path.exists() else None
     try:
         try:
@@ -163,7 +163,7 @@ def _replacing(path: Path) -> Iterator[TextIO]:
                 partial.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise InvalidArgument("--output", str(error)) from None
+        raise InvalidArgument("--output", f"{wanted}: {error.strerror or error}") from None
 
 
 def time_of(option: str, text: str) -> float:

@@ -115,8 +115,8 @@ async def _own(folder: Path, documents: Path | None, wait: bool, told: Console) 
         if documents:
             catalog = infer_catalog(sample_documents(documents))
             await configure(engine.api, folder, "local", catalog)
-            bookmark = Bookmark(folder / "index", content_hash(documents), "local", catalog.times)
-            await index_file(engine.api, documents, bookmark, catalog.times, told)
+            bookmark = Bookmark(folder / "index", content_hash(documents), "local", catalog.times, catalog.numbers)
+            await index_file(engine.api, documents, bookmark, catalog.times, catalog.numbers, told)
         yield engine.api
 
 
@@ -171,7 +171,8 @@ def _print(replayed: Replayed, options: ReplayOptions) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("", "searches", f"MRR@{options.first}", f"hit@{options.first}", "calls", "candidates"):
         table.add_column(column, justify="left" if not column else "right")
-    named = [*((f"quarter {i}", quarter) for i, quarter in enumerate(replayed.quarters, 1)), ("all", replayed.whole)]
+    quarters = [(f"quarter {i}", quarter) for i, quarter in enumerate(replayed.quarters, 1) if quarter.searches]
+    named = [*quarters, ("all", replayed.whole)]
     if options.compare:
         named.append(("static fusion", replayed.static))
     for name, standing in named:

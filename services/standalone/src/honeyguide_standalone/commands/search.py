@@ -25,8 +25,9 @@ from honeyguide_standalone.commands.session import (
     console,
     counted,
     run,
+    warn,
 )
-from honeyguide_standalone.filters import FORMS, parse_filters
+from honeyguide_standalone.filters import FORMS, doubts, parse_filters
 from honeyguide_standalone.last_catalog import read_last_catalog
 from honeyguide_standalone.last_search import LastResult, LastSearch, known_page_tokens
 
@@ -64,7 +65,8 @@ def search(
     async def ask() -> tuple[search_pb2.SearchResponse, bool]:
         async with connect(target, data_dir) as (api, folder, name):
             catalog = read_last_catalog(folder, name)
-            wanted = parse_filters(filter or (), exclude or (), catalog.times if catalog else ())
+            times, numbers = (catalog.times, catalog.numbers) if catalog else ((), ())
+            wanted = parse_filters(filter or (), exclude or (), times, numbers)
 
             async def fetch(page_token: str) -> search_pb2.SearchResponse:
                 return await api.search(
@@ -92,6 +94,9 @@ def search(
             }
             response, tokens = await _turn_to(page, fetch, known_page_tokens(folder, asked))
             LastSearch(query, response.decision_id, user, session, _results(response), asked, tokens).write(folder)
+            names = catalog.attribute_names if catalog else None
+            for line in doubts(wanted, names, found=bool(response.results)):
+                warn(line)
             return response, not response.results and await _is_empty(api)
 
     response, empty = run(ask())

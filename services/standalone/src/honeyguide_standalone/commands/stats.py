@@ -30,14 +30,14 @@ def stats(
     if as_json:
         parts = {"catalog": held, "learning": progress}
         content = {name: MessageToDict(part, preserving_proto_field_name=True) for name, part in parts.items()}
-        print(json.dumps(content, ensure_ascii=False, indent=2))
+        print(json.dumps(content, ensure_ascii=False, indent=2, sort_keys=True))
         return
     table = Table(box=None, pad_edge=False)
     for column in ("service", "documents", "by type", "MiB", "figures"):
         table.add_column(column, justify="right" if column in {"documents", "MiB"} else "left", overflow="fold")
     for name, one in sorted(held.services.items()):
         by_type = ", ".join(f"{type} {count:,}" for type, count in sorted(one.documents_by_type.items()))
-        figures = ", ".join(f"{key} {value:,.4g}" for key, value in sorted(one.figures.items()))
+        figures = ", ".join(f"{key} {_figure(value)}" for key, value in sorted(one.figures.items()))
         table.add_row(name, f"{one.document_count:,}", by_type, f"{one.size_bytes / MIB:,.1f}", figures)
     console.print(table)
     console.print("events: " + (", ".join(f"{k} {v:,}" for k, v in sorted(progress.events.items())) or "none yet"))
@@ -47,3 +47,8 @@ def stats(
             f"cost {point.cost_mean:.3f}, {point.candidates_mean:.0f} candidates and {point.calls_mean:.1f} calls "
             "a search"
         )
+
+
+def _figure(value: float) -> str:
+    """Counts and large numbers in full, others to four digits."""
+    return f"{value:,.0f}" if value.is_integer() or abs(value) >= 1_000 else f"{value:.4g}"
