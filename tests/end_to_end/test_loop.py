@@ -101,6 +101,30 @@ async def test_clicks_bring_a_document_to_the_top(api: Api, until: Until) -> Non
     assert ("memory.query", 1) in [(one.strategy, one.rank) for one in explained.results[0].provenance]
 
 
+async def test_a_known_query_still_fills_a_page_and_has_further_ones(api: Api, until: Until) -> None:
+    """However surely memory knows what is wanted: a page is a page."""
+    wanted = (await looked(api, "bench"))[0]
+    await search_and_click(api, "bench", wanted, times=12)
+    await until(lambda: looked(api, "bench"), lambda ids: ids[0] == wanted)
+    page = await api.search("bench", explain=True, untracked=True, policy="greedy")
+    assert len(page.results) == 10
+    assert page.results[0].document.id == wanted
+    fetched = sum(one.returned for one in page.explanation.strategies)
+    if fetched < 10:
+        assert [one.strategy for one in page.explanation.fillers][0] == "lexical.bm25"
+        assert page.results[-1].provenance[0].strategy in {"lexical.bm25", "vector.dense"}
+    shown = ids_of(page)
+    while page.next_page_token:
+        page = await api.search("bench", page_token=page.next_page_token, untracked=True)
+        shown += ids_of(page)
+    assert sorted(shown) == sorted(document.id for document in DOCUMENTS)
+
+
+async def test_an_empty_query_browses_what_passes_the_filter(api: Api) -> None:
+    found = await api.search("", untracked=True, page_size=50)
+    assert sorted(ids_of(found)) == sorted(document.id for document in DOCUMENTS)
+
+
 async def test_a_page_token_continues_its_decision_whatever_was_learned_since(api: Api, until: Until) -> None:
     first = await api.search("park", page_size=4, policy="full_depth")
     whole = await api.search("park", page_size=len(DOCUMENTS), policy="full_depth", untracked=True)
