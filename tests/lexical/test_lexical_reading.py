@@ -128,6 +128,20 @@ async def test_an_exact_title_is_completed_however_unpopular(client) -> None:
     assert (await client.complete("love", limit=3))[0] == "Love"
 
 
+async def test_of_titles_that_nobody_knows_the_shortest_are_completed_first(client) -> None:
+    chargers = [Document(f"c{i}", "product", f"Samsung Car Charger Number {i} in Black") for i in range(300)]
+    cases = [Document(f"d{i}", "product", f"Case for Samsung Phones Number {i}") for i in range(300)]
+    brand = [Document("b", "brand", "Samsung"), Document("s", "series", "Samsung Galaxy")]
+    await client.put(*chargers[:150], *cases, *brand, *chargers[150:])
+    for prefix in ("s", "sams", "samsung"):
+        found = await client.complete(prefix, limit=8)
+        assert [title for title in found if "Samsung" in title][:2] == ["Samsung", "Samsung Galaxy"]
+    assert (await client.complete("samsung g", limit=1)) == ["Samsung Galaxy"]
+    assert (await client.complete("sams", filter=document_pb2.Filter(types=["series"]))) == ["Samsung Galaxy"]
+    await client.put(Document("p", "product", "Samsung Washing Machine with Dryer", popularity=1))
+    assert (await client.complete("sams", limit=2)) == ["Samsung Washing Machine with Dryer", "Samsung"]
+
+
 async def test_scores_lie_in_0_to_1_best_first(client) -> None:
     response = await client.lexical.CompleteTitles(lexical_pb2.CompleteTitlesRequest(prefix="l", limit=10))
     scores = [c.score for c in response.completions]

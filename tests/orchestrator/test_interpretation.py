@@ -174,7 +174,44 @@ def test_comparing_words_that_are_names_or_a_title_stay_possible() -> None:
     facts = CatalogFacts((price,), 10_000)
     parts = parts_of_quantities(find_quantities("Under 18", NOW_S), words, facts)
     best, other = interpret([*parts, *parts_of_spans([film(0, 2, "Under 18", "f1")], words, facts)], words, even)[0]
-    assert (best.signature, other.signature) == ("title:film", "number:price")
+    assert (best.signature, other.signature) == ("title:film", "range:price")
+
+
+SHOP = (
+    NumericAttribute("price", low=0.95, high=43_519, count=10_000),
+    NumericAttribute("diagonal", low=3, high=98, count=3_000),
+    NumericAttribute("cable_length", low=0.1, high=1_000, count=2_000),
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "attribute"),
+    [
+        ("hp toner under 50 euro", "price"),
+        ("notebook under 500 eur", "price"),
+        ("notebook under 500", "price"),
+        ("monitor between 70 and 90 dollars", "price"),
+        ("hp toner 50€", "price"),
+        ("monitor over 30 diagonal", "diagonal"),
+        ("monitor 24-27", "diagonal"),
+    ],
+)
+def test_money_is_of_the_price_and_a_bound_no_less_of_a_wide_range_than_of_a_narrow_one(
+    query: str, attribute: str
+) -> None:
+    best, likelihood = likeliest(query, *SHOP)
+    assert best is not None
+    assert best.conditions[0].attribute == attribute
+    assert likelihood > 0.5
+
+
+def test_money_is_of_attributes_named_otherwise_where_none_is_named_after_it() -> None:
+    budget = NumericAttribute("budget", low=1, high=300_000_000, count=10_000)
+    assert likeliest("films over 1000 dollars", budget)[1] > 0.8
+    named = NumericAttribute("sale_prices", low=1, high=300_000_000, count=10_000)
+    best, likelihood = likeliest("films over 1000 dollars", budget, named)
+    assert (best and best.signature) == "range:sale_prices"
+    assert likelihood > 0.8
 
 
 def interpretations_of(query: str, *attributes: NumericAttribute) -> tuple[Interpretation, ...]:
@@ -195,7 +232,7 @@ def test_a_date_is_one_day_of_a_time_attribute_only() -> None:
     assert quantity.times() == (86_400.0, 2 * 86_400.0 - 1e-6)
     facts = CatalogFacts((NumericAttribute("released", is_time=True), NumericAttribute("year")))
     (part,) = parts_of_quantities([quantity], QueryWords(("1970", "01", "02"), (0.0,) * 3), facts)
-    assert part.signature == "number:released"
+    assert part.signature == "range:released"
 
 
 def test_a_year_becomes_the_seconds_of_that_year() -> None:
@@ -381,9 +418,9 @@ def test_readings_of_one_quantity_still_compare_when_all_are_strong() -> None:
     year, films = interpretations
     # Ten of 75 years against ten of 8,924 numbers of films.
     assert year.likelihood / films.likelihood == pytest.approx((10 / 75) / (10 / 8_924))
-    # A bound that every value is below says nothing.
-    (part,) = [p for p in parts_of_quantities(find_quantities("<60", NOW_S), words, facts) if p.evidence > 0]
-    assert part.signature == "number:score"
+    # A bound that no value is below says nothing.
+    bounded = parts_of_quantities(find_quantities("<60", NOW_S), words, facts)
+    assert [part.signature for part in bounded] == ["range:films", "range:score"]
 
 
 def test_an_attribute_of_unknown_range_is_a_reading_too() -> None:
@@ -463,6 +500,35 @@ def test_only_the_reading_that_says_most_is_credited() -> None:
         "attribute:genre+number:year": [0.0, 1.0],
         "attribute:genre": [1.0, 0.0],
         "attribute": [1.0, 0.0],
+    }
+
+
+def understood(query: str, likelihoods: Likelihoods) -> Understanding:
+    words = QueryWords(tuple(normalized(query)), (3.0,) * len(normalized(query)))
+    parts = parts_of_quantities(find_quantities(query, NOW_S), words, CatalogFacts(SHOP, 10_000))
+    return Understanding(query, query, interpretations=interpret(parts, words, likelihoods.log_odds)[0])
+
+
+def test_that_numbers_in_names_are_no_values_says_nothing_of_ranges() -> None:
+    likelihoods = Likelihoods()
+    queries = ("notebook under 500 eur", "24-27 inch", "price below 50", "50+")
+    before = [understood(query, likelihoods).interpretations for query in queries]
+    for _ in range(30):
+        playstation = understood("playstation 4", likelihoods)
+        likelihoods.learn(playstation, [False] * len(playstation.interpretations))
+    assert playstation.interpretations[0].likelihood < 0.1
+    assert [understood(query, likelihoods).interpretations for query in queries] == before
+
+
+def test_a_kind_is_wrong_once_however_many_attributes_a_number_could_be_of() -> None:
+    likelihoods = Likelihoods()
+    understanding = understood("under 50", likelihoods)
+    likelihoods.learn(understanding, [i.signature == "range:price" for i in understanding.interpretations])
+    assert likelihoods.to_dict()["signatures"] == {
+        "range:price": [1.0, 0.0],
+        "range:cable_length": [0.0, 1.0],
+        "range:diagonal": [0.0, 1.0],
+        "range": [pytest.approx(1.0, abs=0.01), 1.0],
     }
 
 

@@ -111,6 +111,12 @@ def test_texts_are_compared_normalised_and_the_best_title_stands_for_its_like() 
     assert merge((), (), 5) == ()
 
 
+def test_equals_stay_in_the_order_of_their_service() -> None:
+    titles = (Suggestion("Samsung", 0.5, "b", "brand"), Suggestion("Samsung Car Charger", 0.5, "c", "product"))
+    found = (Suggestion("S-Max", 0.5, "f", "car"), *titles, Suggestion("Better", 0.6, "d", "film"))
+    assert merge(found, (Suggestion("sa", 0.5),), 5) == (found[3], *found[:3], Suggestion("sa", 0.5))
+
+
 def test_query_scores_stay_in_the_unit_interval() -> None:
     assert query_score(0) == query_score(-5) == query_score(math.nan) == 0
     assert 0 < query_score(1) < query_score(1e9) < 1

@@ -83,7 +83,7 @@ async def test_a_query_is_understood_from_the_catalogue() -> None:
     understood = await understander(service, Clock()).understand("Thriller FILM, the 90s!", Likelihoods(), "en-GB")
     assert understood.normalized_query == "thriller film the 90s"
     assert understood.corrected_query == understood.normalized_query
-    assert understood.intent == "attribute:genre+number:year+type:film"
+    assert understood.intent == "attribute:genre+range:year+type:film"
     assert understood.confidence == understood.interpretations[0].likelihood > 0.5
     best = understood.interpretations[0]
     assert best.types == ("film",)

@@ -106,11 +106,11 @@ async def test_from_documents_to_understanding(store: RedisStore, key_prefix: st
         assert remake.intent == "number:year+title:film"
         assert set(remake.interpretations[0].document_ids) == {"f3", "f4"}
         assert (await understander.understand("science fiction film 2010-2019", Likelihoods())).intent == (
-            "attribute:genre+number:year+type:film"
+            "attribute:genre+range:year+type:film"
         )
         assert (await understander.understand("something else", Likelihoods())).intent == "text"
         before = (await understander.understand("science fiction before 2000", Likelihoods())).interpretations[0]
-        assert (before.signature, before.rest) == ("attribute:genre+number:year", "")
+        assert (before.signature, before.rest) == ("attribute:genre+range:year", "")
         retriever = stubs["honeyguide.retrieval.v1.RetrieverService"]
         assert await _structured(retriever, before) == ["f3"]
         of_year, since = (await understander.understand("film from 2016", Likelihoods())).interpretations[:2]

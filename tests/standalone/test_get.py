@@ -102,12 +102,18 @@ async def test_an_empty_catalogue_is_told(served: Engine, ask: Ask) -> None:
 
 
 async def test_one_is_told_in_the_singular(served: Engine, ask: Ask) -> None:
-    assert "learned from 0 decisions and 0 events" in (await ask("policy"))[1]
+    out = (await ask("policy"))[1]
+    assert "learned from 0 decisions and 0 events" in out
+    assert "advantage over the prior, the ranker before any feedback, is +0.0000" in " ".join(out.split())
     await served.api.index([HEAT])
     await ask("search", "heat")
     await ask("click", "1")
     for _ in range(100):
         _, out, _ = await ask("policy")
         if "learned from 1 decision and 1 event; depths" in out:
+            assert "all queries: 1 search (older ones count less)" in out
+            told = " ".join((await ask("stats"))[1].split())
+            assert "1 decision taken in; lately reward" in told
+            assert "so far (actions may still come)" in told
             return
     raise AssertionError(out)

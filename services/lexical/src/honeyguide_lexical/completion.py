@@ -36,8 +36,8 @@ def complete(index: FullText, prefix: str, filter: Filter, limit: int) -> list[C
     """Up to `limit` titles that have all words of the prefix, the last one as a word's beginning.
 
     A title that is the prefix comes first, however unpopular. Then the most popular, where a title that begins with
-    the prefix counts more than one that has it inside. Only where no title has all words, those count that have them
-    but for a misspelling.
+    the prefix counts more than one that has it inside, and of equals the shortest, which lacks least of what was typed.
+    Only where no title has all words, those count that have them but for a misspelling.
     """
     words = index.analysis.plain(prefix)
     if not words:
@@ -53,7 +53,10 @@ def complete(index: FullText, prefix: str, filter: Filter, limit: int) -> list[C
         return find(searcher, _all_of(queries, allowed), count, count=False, order_by_field=FAME)[0]
 
     exact = most_popular([whole], limit)
-    hits = most_popular(_beginnings(index, words, finished), wanted)
+    beginnings = _beginnings(index, words, finished)
+    hits = most_popular(beginnings, wanted)
+    if len(hits) == wanted:  # there are more, and of those that nobody knows any may be among these
+        hits = [*hits, *_shortest(index, _all_of(beginnings, allowed), wanted)]
     edits = 0
     if not exact and not hits:
         edits = max(map(edits_allowed, words))
@@ -71,6 +74,14 @@ def complete(index: FullText, prefix: str, filter: Filter, limit: int) -> list[C
             score = _score(quality, is_exact, begins)
             best.setdefault(entry[ID][0], Completion(entry[ID][0], title, entry[TYPE][0], score))
     return sorted(best.values(), key=lambda c: (-c.score, len(c.title), c.title, c.document_id))[:limit]
+
+
+def _shortest(index: FullText, query: tantivy.Query, count: int) -> Hits:
+    """The documents with the shortest names, by BM25: the shorter a field, the more a word in it scores."""
+    found, _ = find(index.searcher, query, count, count=False)
+    addresses = [address for _, address in found]
+    fame = index.searcher.fast_field_values(FAME, addresses) if addresses else []
+    return [(float(value or 0.0), address) for value, address in zip(fame, addresses, strict=True)]
 
 
 def _score(quality: float, exact: bool, begins: bool) -> float:

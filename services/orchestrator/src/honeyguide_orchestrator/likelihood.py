@@ -40,8 +40,7 @@ class Likelihoods:
 
     def prior(self, signature: str, span: str = "") -> float:
         """Probability in [0.005, 0.995] that a reading of this signature, covering this span, is what was meant."""
-        kind = signature.split(":", 1)[0]
-        mean = _mean(self._signatures.get(kind), 0.5)
+        mean = _mean(self._signatures.get(_kind(signature)), 0.5)
         mean = _mean(self._signatures.get(signature), mean)
         if span:
             mean = _mean(self._spans.get(signature + _SEPARATOR + span), mean)
@@ -60,7 +59,8 @@ class Likelihoods:
 
         A satisfied interpretation counts as right unless a satisfied one says more (it then says nothing: whatever
         satisfies genre and year satisfies genre too). One that is not satisfied counts as wrong; that it combines
-        several readings then says nothing of each.
+        several readings then says nothing of each. A kind counts as wrong once, however many readings of it are: a
+        number is read as every attribute in whose range it lies, of which few can be meant.
 
         Args:
             understanding: of that search.
@@ -81,9 +81,15 @@ class Likelihoods:
                 successes.update(readings)
             elif len(readings) == 1:
                 failures.update(readings)
-        for success, readings_counted in ((1.0, successes), (0.0, failures - successes)):
-            for signature, span in sorted(readings_counted):
-                self._count(signature, span, success, weight)
+        failures -= successes
+        for signature, span in sorted(successes):
+            self._count(signature, span, 1.0, weight)
+        for signature, span in sorted(failures):
+            self._count(signature, span, 0.0, weight)
+        for kind in _kinds(successes):
+            _add(self._signatures, kind, 1.0, weight)
+        for kind in dict.fromkeys(_kinds(failures)):
+            _add(self._signatures, kind, 0.0, weight)
         self._bound()
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,8 +109,6 @@ class Likelihoods:
 
     def _count(self, signature: str, span: str, success: float, weight: float) -> None:
         _add(self._signatures, signature, success, weight)
-        if "+" not in signature:
-            _add(self._signatures, signature.split(":", 1)[0], success, weight)
         if span:
             _add(self._spans, signature + _SEPARATOR + span, success, weight)
 
@@ -137,6 +141,15 @@ def satisfied(
 def joint_signature(signatures: Iterable[str]) -> str:
     """The signature of several readings together."""
     return "+".join(sorted(signatures))
+
+
+def _kind(signature: str) -> str:
+    return signature.split(":", 1)[0]
+
+
+def _kinds(readings: Iterable[tuple[str, str]]) -> list[str]:
+    """The kind of each reading; what several readings are together is of none."""
+    return sorted(_kind(signature) for signature, _ in readings if "+" not in signature)
 
 
 def _says_more(other: Interpretation, than: Interpretation) -> bool:

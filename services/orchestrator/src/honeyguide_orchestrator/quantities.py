@@ -103,6 +103,7 @@ class Quantity:
             "second": seconds since 1970-01-01 (a date).
         explicit: the notation says that it is a quantity; a bare number does not, whatever words are beside it.
         of_amount: the words or a sign of money say that it is an amount, hardly a time.
+        of_money: a sign or a name of money is written with it.
         doubtful: the words that compare are names as well.
         from_alone: written as "from" a number, which means that very number or all from it on; both are given.
     """
@@ -116,6 +117,7 @@ class Quantity:
     of_amount: bool = False
     doubtful: bool = False
     from_alone: bool = False
+    of_money: bool = False
 
     def times(self) -> tuple[float, float] | None:
         """The interval as seconds since 1970-01-01, both included; None if it can't be one of time."""
@@ -179,7 +181,7 @@ def _written(folded: str, texts: Sequence[str], now_s: float) -> list[_Written]:
         if not quantities:
             continue
         if match["coin"] or not _COINS.isdisjoint(folded[max(0, match.start() - 2) : match.end() + 2]):
-            quantities = [replace(quantity, of_amount=True) for quantity in quantities]
+            quantities = [replace(quantity, of_amount=True, of_money=True) for quantity in quantities]
         bare = not (match["from"] or match["sign"] or match["least"])
         found.append(_Written(begin, end, quantities, bare, match["plain"] or ""))
         if len(found) == _QUANTITIES_MAX:
@@ -214,8 +216,9 @@ def _range(one: _Written, other: _Written, texts: Sequence[str], taken: int) -> 
             high = _number(_with_prefix(other.digits, one.digits)) if one.digits and other.digits else last.high
             if first.low <= high and (first.unit == "second") == (last.unit == "second"):
                 unit, explicit = first.unit if first.unit == last.unit else "number", first.explicit or last.explicit
-                of_amount = first.of_amount or last.of_amount or not _MONEY.isdisjoint(texts[begin:end])
-                found.append(Quantity(begin, end, first.low, high, unit, explicit, of_amount))
+                of_money = first.of_money or last.of_money or not _MONEY.isdisjoint(texts[begin:end])
+                joined = Quantity(begin, end, first.low, high, unit, explicit, of_money, of_money=of_money)
+                found.append(joined)
     return found
 
 
@@ -229,8 +232,8 @@ def _bounded(one: _Written, texts: Sequence[str], taken: int) -> list[Quantity]:
         begin, end, comparison = _opening(one, texts, taken), _past(texts, one.end), None
     if taken and begin == taken + 1 and texts[taken] in ("and", "but"):  # over 50 and under 100
         begin = taken
-    of_amount = one.quantities[0].of_amount or not _MONEY.isdisjoint(texts[begin:end])
-    same = [replace(quantity, begin=begin, end=end, of_amount=of_amount) for quantity in one.quantities]
+    money = one.quantities[0].of_money or not _MONEY.isdisjoint(texts[begin:end])
+    same = [replace(quantity, begin=begin, end=end, of_amount=money, of_money=money) for quantity in one.quantities]
     return same if comparison is None else [bounded for quantity in same for bounded in _apply(comparison, quantity)]
 
 

@@ -125,7 +125,8 @@ def merge(titles: tuple[Suggestion, ...], queries: tuple[Suggestion, ...], limit
     """The best of both, each text (normalised) once.
 
     A text that is a title and a remembered query is offered as the title; two independent reasons make
-    1 - (1 - a)(1 - b). Of titles that read the same the best stands for all.
+    1 - (1 - a)(1 - b). Of titles that read the same the best stands for all. Equals stay in the order of their service,
+    titles before queries.
     """
     merged: dict[str, Suggestion] = {}
     for title in sorted(titles, key=lambda suggestion: -suggestion.score):
@@ -137,7 +138,7 @@ def merge(titles: tuple[Suggestion, ...], queries: tuple[Suggestion, ...], limit
             merged[key] = query
         elif known.document_id:
             merged[key] = replace(known, score=1.0 - (1.0 - known.score) * (1.0 - query.score))
-    ordered = sorted(merged.values(), key=lambda suggestion: (-suggestion.score, suggestion.text))
+    ordered = sorted(merged.values(), key=lambda suggestion: -suggestion.score)
     return tuple(ordered[:limit])
 
 

@@ -75,8 +75,9 @@ def policy(
     for kind in learned.kinds[:kinds]:
         print_kind(kind)
     console.print(
-        f"\n[bold]{escape(ranker.ranker)}[/] ranks; the learned ranker's advantage over static fusion is "
-        f"{ranker.advantage:+.4f} over {counted(ranker.events, 'event')} (it serves once that is clearly above 0)"
+        f"\n[bold]{escape(ranker.ranker)}[/] ranks; the learned ranker's advantage over the prior, the ranker before "
+        f"any feedback, is {ranker.advantage:+.4f} over {counted(ranker.events, 'event')} (after enough of them it "
+        "serves while that is above 0)"
     )
     console.print(weights_table(ranker.weights[:WEIGHTS]))
 
@@ -85,8 +86,8 @@ def print_kind(kind: learning_pb2.QueryKind) -> None:
     """One kind of query in a line of words and a bar for every strategy, the longest (mean depth) first."""
     name = "all queries" if kind.intent == "all" else f"queries read as {kind.intent}"
     console.print(
-        f"\n[bold]{escape(name)}[/]: {counted(kind.searches, 'search', 'es')}, reward {kind.reward_mean:.3f}, "
-        f"{kind.candidates_mean:.0f} candidates from {kind.calls_mean:.1f} calls"
+        f"\n[bold]{escape(name)}[/]: {counted(kind.searches, 'search', 'es')} (older ones count less), reward "
+        f"{kind.reward_mean:.3f}, {kind.candidates_mean:.0f} candidates from {kind.calls_mean:.1f} calls"
     )
     table = Table(box=None, pad_edge=False)
     for column in ("strategy", "mean depth", "", "asked", "found the wanted"):

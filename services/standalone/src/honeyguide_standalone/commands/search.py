@@ -109,10 +109,7 @@ def search(
     for failure in response.failures:
         console.print(f"[yellow]without {failure.strategy}: {escape(failure.message)}[/]")
     if response.results:
-        if response.understanding.normalized_query and not response.understanding.coverage and not response.failures:
-            console.print(
-                "no word of the query occurs in the catalogue: what stands here is near in meaning, or popular"
-            )
+        print_reading(response)
         count = response.candidate_count
         hint = f"; `honeyguide click {response.results[0].position}` tells it what you wanted" if not untracked else ""
         console.print(f"{counted(count, 'candidate')}{hint}", style="dim")
@@ -120,6 +117,16 @@ def search(
         console.print("the catalogue is empty; `honeyguide index FILE.jsonl` fills it")
     elif filter:
         console.print("no document passes the filter; are its names, values and their kinds those of the documents?")
+
+
+def print_reading(response: search_pb2.SearchResponse) -> None:
+    """Says where words were corrected, and where results have none of the query's words, not even misspelt ones."""
+    understanding = response.understanding
+    by_words = any(one.strategy.startswith("lexical.") for result in response.results for one in result.provenance)
+    if understanding.corrected_query != understanding.normalized_query:
+        console.print(f"read as: {escape(understanding.corrected_query)}", style="dim")
+    elif understanding.normalized_query and not (understanding.coverage or by_words or response.failures):
+        console.print("no word of the query occurs in the catalogue: what stands here is near in meaning, or popular")
 
 
 async def _turn_to(

@@ -43,9 +43,9 @@ def stats(
     console.print("events: " + (", ".join(f"{k} {v:,}" for k, v in sorted(progress.events.items())) or "none yet"))
     for point in progress.points[-1:]:
         console.print(
-            f"{counted(point.decisions, 'decision')} closed; lately reward {point.reward_mean:.3f}, "
-            f"cost {point.cost_mean:.3f}, {point.candidates_mean:.0f} candidates and {point.calls_mean:.1f} calls "
-            "a search"
+            f"{counted(point.decisions, 'decision')} taken in; lately reward {point.reward_mean:.3f} so far (actions "
+            f"may still come), cost {point.cost_mean:.3f}, {point.candidates_mean:.0f} candidates and "
+            f"{point.calls_mean:.1f} calls a search"
         )
 
 

@@ -142,7 +142,7 @@ class QueryKind(_message.Message):
     intent: _builtins.str
     """The intent, for example "title:film"; "all" = every kind."""
     searches: _builtins.int
-    """Searches of this kind lately."""
+    """Searches of this kind lately: a sum in which older ones count less and less, so that it stops growing."""
     reward_mean: _builtins.float
     """Their mean reward."""
     candidates_mean: _builtins.float
@@ -288,7 +288,9 @@ class GetRankerResponse(_message.Message):
     snapshot_version: _builtins.int
     """Version of the snapshot."""
     advantage: _builtins.float
-    """Running reward of the learned ranker less that of the static fusion on the same lists; above 0 it serves."""
+    """Running reward of the learned ranker less that of the prior, the linear ranker before any feedback, on the same
+    lists; after enough events it serves while this is above 0.
+    """
     events: _builtins.int
     """Events behind that evidence."""
     @_builtins.property
@@ -368,9 +370,9 @@ class ProgressPoint(_message.Message):
     CALLS_MEAN_FIELD_NUMBER: _builtins.int
     STRATEGY_SUCCESS_FIELD_NUMBER: _builtins.int
     decisions: _builtins.int
-    """Decisions closed up to here."""
+    """Decisions taken in up to here; those of the last stretch may still earn something."""
     reward_mean: _builtins.float
-    """Mean reward in this stretch."""
+    """Mean reward in this stretch, so far."""
     cost_mean: _builtins.float
     """Mean cost."""
     candidates_mean: _builtins.float
