@@ -101,7 +101,8 @@ async def close_all_connections(nodes: list[tuple[int, int]]) -> None:
 async def test_more_connections_closed_than_there_are_tries_cost_no_call_on_a_cluster(
     on_cluster: ClusterTransport, nodes: list[tuple[int, int]]
 ) -> None:
-    await asyncio.gather(*(on_cluster.send([slow(i)]) for i in range(8)))
+    # So many that each node has enough of them waiting at once, however quick it is.
+    await asyncio.gather(*(on_cluster.send([slow(i)]) for i in range(32)))
     assert all(len(node._connections) > TRIES for node in on_cluster._client.get_nodes())
     await close_all_connections(nodes)
     for turn in range(10):

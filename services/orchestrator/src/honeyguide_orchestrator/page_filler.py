@@ -41,6 +41,8 @@ class PageFiller:
             wanted: documents in all.
             limit_s: seconds that each strategy gets.
         """
+        if len(record.document_ids) >= wanted:  # as of most searches
+            return record
         for strategy in self._fillers(record):
             missing = wanted - len(record.document_ids)
             if missing <= 0:
