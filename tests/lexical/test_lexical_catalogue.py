@@ -28,6 +28,7 @@ from honeyguide_lexical import catalogue as catalogue_module
 from honeyguide_lexical import store as store_module
 from honeyguide_lexical.catalogue import Catalogue
 from honeyguide_lexical.fulltext import FullText
+from honeyguide_lexical.layout import layout_from
 from honeyguide_lexical.lexicon import Lexicon
 from honeyguide_lexical.service import open_service
 from honeyguide_lexical.settings import LexicalSettings
@@ -114,6 +115,29 @@ async def test_deleting(client) -> None:
     assert await client.delete("f6") == 0
     stats = await client.stats()
     assert stats.documents_by_type == {"film": 6, "person": 2, "track": 3}
+
+
+async def test_documents_of_each_type_are_counted_as_they_change(client) -> None:
+    before = (await client.stats()).documents_by_type  # counted; from here on kept
+    await client.put(Document("f6", "track", "Love"), Document("new", "song", "Song"), Document("new", "book", "Book"))
+    await client.delete("f1", "unknown")
+    wanted = {**before, "film": before["film"] - 2, "track": before["track"] + 1, "book": 1}
+    assert (await client.stats()).documents_by_type == wanted
+    await client.delete("new")
+    del wanted["book"]
+    assert (await client.stats()).documents_by_type == wanted
+
+
+async def test_what_a_failed_transaction_did_is_not_counted(tmp_path: Path) -> None:
+    lexicon = Lexicon(tmp_path / "lexicon.sqlite3")
+    layout = layout_from(indexing_pb2.CatalogConfiguration())
+    lexicon.apply({"a": Document("a", "film", "A")}, 1, layout)
+    assert lexicon.documents_by_type() == {"film": 1}
+    with pytest.raises(OverflowError):  # SQLite holds no such number
+        lexicon.apply({"b": Document("b", "film", "B")}, 2**70, layout)
+    lexicon.apply({"a": None, "c": Document("c", "song", "C")}, 2, layout)
+    assert lexicon.documents_by_type() == {"song": 1}
+    lexicon.close()
 
 
 async def test_a_change_is_made_whole_though_its_caller_goes_away(

@@ -63,6 +63,8 @@ class Lexicon:
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, cached_statements=256)
+        self._by_type: Counter[str] | None = None
+        self._gained: Counter[str] = Counter()
         try:
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")
@@ -88,6 +90,7 @@ class Lexicon:
 
     def rebuild(self, batches: Iterable[tuple[Mapping[str, Document | None], int]], layout: Layout) -> None:
         """Replaces everything by batches of changes and the number each ends at; readers see the old until the end."""
+        self._by_type = None
         with self._transaction():
             for table in _TABLES:  # dropped, not emptied: they may be those of an older layout
                 self._database.execute(f"DROP TABLE {table}")
@@ -104,8 +107,10 @@ class Lexicon:
             self._store("sequence", sequence)
 
     def documents_by_type(self) -> dict[str, int]:
-        """How many documents there are of each type."""
-        return dict(self._database.execute("SELECT type, count(*) FROM documents GROUP BY type"))
+        """How many documents there are of each type; counted once, as that takes the longer the more there are."""
+        if self._by_type is None:
+            self._by_type = Counter(dict(self._database.execute("SELECT type, count(*) FROM documents GROUP BY type")))
+        return {type: count for type, count in self._by_type.items() if count}
 
     def figures(self) -> dict[str, float]:
         """Names and words held, for people to read."""
@@ -121,12 +126,15 @@ class Lexicon:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._database.execute("BEGIN IMMEDIATE")
+        self._gained.clear()
         try:
             yield
             self._database.execute("COMMIT")
         except BaseException:
             self._database.execute("ROLLBACK")
             raise
+        if self._by_type is not None:
+            self._by_type.update(self._gained)
 
     def _store(self, name: str, value: object) -> None:
         self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
@@ -155,9 +163,10 @@ class Lexicon:
         self._drop_unused([number for number, delta in moved.items() if delta < 0])
 
     def _forget(self, ids: Iterable[str], deltas: Counter[int]) -> None:
-        known = self._rows("SELECT number, unpopularity, readings FROM documents WHERE id IN ({})", list(ids))
+        known = self._rows("SELECT number, type, unpopularity, readings FROM documents WHERE id IN ({})", list(ids))
         mentions: list[tuple[int, float, int]] = []
-        for number, unpopularity, packed in known:
+        for number, type, unpopularity, packed in known:
+            self._gained[type] -= 1
             readings = array("q", packed)
             deltas.subtract(map(abs, readings))
             mentions.extend((-reading, unpopularity, number) for reading in readings if reading < 0)
@@ -165,7 +174,7 @@ class Lexicon:
             some = mentions[begin : begin + _CHUNK_OR]
             where = " OR ".join(["(reading = ? AND unpopularity = ? AND document = ?)"] * len(some))
             self._database.execute(f"DELETE FROM mentions WHERE {where}", list(chain.from_iterable(some)))
-        self._rows("DELETE FROM documents WHERE number IN ({})", [number for number, _, _ in known])
+        self._rows("DELETE FROM documents WHERE number IN ({})", [number for number, *_ in known])
 
     def _learn(self, documents: Sequence[Document], layout: Layout, deltas: Counter[int]) -> None:
         first = (self._database.execute("SELECT max(number) FROM documents").fetchone()[0] or 0) + 1
@@ -180,6 +189,7 @@ class Lexicon:
         rows: list[tuple[int, str, str, float, bytes]] = []
         mentions: list[tuple[int, float, int]] = []
         for number, (document, found) in enumerate(zip(documents, keys, strict=True), first):
+            self._gained[document.type] += 1
             readings = array("q", map(numbers.__getitem__, found))
             rows.append((number, document.id, document.type, -document.popularity, readings.tobytes()))
             mentions.extend((-reading, -document.popularity, number) for reading in readings if reading < 0)

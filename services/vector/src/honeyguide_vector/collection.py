@@ -77,11 +77,7 @@ class Collection:
     def documents_by_type(self) -> dict[str, int]:
         """How many documents of each type are held."""
         with self._lock.reading():
-            counts: dict[str, int] = {}
-            for row in self._rows.values():
-                type = self._types[row]
-                counts[type] = counts.get(type, 0) + 1
-            return counts
+            return self._postings.rows_by_type()
 
     # ------------------------------------------------------------------------------------------------------- changing
 

@@ -93,6 +93,10 @@ class Postings:
         counts = np.array([len(rows) for _, rows in found], np.int64)
         return PostingLists([term for term, _ in found], counts, _joined(rows for _, rows in found))
 
+    def rows_by_type(self) -> dict[str, int]:
+        """How many rows there are of each type."""
+        return {str(name): len(term.rows) for name, term in self._types.items()}
+
     def __contains__(self, row: int) -> bool:
         return row < len(self._terms) and bool(self._terms[row])
 
