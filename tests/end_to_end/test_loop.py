@@ -120,6 +120,17 @@ async def test_a_known_query_still_fills_a_page_and_has_further_ones(api: Api, u
     assert sorted(shown) == sorted(document.id for document in DOCUMENTS)
 
 
+async def test_where_a_filter_leaves_memory_nothing_the_others_are_asked(api: Api, until: Until) -> None:
+    wanted = (await looked(api, "tree"))[0]
+    await search_and_click(api, "tree", wanted, times=12)
+    await until(lambda: looked(api, "tree"), lambda ids: ids[0] == wanted)
+    others = document_pb2.Filter(excluded_document_ids=[wanted])
+    found = await api.search("tree", filter=others, explain=True, untracked=True, policy="greedy")
+    asked = {one.strategy: one.depth for one in found.explanation.strategies}
+    assert not asked["memory.query"]
+    assert asked["lexical.bm25"] or asked["vector.dense"]
+
+
 async def test_an_empty_query_browses_what_passes_the_filter(api: Api) -> None:
     found = await api.search("", untracked=True, page_size=50)
     assert sorted(ids_of(found)) == sorted(document.id for document in DOCUMENTS)

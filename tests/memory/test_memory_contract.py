@@ -79,6 +79,15 @@ async def test_observed_actions_take_over_from_the_prediction(memory: Memory) ->
     assert await memory.ids("memory.query", "halo") == ["chosen", "predicted"]
 
 
+async def test_what_was_acted_on_long_ago_is_not_left_out_for_what_was_predicted(memory: Memory) -> None:
+    await memory.put(*(film(f"predicted{i:02d}", "Halo") for i in range(20)))
+    chosen = [f"chosen{i}" for i in range(5)]
+    await memory.put(*(film(id, "Glory") for id in chosen))
+    for id in chosen:
+        await memory.act("halo", id, time_s=NOW_S - 30 * DAY_S)
+    assert sorted(await memory.ids("memory.query", "halo", depth=5)) == chosen
+
+
 async def test_a_disliked_document_sinks(memory: Memory) -> None:
     await memory.put(film("a", "Halo"), film("b", "Halo"))
     await memory.act("halo", "a")

@@ -70,6 +70,14 @@ def test_what_has_answered_already_is_reckoned_with_at_no_cost() -> None:
     assert rungs[1] > 0
 
 
+def test_nothing_is_gained_behind_the_most_that_a_strategy_tells() -> None:
+    model = two_strategies(0.9)
+    model.weights[:, 1, 0] = 5.0  # as it was promised: nothing is ever learned of it
+    for deepest, rung in ((5, 1), (7, 2), (10, 2), (1_000, 2)):
+        rungs, _ = model.within([deepest, 10]).allocate(X, np.array([True, False]), NEITHER, COSTS)
+        assert rungs.tolist() == [rung, 0]
+
+
 def test_what_is_not_allowed_is_not_asked() -> None:
     rungs, order = two_strategies(0.9).allocate(X, np.array([False, True]), NEITHER, COSTS)
     assert rungs[0] == 0

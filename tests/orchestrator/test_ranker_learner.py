@@ -236,3 +236,22 @@ def test_interleaved_pages_tell_nothing_of_position_bias() -> None:
     assert json.dumps(learner.examination.to_state()) == before
     learner.closed(page, {"b"})
     assert json.dumps(learner.examination.to_state()) != before
+
+
+def test_what_a_page_was_filled_with_tells_nothing_of_position_bias() -> None:
+    """No swap ever moves it: only the two that were decided may be compared with swapped ones."""
+    decided = decision_record(document_ids=("a", "b"), scores=np.array([1.0, 0.9], np.float32))
+    filled = replace(
+        decided,
+        document_ids=("a", "b", "c", "d"),
+        scores=np.array([1.0, 0.9, -0.1, -1.1], np.float32),
+        filled=(("lexical.bm25", 1), ("lexical.bm25", 2)),
+        page_size=4,
+    )
+    alone, learner = RankerLearner(), RankerLearner()
+    alone.closed(decided, {"a"})
+    learner.closed(filled, {"a", "c"})
+    assert learner.examination.to_state() == alone.examination.to_state()
+    lone = replace(filled, filled=(("lexical.bm25", 1), ("lexical.bm25", 2), ("lexical.bm25", 3)))
+    learner.closed(lone, {"a"})
+    assert learner.examination.to_state() == alone.examination.to_state()

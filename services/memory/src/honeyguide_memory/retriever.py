@@ -125,8 +125,8 @@ class _Retrieval:
             await self._read_lists(deeper)
 
     def list_own(self, query: QueryMemory) -> None:
-        """Lists what was acted on or predicted for this very query."""
-        own = dict.fromkeys((pair.document for pair in query.predicted), 1.0)
+        """Lists what was acted on for this very query, and then what was predicted."""
+        own = dict.fromkeys((pair.document for pair in query.predicted), 0.0)
         for document, net in zip(query.observed.targets, query.observed.net.tolist(), strict=True):
             own[document] = own.get(document, 0.0) + net
         self._lists[QUERY] = self._ranked(own, QUERY)

@@ -14,7 +14,7 @@ Singer and Willett 1993). Chaining strategies through m learns their overlap, wh
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,14 @@ class AllocationModel:
     deviations: Floats
     values: Floats
     updates: int = 0
+
+    def within(self, deepest: Sequence[int]) -> AllocationModel:
+        """The same where each strategy tells so many candidates at most: there is nothing to gain behind them.
+
+        Nothing is ever learned of the bins there, which would keep what they promised at first.
+        """
+        behind = np.arange(len(self.depths)) > np.searchsorted(self.depths, deepest)[:, np.newaxis]
+        return replace(self, values=np.where(behind, np.float32(0.0), self.values))
 
     def allocate(
         self, x: Floats, allowed: npt.NDArray[np.bool_], answered: Depths, costs: Costs

@@ -60,7 +60,7 @@ class LearnedModels:
         return Learned(
             version=self.snapshot.version,
             strategies=strategies,
-            allocation=allocation.model([strategy.name for strategy in strategies]),
+            allocation=allocation.model([one.name for one in strategies]).within([one.depth_max for one in strategies]),
             ranker=ranker_learner(content).model(),
             likelihoods=likelihoods(content),
             affinity=type_affinity(content),

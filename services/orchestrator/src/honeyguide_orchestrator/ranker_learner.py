@@ -268,11 +268,13 @@ class RankerLearner:
     def closed(self, record: DecisionRecord, acted_on: Collection[str]) -> None:
         """Takes in a decision whose time for feedback is over: what swaps tell of position bias.
 
-        An interleaved page is in no ranker's order, and says nothing of what a swap does to one.
+        An interleaved page is in no ranker's order, and says nothing of what a swap does to one. Nor does what a page
+        was filled with, which no swap ever moves.
         """
         if record.trial is not None and record.trial.teams:
             return
-        page = record.document_ids[: record.page_size]
+        decided = len(record.document_ids) - len(record.filled)
+        page = record.document_ids[: min(record.page_size, decided)]
         positions = [position for position, document_id in enumerate(page, 1) if document_id in acted_on]
         self.examination.closed(record.scores[: len(page)], record.swapped_at, positions)
 
@@ -290,7 +292,8 @@ class RankerLearner:
         shown = example.features[: example.shown]
         weights = (self.linear.prior_of(example.names), self.linear.weights_of(example.names))
         prior, linear = (earned(shown @ each, example.row) for each in weights)
-        self.evidence.of(is_known(shown, example.names)).weigh(prior, linear, trees, weight)
+        # As when it was ranked: what people acted on may stand further down.
+        self.evidence.of(is_known(example.features, example.names)).weigh(prior, linear, trees, weight)
 
     @property
     def refit_due(self) -> bool:

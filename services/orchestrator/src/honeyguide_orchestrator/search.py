@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -273,14 +273,17 @@ class Searcher:
             Need.USER: bool(query.context.user_id or query.context.session_id or query.context.segment),
             Need.INTERPRETATION: bool(understanding.interpretations),
         }
-        strategies = learned.strategies
+        strategies, answers = learned.strategies, recollection.answers
+        told = {name for name, answer in answers.items() if len(answer.candidates)}
+        # What had nothing to tell, by the filter perhaps, would have nothing to tell again.
+        useless = answers.keys() - told
         situation = Situation(
             x=describe(query.text, understanding, recollection, query.context, bool(query.filter)),
-            allowed=np.array([all(met[need] for need in strategy.needs) for strategy in strategies], bool),
-            dependable=np.array([_dependable(strategy, recollection) for strategy in strategies], bool),
+            allowed=np.array([one.name not in useless and all(met[need] for need in one.needs) for one in strategies]),
+            dependable=np.array([_dependable(one, recollection, told) for one in strategies], bool),
             exploring=np.array([strategy.kind is Kind.EXPLORE for strategy in strategies], bool),
             answered=np.where(
-                [strategy.name in recollection.answers for strategy in strategies],
+                [strategy.name in told for strategy in strategies],
                 middle_rung(len(learned.allocation.depths)),
                 0,
             ),
@@ -440,9 +443,11 @@ def _features(merged: Merged, asked: RetrievalQuery, decided: _Decided, learned:
     )
 
 
-def _dependable(strategy: Strategy, recollection: Recollection) -> bool:
-    """Whether the strategy may be the only one asked: memory may, of a query that people acted on before."""
-    return strategy.dependable or (strategy.name == OF_THE_QUERY and recollection.actions >= KNOWN_ACTIONS)
+def _dependable(strategy: Strategy, recollection: Recollection, told: Collection[str]) -> bool:
+    """Whether the strategy may be the only one asked: memory may, if it told what people acted on for the query."""
+    if strategy.name == OF_THE_QUERY:
+        return strategy.name in told and recollection.actions >= KNOWN_ACTIONS
+    return strategy.dependable
 
 
 def _recalled_depth(learned: Learned) -> int:
