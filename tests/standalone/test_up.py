@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from honeyguide_standalone import command
+from honeyguide_standalone.process import free_port
 from honeyguide_standalone.running import Running, read_running
 
 START_S = 90.0
@@ -31,8 +33,10 @@ class Up:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
+        self.metrics_port = free_port()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "honeyguide_standalone", "up", "--port", "0", "--data-dir", str(data_dir)],
+            env={**os.environ, "HONEYGUIDE_ORCHESTRATOR_METRICS_PORT": str(self.metrics_port)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -117,6 +121,11 @@ def test_index_takes_good_lines_and_names_bad_ones(call: Call, tmp_path: Path) -
     assert code == 1
     assert "indexed already: 4 documents, 2 refused" in out
     time.sleep(1.0)  # what was acknowledged is found within a second
+
+
+def test_the_orchestrator_has_the_metrics_port_and_not_the_learner(up: Up) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{up.metrics_port}/metrics", timeout=10) as answer:
+        assert b"honeyguide_calls_total" in answer.read()
 
 
 def test_a_stray_file_changes_nothing(up: Up, call: Call, tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ class OrchestratorSettings(ServerSettings):
         "hg", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$", description="of Redis keys"
     )
     retrievers_file: Path | None = Field(
-        None, description="YAML file: service name -> gRPC target; reread when it changes"
+        None,
+        description="YAML file: service name -> gRPC target; reread when it changes, but for lexical, vector and memory",
     )
     learner: bool = Field(True, description="true: this process also runs the learner (if it gets the lease)")
 

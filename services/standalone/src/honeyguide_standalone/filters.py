@@ -14,7 +14,7 @@ from honeyguide.errors import InvalidArgument
 FORMS = (
     "type=film, genre=Drama, genre=Drama|Comedy, genre!=Horror (neither that nor others beside it), "
     "year=1994 or year=1990..1999, "
-    "released=2010-01-31 or released=2010-01-31..2010-06-30 (of a range either side may be left out)"
+    "released=2010-01-31 or released=2010-01..2010-06 (of a range either side may be left out)"
 )
 TIMES = "2010, 2010-01, 2010-01-31 or 2010-01-31T18:30:00Z"
 FLAGS = ("true", "false")

@@ -50,6 +50,8 @@ class ServiceProcess:
             f"HONEYGUIDE_{name.upper()}_PORT": str(self.port),
             "PYTHONUNBUFFERED": "1",
         }
+        if role:  # of two processes with the same settings one has the port for metrics
+            self._environment.pop(f"HONEYGUIDE_{name.upper()}_METRICS_PORT", None)
         self._process: subprocess.Popen[bytes] | None = None
         self._log_begin = 0
 

@@ -43,7 +43,7 @@ def replay_log(
         typer.Argument(
             metavar="LOG.jsonl",
             help="One action a line, in the order of time: time (ISO 8601 or seconds since 1970), query, document_id; "
-            "optional user_id, session_id, action.",
+            "optional user_id, session_id, action, seconds (of a play).",
         ),
     ],
     first: Annotated[int, typer.Option("--first", min=1, max=100, help="Results looked at: MRR@5, hit@5.")] = 5,
