@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import structlog
 from honeyguide.api.lexical.v1 import lexical_pb2
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import Document, document_from_proto
-from honeyguide.errors import HoneyguideError
+from honeyguide.errors import HoneyguideError, ResourceExhausted
 from honeyguide.retriever import Strategy
 from honeyguide_orchestrator.allocation_learner import seed_of
 from honeyguide_orchestrator.attribution import Attribution, Credit, Judged, Rewards, Verdict, asked_depths
@@ -48,8 +48,8 @@ BATCH = 250
 PREDICTED_AT_ONCE = 20
 """Actions for which the trees are asked at once: about a millisecond of work."""
 
-FETCHED_AT_ONCE = 500
-"""Documents asked for at once; full text gives 1,000 at most."""
+FETCHED_AT_ONCE = 100
+"""Documents asked for at once: with a text of a page or two they fit into one message, fewer are asked for if not."""
 
 CALL_TIMEOUT_S = 10.0
 RETRY_S = 1.0
@@ -317,10 +317,14 @@ class Learner:
             self._allocation.learn(record.x, asked_depths(record), {}, None, seed_of(record.id))
 
     async def _meet(self, document_ids: Sequence[str]) -> None:
-        """Learns what documents are called that were shown or acted on for the first time."""
-        for message in await self._fetched(self._language.unmet(document_ids)):
-            await self._make_way()
-            self._language.meet(document_from_proto(message))
+        """Learns what documents are called that were shown or acted on for the first time; if they cannot be had now,
+        another time."""
+        try:
+            async for message in self._fetched(self._language.unmet(document_ids)):
+                await self._make_way()
+                self._language.meet(document_from_proto(message))
+        except HoneyguideError as error:
+            log.warning("documents not met", error=error.message)
 
     async def _documents(self, credits: Sequence[Credit]) -> dict[str, Document]:
         """The documents acted on, where it matters to query understanding what they are, and what it asks of them."""
@@ -330,18 +334,29 @@ class Learner:
                 attributes = asked.setdefault(credit.document_id, set())
                 attributes.update(condition.attribute for condition in interpretation.conditions)
         documents: dict[str, Document] = {}
-        for message in await self._fetched(sorted(asked)):
+        async for message in self._fetched(sorted(asked)):
             await self._make_way()
             documents[message.id] = _only(message, asked[message.id])
         return documents
 
-    async def _fetched(self, document_ids: Sequence[str]) -> list[document_pb2.Document]:
-        found: list[document_pb2.Document] = []
-        for begin in range(0, len(document_ids), FETCHED_AT_ONCE):
-            request = lexical_pb2.FetchDocumentsRequest(document_ids=document_ids[begin : begin + FETCHED_AT_ONCE])
-            response = await self._lexical.FetchDocuments(request, timeout=CALL_TIMEOUT_S)
-            found += [one.document for one in response.documents]
-        return found
+    async def _fetched(self, document_ids: Sequence[str]) -> AsyncIterator[document_pb2.Document]:
+        """Those documents that there are; of long ones, so many at once as fit into a message."""
+        left, at_once = list(document_ids), FETCHED_AT_ONCE
+        while left:
+            some = left[:at_once]
+            request = lexical_pb2.FetchDocumentsRequest(document_ids=some)
+            try:
+                response = await self._lexical.FetchDocuments(request, timeout=CALL_TIMEOUT_S)
+            except ResourceExhausted as error:
+                if len(some) > 1:
+                    at_once = len(some) // 2
+                    continue
+                log.warning("a document is too large to be fetched", document=some[0], error=error.message)
+            else:
+                for one in response.documents:
+                    yield one.document
+            left = left[len(some) :]
+            at_once = min(2 * at_once, FETCHED_AT_ONCE)
 
     async def restore(self) -> None:
         """Begins where the newest snapshot ends."""
