@@ -283,7 +283,7 @@ class Snapshots:
         """See `SnapshotStore`: there is none to begin with."""
         return None
 
-    async def publish(self, content: Mapping[str, Any], lease_token: str, time_s: float) -> int:
+    async def publish(self, content: Mapping[str, Any], lease_token: str, time_s: float, after_version: int) -> int:
         """See `SnapshotStore`."""
         self._version += 1
         self._models.adopt(Snapshot(self._version, time_s, content))

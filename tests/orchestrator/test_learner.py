@@ -111,17 +111,21 @@ class Streams:
 
 
 class Snapshots:
-    """The newest snapshot, as bytes."""
+    """The newest snapshot, as bytes; the lease is whoever's wants it."""
 
     def __init__(self) -> None:
         self.kept = b""
+        self.version = 0
 
-    async def publish(self, content: Mapping[str, Any], lease_token: str, time_s: float) -> int:
+    async def publish(self, content: Mapping[str, Any], lease_token: str, time_s: float, after_version: int) -> int:
+        if self.version > after_version:
+            return -1
         self.kept = packed(content)
-        return 1
+        self.version += 1
+        return self.version
 
     async def fetch(self) -> Snapshot | None:
-        return Snapshot(1, 0.0, unpacked(self.kept)) if self.kept else None
+        return Snapshot(self.version, 0.0, unpacked(self.kept)) if self.kept else None
 
 
 def learner_of(streams: Streams, snapshots: Snapshots | None = None) -> Learner:
@@ -289,6 +293,24 @@ async def test_what_a_learner_did_not_publish_its_successor_learns_once() -> Non
     assert set(streams.settled["d1"]) == {"x", "y"}
     await third.step()
     assert third._progress.events == {"attributed": 3, "repeated": 2}
+
+
+async def test_who_comes_back_after_another_learned_goes_on_from_what_that_learned() -> None:
+    streams = Streams([record("d1", 100.0), record("d2", 100.0 + 2 * WINDOW_S)], [click("e1", "d1")])
+    snapshots = Snapshots()
+    ours, theirs = learner_of(streams, snapshots), learner_of(streams, snapshots)
+    await ours.step()
+    assert await ours.publish()
+    assert await ours.publish()
+    await theirs.restore()
+    streams.events.append(click("late", "d1", "y"))
+    await theirs.step()
+    assert await theirs.publish()
+    await ours.step()
+    assert not await ours.publish()
+    await ours.restore()
+    assert (ours.ranker.actions, ours._progress.events) == (2, {"attributed": 2})
+    assert await ours.publish()
 
 
 async def test_a_decision_that_is_logged_twice_counts_once() -> None:

@@ -39,7 +39,7 @@ async def test_everything_is_kept_on_a_cluster(cluster_url: str, opened_redis: O
         ours, theirs = (Lease(store, KEYS.lease, 5.0) for _ in range(2))
         assert [await ours.hold(), await ours.hold(), await theirs.hold()] == [True, True, False]
         snapshots = SnapshotStore(store, KEYS)
-        assert await snapshots.publish({"a": 1}, ours.token, 7.0) == 1
+        assert await snapshots.publish({"a": 1}, ours.token, 7.0, 0) == 1
         newest = await snapshots.fetch()
         assert newest is not None
         assert newest.content == {"a": 1}

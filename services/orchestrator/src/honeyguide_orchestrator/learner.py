@@ -40,7 +40,7 @@ from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.progress import Progress
 from honeyguide_orchestrator.refit import Refits
 from honeyguide_orchestrator.remembering import Remembering
-from honeyguide_orchestrator.snapshot import SnapshotStore
+from honeyguide_orchestrator.snapshot import NO_SNAPSHOT, SnapshotStore
 
 BATCH = 250
 """Decisions, and events of each partition, taken at a time: reading them takes a millisecond, the rest makes way."""
@@ -113,6 +113,7 @@ class Learner:
         self._options = options
         self._clock = clock
         self._make_way = make_way
+        self._version = 0
         self._decisions_at = "0"
         self._events_at: dict[int, str] = {}
         self._attribution = Attribution(options.window_s)
@@ -360,8 +361,8 @@ class Learner:
 
     async def restore(self) -> None:
         """Begins where the newest snapshot ends."""
-        snapshot = await self._snapshots.fetch()
-        content: Mapping[str, Any] = snapshot.content if snapshot else {}
+        snapshot = await self._snapshots.fetch() or NO_SNAPSHOT
+        self._version, content = snapshot.version, snapshot.content
         self._begin(content)
         if content:
             await self._reopen(content["attribution"], content["positions"]["open_after"])
@@ -400,7 +401,7 @@ class Learner:
         self._attribution.restore(state)
 
     async def publish(self) -> bool:
-        """Publishes what was learned; False if the lease is another's.
+        """Publishes what was learned; False if the lease is another's, or was and another has published.
 
         Only then the decision log is told what decisions earned: a successor that begins at the snapshot before must
         not find there what it is to learn yet.
@@ -420,10 +421,11 @@ class Learner:
         ):
             await self._make_way()
             content[name] = state()
-        version = await self._snapshots.publish(content, self._lease.token, self._clock())
+        version = await self._snapshots.publish(content, self._lease.token, self._clock(), self._version)
         if version < 0:
-            log.warning("another learner holds the lease; what was learned since its snapshot is left to it")
+            log.warning("another learner holds the lease, or did; what was learned since its snapshot is left to it")
             return False
+        self._version = version
         await self._settle()
         return True
 
