@@ -407,6 +407,7 @@ async def stage(system: System, scene: Scene, recording: Recording, seed: int) -
                         depths=system.depths,
                         rewards=Rewards(settings.rewards, settings.play_full_s),
                         window_s=settings.attribution_window_s,
+                        open_max=settings.open_decisions_max,
                         call_cost=CALL_COST,
                         candidate_cost=CANDIDATE_COST,
                         learn_interval_s=1.0,

@@ -128,7 +128,7 @@ class Snapshots:
         return Snapshot(self.version, 0.0, unpacked(self.kept)) if self.kept else None
 
 
-def learner_of(streams: Streams, snapshots: Snapshots | None = None) -> Learner:
+def learner_of(streams: Streams, snapshots: Snapshots | None = None, open_max: int = 1_000) -> Learner:
     strategies = (Strategy("lexical.bm25", "full text", dependable=True),)
     lease: Any = SimpleNamespace(token="ours")
     return Learner(
@@ -140,7 +140,7 @@ def learner_of(streams: Streams, snapshots: Snapshots | None = None) -> Learner:
         memory=streams,
         strategies=lambda: strategies,
         options=LearnerOptions(
-            (5, 10, 20), Rewards({"click": 0.5}, 30.0), WINDOW_S, 0.01, 0.001, 0.1, 0.1, 10.0, False
+            (5, 10, 20), Rewards({"click": 0.5}, 30.0), WINDOW_S, open_max, 0.01, 0.001, 0.1, 0.1, 10.0, False
         ),
         clock=lambda: 0.0,
         make_way=Foreground().make_way,
@@ -340,6 +340,27 @@ async def test_a_log_of_years_ago_closes_beside_searches_of_today() -> None:
     await successor.restore()
     assert list(successor._attribution.open) == ["today", "old 3", "old 4", "old 5"]
     assert [opened.ordinal for opened in successor._attribution.open.values()] == ordinals == [0, 4, 5, 6]
+
+
+async def test_decisions_that_are_too_many_to_hold_close_early_and_clicks_that_come_later_count() -> None:
+    streams = Streams([record(f"d{i}", 100.0 + i) for i in range(6)], [click("e1", "d1"), click("e5", "d5")])
+    snapshots = Snapshots()
+    learner = learner_of(streams, snapshots, open_max=2)
+    with capture_logs() as logs:
+        await learner.step()
+        await learner.step()
+    await learner.publish()
+    assert [entry["event"] for entry in logs] == ["searches are closed before their time for feedback is over"]
+    assert set(streams.settled) == {"d0", "d1", "d2", "d3", "d5"}
+    assert list(learner._attribution.open) == ["d4", "d5"]
+    streams.events += [click("late", "d0"), click("again", "d1")]
+    await learner.step()
+    assert learner._progress.events == {"attributed": 3, "repeated": 1}
+    successor = learner_of(streams, snapshots, open_max=2)
+    await successor.restore()
+    assert list(successor._attribution.open) == ["d4", "d5"]
+    await successor.step()
+    assert successor._progress.events == learner._progress.events
 
 
 async def test_nothing_is_learned_from_what_was_done_about_an_untracked_search() -> None:

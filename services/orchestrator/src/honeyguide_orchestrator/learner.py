@@ -65,11 +65,12 @@ log = structlog.get_logger("honeyguide.learner")
 
 @dataclass(frozen=True, slots=True)
 class LearnerOptions:
-    """Times in seconds; costs in reward."""
+    """Times in seconds; costs in reward. At most `open_max` decisions are held that may still earn."""
 
     depths: tuple[int, ...]
     rewards: Rewards
     window_s: float
+    open_max: int
     call_cost: float
     candidate_cost: float
     learn_interval_s: float
@@ -116,7 +117,8 @@ class Learner:
         self._version = 0
         self._decisions_at = "0"
         self._events_at: dict[int, str] = {}
-        self._attribution = Attribution(options.window_s)
+        self._told_of_early = False
+        self._attribution = Attribution(options.window_s, options.open_max)
         self._refits = Refits(decision_log)
         self._begin({})
 
@@ -240,6 +242,9 @@ class Learner:
                 self._attribution.opened(record, position, ordinal)
             self._decisions_at = position
         self._decisions_left = len(entries) == BATCH
+        if self._attribution.closed_early and not self._told_of_early:
+            self._told_of_early = True
+            log.warning("searches are closed before their time for feedback is over", held=self._options.open_max)
         return [records.get(id) for _, id in entries]
 
     async def _new_events(self) -> list[tuple[int, str, Event]]:
@@ -381,7 +386,7 @@ class Learner:
         self._events_at = {int(partition): at for partition, at in positions["events"].items()}
         self._decisions_at = str(positions["decisions"])
         self._decisions_left = self._events_behind = False
-        self._attribution = Attribution(self._options.window_s)
+        self._attribution = Attribution(self._options.window_s, self._options.open_max)
         self._unsettled: dict[str, Mapping[str, float]] = dict(content.get("unsettled", {}))
         self._refits.begin(self.ranker, self._decisions_at)
 

@@ -94,6 +94,11 @@ class OrchestratorSettings(ServerSettings):
     play_full_s: float = Field(30.0, gt=0, description="a play of this many seconds earns 1, a shorter one its share")
     feedback_stream_s: float = Field(600.0, gt=0, description="after which a feedback stream ends, to spread load")
     attribution_window_s: float = Field(1_800.0, gt=0, description="after a decision, in which its events count")
+    open_decisions_max: int = Field(
+        50_000,
+        ge=100,
+        description="decisions that the learner holds for that long at most, 20 to 40 kB each; the oldest close early",
+    )
     decision_keep_s: float = Field(7 * 86_400.0, gt=0, description="how long decisions are kept")
     decisions_max: int = Field(
         100_000,
