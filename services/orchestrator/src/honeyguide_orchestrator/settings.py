@@ -78,7 +78,12 @@ class OrchestratorSettings(ServerSettings):
     )
     epsilon: Rate = Field(0.1, description="exploration of the epsilon-greedy policy")
     swap_share: Rate = Field(0.05, description="share of first pages on which one adjacent pair is swapped, and logged")
-    seed: int = Field(0, ge=0, description="of all random draws; 0 = different in every process")
+    seed: int = Field(
+        0,
+        ge=0,
+        description="of the random draws of searches; 0 = different in every process. Ids of decisions are not "
+        "covered, nor what is drawn by them when learning",
+    )
 
     understand_timeout_s: float = Field(0.1, gt=0, le=60, description="to understand a query; without it if late")
     retrieve_timeout_s: float = Field(0.5, gt=0, le=60, description="for all strategies; late ones are done without")
