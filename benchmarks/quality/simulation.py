@@ -283,7 +283,7 @@ class Snapshots:
         """See `SnapshotStore`: there is none to begin with."""
         return None
 
-    async def publish(self, content: Mapping[str, Any], lease_token: str, time_s: float) -> int:
+    async def publish(self, content: Mapping[str, Any], lease_token: str, time_s: float, after_version: int) -> int:
         """See `SnapshotStore`."""
         self._version += 1
         self._models.adopt(Snapshot(self._version, time_s, content))
@@ -407,6 +407,7 @@ async def stage(system: System, scene: Scene, recording: Recording, seed: int) -
                         depths=system.depths,
                         rewards=Rewards(settings.rewards, settings.play_full_s),
                         window_s=settings.attribution_window_s,
+                        open_max=settings.open_decisions_max,
                         call_cost=CALL_COST,
                         candidate_cost=CANDIDATE_COST,
                         learn_interval_s=1.0,

@@ -176,7 +176,8 @@ class DecisionLog:
         if record.tracked:
             at_most = STREAM_SLACK * self._decisions_max
             commands.append(("XADD", self._keys.decisions, "MAXLEN", "~", at_most, "*", "id", record.id))
-        await self._redis.run(commands)
+        # Whoever reads an id from the stream looks for its record at once, and only once.
+        await self._redis.run_in_order(commands)
 
     async def forget(self) -> int:
         """Forgets the oldest decisions that are more than `decisions_max`, and their rewards; returns how many.
