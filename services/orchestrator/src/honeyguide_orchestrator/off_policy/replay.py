@@ -92,6 +92,13 @@ def judge(
     return best
 
 
+def documents_within(record: DecisionRecord, depths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How many documents are found by lists that are cut to each row of `depths` [K, A], in the order of `answered`."""
+    found = (record.ranks > 0) & (record.ranks <= depths[:, None, :])
+    counts: npt.NDArray[np.int64] = found.any(axis=2).sum(axis=1)
+    return counts
+
+
 def places_by_ranker(
     record: DecisionRecord, rewards: Mapping[str, float], ranker: Ranker, model: RankerModel
 ) -> dict[str, int]:
