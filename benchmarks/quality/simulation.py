@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -247,7 +247,7 @@ class DecisionList:
         last = int(after.partition("-")[0])
         return [(f"{at}-0", id) for at, id in self._order if at > last][:count]
 
-    async def settle(self, rewards: Mapping[str, Mapping[str, float]]) -> None:
+    async def settle(self, rewards: Mapping[str, Mapping[str, float]], open: Set[str] = frozenset()) -> None:
         """See `DecisionLog`."""
         self.settled.update(rewards)
 

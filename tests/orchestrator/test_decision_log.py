@@ -31,6 +31,19 @@ async def test_the_oldest_are_forgotten_with_their_rewards(store: RedisStore, ke
     assert len(await store.ask("KEYS", f"{key_prefix}:*")) == 1 + 2 * 100
 
 
+async def test_what_is_credited_to_open_decisions_is_told_apart(store: RedisStore, key_prefix: str) -> None:
+    keys = Keys(key_prefix)
+    log = DecisionLog(store, keys, DAY_S, decisions_max=100)
+    await log.settle({"open": {"x": 1.0}, "closed": {"x": 0.5}, "passed over": {}}, open={"open"})
+    await store.ask("SET", keys.rewards("earlier version"), '{"x":0.25}')
+    ids = ["open", "closed", "passed over", "earlier version", "unknown"]
+    closed = {"closed": {"x": 0.5}, "passed over": {}, "earlier version": {"x": 0.25}}
+    assert await log.rewards(ids) == {"open": {"x": 1.0}} | closed
+    assert await log.rewards(ids, closed_only=True) == closed
+    await log.settle({"open": {"x": 1.0, "y": 0.5}})
+    assert await log.rewards(["open"], closed_only=True) == {"open": {"x": 1.0, "y": 0.5}}
+
+
 async def test_untracked_decisions_are_kept_for_paging_only(store: RedisStore, key_prefix: str) -> None:
     keys = Keys(key_prefix)
     log = DecisionLog(store, keys, DAY_S, decisions_max=100)

@@ -1,7 +1,7 @@
 """One step of the learner over lists in the place of Redis, lexical and memory."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -56,6 +56,7 @@ class Streams:
         self.events = list(events)
         self.fetched: list[Sequence[str]] = []
         self.settled: dict[str, Mapping[str, float]] = {}
+        self.open: Set[str] = frozenset()
         self.remembered: list[memory_pb2.Action] = []
         self.shown: list[memory_pb2.Impressions] = []
         self.calls = 0
@@ -74,8 +75,9 @@ class Streams:
         begin = int(after.get(0, "0").partition("-")[0])
         return [(0, f"{begin + i + 1}-0", event) for i, event in enumerate(self.events[begin : begin + count])]
 
-    async def settle(self, rewards: Mapping[str, Mapping[str, float]]) -> None:
+    async def settle(self, rewards: Mapping[str, Mapping[str, float]], open: Set[str] = frozenset()) -> None:
         self.settled |= rewards
+        self.open = (self.open - rewards.keys()) | open
 
     async def rewards(self, ids: Sequence[str]) -> dict[str, Mapping[str, float]]:
         return {id: self.settled[id] for id in ids if id in self.settled}
@@ -268,6 +270,35 @@ async def test_what_arrives_after_a_decision_closed_adds_to_its_rewards_and_is_l
     assert learner.ranker.actions == 2
     await learner.step()
     assert learner._attribution.credited == {}
+
+
+async def test_a_credited_decision_is_settled_as_an_open_one_until_its_window_closes() -> None:
+    streams = Streams([record("d1", 100.0), record("d2", 101.0)], [click("e1", "d1")])
+    learner = learner_of(streams)
+    await learner.step()
+    await learner.publish()
+    assert (set(streams.settled), streams.open) == ({"d1"}, {"d1"})
+    streams.decisions["d3"] = record("d3", 101.0 + 2 * WINDOW_S)
+    await learner.step()
+    await learner.publish()
+    assert (set(streams.settled), streams.open) == ({"d1", "d2"}, set())
+    assert (set(streams.settled["d1"]), set(streams.settled["d2"])) == ({"x"}, set())
+    streams.events.append(click("late", "d1", "y"))
+    await learner.step()
+    await learner.publish()
+    assert (set(streams.settled["d1"]), streams.open) == ({"x", "y"}, set())
+
+
+async def test_a_decision_that_is_credited_before_it_is_taken_in_is_open_then() -> None:
+    streams = Streams([], [click("e1", "d1")])
+    streams.elsewhere = {"d1": record("d1", 100.0)}
+    learner = learner_of(streams)
+    await learner.step()
+    await learner.publish()
+    streams.decisions = streams.elsewhere
+    await learner.step()
+    await learner.publish()
+    assert (set(streams.settled["d1"]), streams.open) == ({"x"}, {"d1"})
 
 
 async def test_what_a_learner_did_not_publish_its_successor_learns_once() -> None:

@@ -240,6 +240,8 @@ class Learner:
                     record, self._options.prices.of(record.calls, record.candidates_fetched)
                 )
                 self._attribution.opened(record, position, ordinal)
+                if credited := self._attribution.rewards(id):
+                    self._unsettled[id] = credited  # until it was taken in, it may have been kept as a closed one
             self._decisions_at = position
         self._decisions_left = len(entries) == BATCH
         if self._attribution.closed_early and not self._told_of_early:
@@ -304,17 +306,16 @@ class Learner:
         self._progress.credited(credit)
 
     async def _close(self) -> dict[str, Mapping[str, float]]:
-        """Learns from the decisions whose window has closed; returns the rewards of those nobody acted on: none."""
-        unrewarded: dict[str, Mapping[str, float]] = {}
+        """Learns from the decisions whose window has closed; returns what was credited to them."""
+        closed: dict[str, Mapping[str, float]] = {}
         for record, rewards in () if self._events_behind else self._attribution.close():
             await self._make_way()
-            if not rewards:
-                unrewarded[record.id] = {}
+            closed[record.id] = rewards
             try:
                 self._learn_closed(record, rewards)
             except Exception:  # nor must one decision
                 log.exception("nothing learned from a decision that closed", decision=record.id)
-        return unrewarded
+        return closed
 
     def _learn_closed(self, record: DecisionRecord, rewards: Mapping[str, float]) -> None:
         self._comparisons.closed(record, rewards, self._options.prices)
@@ -435,7 +436,7 @@ class Learner:
         return True
 
     async def _settle(self) -> None:
-        await self._decision_log.settle(self._unsettled)
+        await self._decision_log.settle(self._unsettled, self._unsettled.keys() & self._attribution.open.keys())
         self._unsettled = {}
 
     def _positions(self) -> dict[str, Any]:
