@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -247,7 +247,7 @@ class DecisionList:
         last = int(after.partition("-")[0])
         return [(f"{at}-0", id) for at, id in self._order if at > last][:count]
 
-    async def settle(self, rewards: Mapping[str, Mapping[str, float]]) -> None:
+    async def settle(self, rewards: Mapping[str, Mapping[str, float]], open: Set[str] = frozenset()) -> None:
         """See `DecisionLog`."""
         self.settled.update(rewards)
 
@@ -283,7 +283,7 @@ class Snapshots:
         """See `SnapshotStore`: there is none to begin with."""
         return None
 
-    async def publish(self, content: Mapping[str, Any], lease_token: str, time_s: float) -> int:
+    async def publish(self, content: Mapping[str, Any], lease_token: str, time_s: float, after_version: int) -> int:
         """See `SnapshotStore`."""
         self._version += 1
         self._models.adopt(Snapshot(self._version, time_s, content))
@@ -407,6 +407,7 @@ async def stage(system: System, scene: Scene, recording: Recording, seed: int) -
                         depths=system.depths,
                         rewards=Rewards(settings.rewards, settings.play_full_s),
                         window_s=settings.attribution_window_s,
+                        open_max=settings.open_decisions_max,
                         call_cost=CALL_COST,
                         candidate_cost=CANDIDATE_COST,
                         learn_interval_s=1.0,

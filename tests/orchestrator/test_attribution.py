@@ -181,6 +181,22 @@ def test_a_log_of_years_ago_and_searches_of_today_do_not_close_each_other() -> N
     assert [closed.id for closed, _ in attribution.close()] == [f"live{number}" for number in range(5)]
 
 
+def test_beyond_a_number_the_oldest_close_early_and_once() -> None:
+    attribution = Attribution(window_s=60, open_max=3)
+    closed = []
+    for number in range(200):
+        attribution.opened(record(f"d{number}", 1_000.0 + number), f"{number}-0", number)
+        assert len(attribution.open) <= 4
+        closed += [record.id for record, _ in attribution.close()]
+    assert closed == [f"d{number}" for number in range(197)]
+    assert attribution.closed_early == 197
+    assert sum(map(len, attribution._oldest.values())) <= 4
+    # Those left close by their time.
+    attribution.opened(record("later", 1_260.0), "200-0", 200)
+    assert [record.id for record, _ in attribution.close()] == ["d197", "d198", "d199"]
+    assert attribution.closed_early == 197
+
+
 def test_the_last_of_a_replayed_log_closes_after_many_others() -> None:
     attribution = Attribution(window_s=60)
     attribution.opened(record("past"), "0-0", 0)

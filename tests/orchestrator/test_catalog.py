@@ -23,7 +23,7 @@ from honeyguide.retriever import DocumentError, IndexStats
 from honeyguide.server import Server
 from honeyguide.servicers import IndexingServicer
 from honeyguide_orchestrator.catalog import Catalog
-from honeyguide_orchestrator.catalog_facts import NumericAttribute
+from honeyguide_orchestrator.catalog_facts import NumericAttribute, SeenNumeric
 from honeyguide_orchestrator.catalog_servicer import register_catalog
 from honeyguide_orchestrator.catalog_store import CatalogStore
 from honeyguide_orchestrator.catalog_watch import CatalogWatch
@@ -286,6 +286,25 @@ async def test_ranges_of_numeric_attributes_grow_with_the_documents(world: World
     world.clock.now_s += 1
     await watch.refresh()
     assert [numeric.name for numeric in watch.facts().numeric] == ["year"]
+
+
+async def test_documents_indexed_again_and_again_carry_an_attribute_no_more_often(world: World) -> None:
+    watch = CatalogWatch(world.catalog, world.store, world.clock)
+    for _ in range(30):
+        await world.catalog.upsert([film("a", year=1994)])
+        await world.catalog.upsert([film(id) for id in "bcdefghijklmnopqrst"])
+    await watch.refresh()
+    assert watch.facts().numeric == (NumericAttribute("year", low=1994, high=1994, count=1),)
+    assert watch.facts().document_count == 20
+
+
+def test_counts_made_before_documents_were_counted_are_still_read() -> None:
+    year, price = (NumericAttribute(name, low=1, high=2, count=count) for name, count in (("year", 90), ("price", 30)))
+    seen = {"year": year, "price": price}
+    assert [one.count for one in SeenNumeric(seen, 0).within(200).values()] == [90, 30]
+    assert [one.count for one in SeenNumeric(seen, 0).within(9).values()] == [9, 3]
+    assert [one.count for one in SeenNumeric(seen, 100).within(9).values()] == [9, 3]
+    assert SeenNumeric({}, 0).within(9) == {}
 
 
 async def test_facts_stay_when_redis_or_a_service_does_not_answer(world: World) -> None:

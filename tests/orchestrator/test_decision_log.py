@@ -31,6 +31,19 @@ async def test_the_oldest_are_forgotten_with_their_rewards(store: RedisStore, ke
     assert len(await store.ask("KEYS", f"{key_prefix}:*")) == 1 + 2 * 100
 
 
+async def test_what_is_credited_to_open_decisions_is_told_apart(store: RedisStore, key_prefix: str) -> None:
+    keys = Keys(key_prefix)
+    log = DecisionLog(store, keys, DAY_S, decisions_max=100)
+    await log.settle({"open": {"x": 1.0}, "closed": {"x": 0.5}, "passed over": {}}, open={"open"})
+    await store.ask("SET", keys.rewards("earlier version"), '{"x":0.25}')
+    ids = ["open", "closed", "passed over", "earlier version", "unknown"]
+    closed = {"closed": {"x": 0.5}, "passed over": {}, "earlier version": {"x": 0.25}}
+    assert await log.rewards(ids) == {"open": {"x": 1.0}} | closed
+    assert await log.rewards(ids, closed_only=True) == closed
+    await log.settle({"open": {"x": 1.0, "y": 0.5}})
+    assert await log.rewards(["open"], closed_only=True) == {"open": {"x": 1.0, "y": 0.5}}
+
+
 async def test_untracked_decisions_are_kept_for_paging_only(store: RedisStore, key_prefix: str) -> None:
     keys = Keys(key_prefix)
     log = DecisionLog(store, keys, DAY_S, decisions_max=100)
@@ -40,12 +53,32 @@ async def test_untracked_decisions_are_kept_for_paging_only(store: RedisStore, k
     assert await log.read("0", 10) == []
 
 
-async def test_what_a_cluster_raises_is_that_redis_does_not_answer() -> None:
-    class Uncovered:
-        async def send(self, commands: Sequence[Command]) -> list[Any]:
-            raise SlotNotCoveredError("half of the slots are nobody's")
+class Cluster:
+    """A cluster that takes everything, or raises `error`; `sent`: the commands of each round trip."""
 
-    log = DecisionLog(RedisStore(cast(Transport, Uncovered()), ()), Keys("hg"), DAY_S, decisions_max=100)
+    keeps_order = False
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.sent: list[list[str]] = []
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        if self.error:
+            raise self.error
+        self.sent.append([name for name, *_ in commands])
+        return [b"OK"] * len(commands)
+
+
+async def test_on_a_cluster_an_id_is_in_the_stream_only_when_its_record_can_be_read() -> None:
+    cluster = Cluster()
+    log = DecisionLog(RedisStore(cast(Transport, cluster), ()), Keys("hg"), DAY_S, decisions_max=100)
+    await log.append(decision_record("d"))
+    assert cluster.sent == [["SET"], ["XADD"]]
+
+
+async def test_what_a_cluster_raises_is_that_redis_does_not_answer() -> None:
+    cluster = Cluster(SlotNotCoveredError("half of the slots are nobody's"))
+    log = DecisionLog(RedisStore(cast(Transport, cluster), ()), Keys("hg"), DAY_S, decisions_max=100)
     for call in (log.append(decision_record("d")), log.read("0", 10), log.forget(), log.settle({"d": {}})):
         with pytest.raises(Unavailable, match="nobody's"):
             await call

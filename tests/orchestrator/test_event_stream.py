@@ -55,8 +55,8 @@ async def test_one_holds_the_lease_and_only_who_holds_it_publishes(store: RedisS
     assert await ours.hold()
     assert not await theirs.hold()
     snapshots = SnapshotStore(store, keys)
-    assert await snapshots.publish({"a": 1}, ours.token, 7.0) == 1
-    assert await snapshots.publish({"a": 2}, theirs.token, 8.0) == -1
+    assert await snapshots.publish({"a": 1}, ours.token, 7.0, 0) == 1
+    assert await snapshots.publish({"a": 2}, theirs.token, 8.0, 1) == -1
     newest = await snapshots.fetch()
     assert newest is not None
     assert (newest.version, newest.time_s, newest.content) == (1, 7.0, {"a": 1})
@@ -71,11 +71,31 @@ async def test_one_holds_the_lease_and_only_who_holds_it_publishes(store: RedisS
     assert await theirs.hold()
 
 
+async def test_who_had_the_lease_lapse_does_not_overwrite_what_another_learned_meanwhile(
+    store: RedisStore, key_prefix: str
+) -> None:
+    keys = Keys(key_prefix)
+    ours, theirs = (Lease(store, keys.lease, 5.0) for _ in range(2))
+    snapshots = SnapshotStore(store, keys)
+    assert await ours.hold()
+    assert await snapshots.publish({"a": 1}, ours.token, 7.0, 0) == 1
+    await store.ask("DEL", keys.lease)
+    assert await theirs.hold()
+    assert await snapshots.publish({"a": 2}, theirs.token, 8.0, 1) == 2
+    await theirs.release()
+    assert await ours.hold()
+    assert await snapshots.publish({"a": 3}, ours.token, 9.0, 1) == -1
+    assert await snapshots.publish({"a": 3}, ours.token, 9.0, 2) == 3
+    # A Redis that lost everything gets it back from whoever learned it.
+    await store.ask("DEL", keys.snapshot)
+    assert await snapshots.publish({"a": 4}, ours.token, 9.0, 3) == 1
+
+
 async def test_a_snapshot_of_another_format_is_learned_again(store: RedisStore, key_prefix: str) -> None:
     keys = Keys(key_prefix)
     lease, snapshots = Lease(store, keys.lease, 5.0), SnapshotStore(store, keys)
     await lease.hold()
-    await snapshots.publish({"a": 1}, lease.token, 7.0)
+    await snapshots.publish({"a": 1}, lease.token, 7.0, 0)
     await store.ask("HSET", keys.snapshot, "format", "0")
     newest = await snapshots.fetch()
     assert newest is not None

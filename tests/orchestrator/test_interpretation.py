@@ -540,6 +540,18 @@ def test_a_combination_backs_off_to_its_readings_being_independent() -> None:
     assert likelihoods.log_odds([("b:y", ""), ("a:x", "")]) == pytest.approx(math.log(0.375 / 0.625))
 
 
+def test_of_two_values_of_one_attribute_each_is_learned() -> None:
+    words = QueryWords(("action", "comedy"), (3.0, 3.0))
+    spans = (genre(0, 1, "action", 50), genre(1, 2, "comedy", 50))
+    interpretations, _ = interpret(parts_of_spans(spans, words, FACTS), words, even)
+    (both,) = (i for i in interpretations if len(i.conditions) == 2)
+    understanding = Understanding("action comedy", "action comedy", spans=spans, interpretations=(both,))
+    assert explained(understanding, both) == (("attribute:genre", "action"), ("attribute:genre", "comedy"))
+    likelihoods = Likelihoods()
+    likelihoods.learn(understanding, [True])
+    assert set(likelihoods.to_dict()["spans"]) == {"attribute:genre\taction", "attribute:genre\tcomedy"}
+
+
 def test_older_counts_fade() -> None:
     understanding = love(Likelihoods())
     likelihoods = Likelihoods({"title:track": (1_000.0, 0.0)})

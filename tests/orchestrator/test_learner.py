@@ -1,7 +1,7 @@
 """One step of the learner over lists in the place of Redis, lexical and memory."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +14,9 @@ from tests.orchestrator.decision_records import decision_record
 from honeyguide.api.lexical.v1 import lexical_pb2
 from honeyguide.api.memory.v1 import memory_pb2
 from honeyguide.api.retrieval.v1 import document_pb2
-from honeyguide.documents import Context, time_from_proto
-from honeyguide.errors import InvalidArgument, Unavailable
+from honeyguide.documents import Condition, Context, time_from_proto
+from honeyguide.errors import InvalidArgument, ResourceExhausted, Unavailable
+from honeyguide.query import Interpretation, Understanding
 from honeyguide.retriever import Strategy
 from honeyguide_orchestrator.attribution import Rewards
 from honeyguide_orchestrator.decision_log import DecisionRecord
@@ -29,6 +30,10 @@ from honeyguide_orchestrator.situation import FEATURES
 from honeyguide_orchestrator.snapshot import Snapshot
 
 WINDOW_S = 600.0
+GENRE = Understanding(
+    "drama", "drama", interpretations=(Interpretation(1.0, conditions=(Condition("genre", frozenset({"drama"})),)),)
+)
+"""Of which it matters what the documents are that are acted on."""
 
 
 def record(id: str, time_s: float, **more: Any) -> DecisionRecord:
@@ -41,7 +46,8 @@ def click(id: str, decision: str, document: str = "x") -> Event:
 
 class Streams:
     """The decision log, the event stream, lexical and memory at once; `refused`: an event that memory refuses;
-    `elsewhere`: decisions that are kept, but not in the stream; `logged`: what is in it, if not each once."""
+    `elsewhere`: decisions that are kept, but not in the stream; `logged`: what is in it, if not each once; `fitting`:
+    documents that fit into one message."""
 
     def __init__(self, decisions: Sequence[DecisionRecord], events: Sequence[Event]) -> None:
         self.decisions = {decision.id: decision for decision in decisions}
@@ -50,11 +56,13 @@ class Streams:
         self.events = list(events)
         self.fetched: list[Sequence[str]] = []
         self.settled: dict[str, Mapping[str, float]] = {}
+        self.open: Set[str] = frozenset()
         self.remembered: list[memory_pb2.Action] = []
         self.shown: list[memory_pb2.Impressions] = []
         self.calls = 0
         self.refused = ""
-        self.down = False
+        self.down = self.lexical_down = False
+        self.fitting = 1_000
 
     async def fetch(self, ids: Sequence[str], pause: Any = None) -> dict[str, DecisionRecord]:
         known = self.decisions | self.elsewhere
@@ -67,8 +75,9 @@ class Streams:
         begin = int(after.get(0, "0").partition("-")[0])
         return [(0, f"{begin + i + 1}-0", event) for i, event in enumerate(self.events[begin : begin + count])]
 
-    async def settle(self, rewards: Mapping[str, Mapping[str, float]]) -> None:
+    async def settle(self, rewards: Mapping[str, Mapping[str, float]], open: Set[str] = frozenset()) -> None:
         self.settled |= rewards
+        self.open = (self.open - rewards.keys()) | open
 
     async def rewards(self, ids: Sequence[str]) -> dict[str, Mapping[str, float]]:
         return {id: self.settled[id] for id in ids if id in self.settled}
@@ -76,6 +85,10 @@ class Streams:
     async def FetchDocuments(self, request: Any, timeout: float) -> lexical_pb2.FetchDocumentsResponse:
         await asyncio.sleep(0)
         self.fetched.append(request.document_ids)
+        if self.lexical_down:
+            raise Unavailable("lexical")
+        if len(request.document_ids) > self.fitting:
+            raise ResourceExhausted("Received message larger than max")
         return lexical_pb2.FetchDocumentsResponse(
             documents=[
                 lexical_pb2.FetchedDocument(document=document_pb2.Document(id=id, type="film"))
@@ -100,20 +113,24 @@ class Streams:
 
 
 class Snapshots:
-    """The newest snapshot, as bytes."""
+    """The newest snapshot, as bytes; the lease is whoever's wants it."""
 
     def __init__(self) -> None:
         self.kept = b""
+        self.version = 0
 
-    async def publish(self, content: Mapping[str, Any], lease_token: str, time_s: float) -> int:
+    async def publish(self, content: Mapping[str, Any], lease_token: str, time_s: float, after_version: int) -> int:
+        if self.version > after_version:
+            return -1
         self.kept = packed(content)
-        return 1
+        self.version += 1
+        return self.version
 
     async def fetch(self) -> Snapshot | None:
-        return Snapshot(1, 0.0, unpacked(self.kept)) if self.kept else None
+        return Snapshot(self.version, 0.0, unpacked(self.kept)) if self.kept else None
 
 
-def learner_of(streams: Streams, snapshots: Snapshots | None = None) -> Learner:
+def learner_of(streams: Streams, snapshots: Snapshots | None = None, open_max: int = 1_000) -> Learner:
     strategies = (Strategy("lexical.bm25", "full text", dependable=True),)
     lease: Any = SimpleNamespace(token="ours")
     return Learner(
@@ -125,7 +142,7 @@ def learner_of(streams: Streams, snapshots: Snapshots | None = None) -> Learner:
         memory=streams,
         strategies=lambda: strategies,
         options=LearnerOptions(
-            (5, 10, 20), Rewards({"click": 0.5}, 30.0), WINDOW_S, 0.01, 0.001, 0.1, 0.1, 10.0, False
+            (5, 10, 20), Rewards({"click": 0.5}, 30.0), WINDOW_S, open_max, 0.01, 0.001, 0.1, 0.1, 10.0, False
         ),
         clock=lambda: 0.0,
         make_way=Foreground().make_way,
@@ -255,6 +272,35 @@ async def test_what_arrives_after_a_decision_closed_adds_to_its_rewards_and_is_l
     assert learner._attribution.credited == {}
 
 
+async def test_a_credited_decision_is_settled_as_an_open_one_until_its_window_closes() -> None:
+    streams = Streams([record("d1", 100.0), record("d2", 101.0)], [click("e1", "d1")])
+    learner = learner_of(streams)
+    await learner.step()
+    await learner.publish()
+    assert (set(streams.settled), streams.open) == ({"d1"}, {"d1"})
+    streams.decisions["d3"] = record("d3", 101.0 + 2 * WINDOW_S)
+    await learner.step()
+    await learner.publish()
+    assert (set(streams.settled), streams.open) == ({"d1", "d2"}, set())
+    assert (set(streams.settled["d1"]), set(streams.settled["d2"])) == ({"x"}, set())
+    streams.events.append(click("late", "d1", "y"))
+    await learner.step()
+    await learner.publish()
+    assert (set(streams.settled["d1"]), streams.open) == ({"x", "y"}, set())
+
+
+async def test_a_decision_that_is_credited_before_it_is_taken_in_is_open_then() -> None:
+    streams = Streams([], [click("e1", "d1")])
+    streams.elsewhere = {"d1": record("d1", 100.0)}
+    learner = learner_of(streams)
+    await learner.step()
+    await learner.publish()
+    streams.decisions = streams.elsewhere
+    await learner.step()
+    await learner.publish()
+    assert (set(streams.settled["d1"]), streams.open) == ({"x"}, {"d1"})
+
+
 async def test_what_a_learner_did_not_publish_its_successor_learns_once() -> None:
     streams = Streams([record("d1", 100.0), record("d2", 100.0 + 2 * WINDOW_S)], [click("e1", "d1")])
     snapshots = Snapshots()
@@ -278,6 +324,24 @@ async def test_what_a_learner_did_not_publish_its_successor_learns_once() -> Non
     assert set(streams.settled["d1"]) == {"x", "y"}
     await third.step()
     assert third._progress.events == {"attributed": 3, "repeated": 2}
+
+
+async def test_who_comes_back_after_another_learned_goes_on_from_what_that_learned() -> None:
+    streams = Streams([record("d1", 100.0), record("d2", 100.0 + 2 * WINDOW_S)], [click("e1", "d1")])
+    snapshots = Snapshots()
+    ours, theirs = learner_of(streams, snapshots), learner_of(streams, snapshots)
+    await ours.step()
+    assert await ours.publish()
+    assert await ours.publish()
+    await theirs.restore()
+    streams.events.append(click("late", "d1", "y"))
+    await theirs.step()
+    assert await theirs.publish()
+    await ours.step()
+    assert not await ours.publish()
+    await ours.restore()
+    assert (ours.ranker.actions, ours._progress.events) == (2, {"attributed": 2})
+    assert await ours.publish()
 
 
 async def test_a_decision_that_is_logged_twice_counts_once() -> None:
@@ -307,6 +371,27 @@ async def test_a_log_of_years_ago_closes_beside_searches_of_today() -> None:
     await successor.restore()
     assert list(successor._attribution.open) == ["today", "old 3", "old 4", "old 5"]
     assert [opened.ordinal for opened in successor._attribution.open.values()] == ordinals == [0, 4, 5, 6]
+
+
+async def test_decisions_that_are_too_many_to_hold_close_early_and_clicks_that_come_later_count() -> None:
+    streams = Streams([record(f"d{i}", 100.0 + i) for i in range(6)], [click("e1", "d1"), click("e5", "d5")])
+    snapshots = Snapshots()
+    learner = learner_of(streams, snapshots, open_max=2)
+    with capture_logs() as logs:
+        await learner.step()
+        await learner.step()
+    await learner.publish()
+    assert [entry["event"] for entry in logs] == ["searches are closed before their time for feedback is over"]
+    assert set(streams.settled) == {"d0", "d1", "d2", "d3", "d5"}
+    assert list(learner._attribution.open) == ["d4", "d5"]
+    streams.events += [click("late", "d0"), click("again", "d1")]
+    await learner.step()
+    assert learner._progress.events == {"attributed": 3, "repeated": 1}
+    successor = learner_of(streams, snapshots, open_max=2)
+    await successor.restore()
+    assert list(successor._attribution.open) == ["d4", "d5"]
+    await successor.step()
+    assert successor._progress.events == learner._progress.events
 
 
 async def test_nothing_is_learned_from_what_was_done_about_an_untracked_search() -> None:
@@ -340,11 +425,39 @@ async def test_an_action_that_earns_more_is_learned_by_what_it_earns_more() -> N
     assert learner.ranker.linear.count == 2
 
 
-async def test_more_documents_than_full_text_gives_at_once_are_asked_for_in_parts() -> None:
+async def test_more_documents_than_are_asked_for_at_once_are_asked_for_in_parts() -> None:
     ids = [f"x{i}" for i in range(2 * FETCHED_AT_ONCE + 1)]
     streams = Streams([], [])
-    assert [document.id for document in await learner_of(streams)._fetched(ids)] == ids
+    assert [document.id async for document in learner_of(streams)._fetched(ids)] == ids
     assert [len(some) for some in streams.fetched] == [FETCHED_AT_ONCE, FETCHED_AT_ONCE, 1]
+
+
+async def test_documents_too_long_for_one_message_are_asked_for_by_fewer() -> None:
+    ids = [f"x{i}" for i in range(20)]
+    streams = Streams([], [])
+    streams.fitting = 3
+    assert [document.id async for document in learner_of(streams)._fetched(ids)] == ids
+    assert max(len(some) for some in streams.fetched[4:]) <= 2 * streams.fitting
+
+
+async def test_learning_goes_on_where_documents_are_too_large_to_be_fetched_even_alone() -> None:
+    streams = Streams([record("d1", 100.0, understanding=GENRE)], [click("e", "d1")])
+    streams.fitting = 0
+    learner = learner_of(streams)
+    with capture_logs() as logs:
+        await learner.step()
+    assert {entry["event"] for entry in logs} == {"a document is too large to be fetched"}
+    assert learner.ranker.actions == 1
+
+
+async def test_learning_goes_on_where_documents_cannot_be_met() -> None:
+    streams = Streams([record("d1", 100.0)], [click("e", "d1")])
+    streams.lexical_down = True
+    learner = learner_of(streams)
+    with capture_logs() as logs:
+        await learner.step()
+    assert [entry["event"] for entry in logs] == ["documents not met"]
+    assert learner.ranker.actions == 1
 
 
 async def test_what_an_event_leaves_unset_of_who_acted_is_that_of_its_decision() -> None:

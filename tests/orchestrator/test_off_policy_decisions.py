@@ -59,6 +59,10 @@ LEARNED: Learned = LearnedModels(DEPTHS).current(STRATEGIES)
 LISTS = [[f"{name}-{i}" for i in range(5)] for name in "abc"]
 
 
+FILLER = LoggedStrategy("lexical.bm25", 20, 1.0, Status.OK, 4, 0.0)
+"""There are too few documents for a page: it is filled in vain."""
+
+
 def always(position: int) -> float:
     return 1.0
 
@@ -126,6 +130,7 @@ def search(need: Need, draw: Draw, situation: Situation, id: str = "d") -> Logge
         ranks=ranks[order],
         features=features[order],
         page_size=20,
+        fillers=(FILLER,),
         allowed=NAMES,
         dependable=NAMES[:1],
         distribution=draw.distribution,
@@ -215,7 +220,7 @@ def test_weights_are_by_the_chance_that_the_allocation_is_contained() -> None:
     one, two = played(need, (2, 0, 0)), played(need, (1, 1, 0))
     mixed = (0.25 / 0.9 * one + 0.5 / 0.4 * two) / told.rounds.weights[1]
     assert told.rounds.rewards == pytest.approx([one, mixed, two])
-    assert told.calls == pytest.approx(0.5 * 2 + 0.25 + 0.25)
+    assert told.calls == pytest.approx(0.5 * 2 + 0.25 + 0.25 + 1)  # and the filler's
 
 
 def test_every_contained_allocation_is_replayed_to_what_it_would_have_earned() -> None:
@@ -226,6 +231,46 @@ def test_every_contained_allocation_is_replayed_to_what_it_would_have_earned() -
         for rungs in np.ndindex(3, 3, 3):
             told = sample._net(0, sample._canonical_of(np.array([rungs], np.int8))[0])
             assert told == pytest.approx(played(need, rungs)), rungs
+
+
+def test_what_fills_the_page_is_paid_where_too_little_is_found() -> None:
+    """Full depth finds 14 documents in lists of 5, 5 and 4, on pages of 5."""
+    need, at = Need((0, 0, 0)), WORLD[0][1]
+    full = POLICIES["full_depth"](OPTIONS).draw(at, LEARNED.allocation, np.random.default_rng(0))
+    logged, _ = search(need, full, at)
+    record = replace(logged, page_size=5, fillers=())
+    sample = DecisionSample([(record, {})], LEARNED, RANKERS, PRICES, always)
+    options = np.array([[0, 1, 0], [1, 1, 1], [0, 2, 0], [2, 2, 2], [0, 0, 0]], np.int8)
+    # 2 documents are too few for a page: a call and a page of candidates more. 6, 5 and 14 are enough.
+    bare = [PRICES.of(1, 2), PRICES.of(3, 6), PRICES.of(1, 5), PRICES.of(3, 14), 0.0]
+    filling = [PRICES.of(1, 5), 0.0, 0.0, 0.0, PRICES.of(1, 5)]
+    told = [sample._net(0, option) for option in options]
+    assert told == pytest.approx([-a - b for a, b in zip(bare, filling, strict=True)])
+    case = sample._cases[0]
+    calls, fetched = sample._asked(case, options)
+    assert calls.tolist() == [2, 3, 1, 3, 1]
+    assert fetched == pytest.approx([2 + 5, 6, 5, 14, 5])
+    _, rewards, net_rewards = sample._predicted(case, options).T
+    assert rewards - net_rewards == pytest.approx([a + b for a, b in zip(bare, filling, strict=True)])
+
+
+def test_what_more_than_was_logged_finds_fills_pages_as_lists_usually_do() -> None:
+    """Logged: memory.query to its second candidate, on pages of 5."""
+    need, at = Need((0, 0, 0)), WORLD[0][1]
+    shallow, _ = search(need, Draw(np.array([0, 1, 0]), np.ones(3), 1.0), at)
+    record = replace(shallow, page_size=5, fillers=(), distribution=Distribution(np.zeros((1, 3), np.int8), np.ones(1)))
+    sample = DecisionSample([(record, {})], LEARNED, RANKERS, PRICES, always)
+    options = np.array([[0, 1, 0], [0, 2, 0], [1, 1, 0], [2, 1, 0]], np.int8)
+    # What was logged had no filler; then 5 and 7 documents are to be expected, and 4 between them.
+    assert sample._asked(sample._cases[0], options)[0].tolist() == [1, 1, 2 + 1, 2]
+    whole = replace(record, strategies=(record.strategies[0], ended(record.strategies[1]), record.strategies[2]))
+    sample = DecisionSample([(whole, {})], LEARNED, RANKERS, PRICES, always)
+    assert sample._asked(sample._cases[0], options)[0].tolist() == [1, 1 + 1, 2 + 1, 2]
+
+
+def ended(strategy: LoggedStrategy) -> LoggedStrategy:
+    """It had no more to tell."""
+    return msgspec.structs.replace(strategy, returned=strategy.depth - 1)
 
 
 def test_a_log_of_full_depth_tells_of_every_policy() -> None:
@@ -261,7 +306,7 @@ def test_what_the_log_never_does_is_told_by_prediction_alone() -> None:
     assert [estimate.estimator for estimate in one.estimates] == ["dm"]
     assert "only the direct method" in one.notes[0]
     assert one.verdict in (Verdict.PREDICTED_BETTER, Verdict.PREDICTED_WORSE, Verdict.OPEN)
-    assert one.calls == 3
+    assert one.calls == 3 + 1
 
 
 def test_the_logging_policy_itself_is_not_told_apart() -> None:
@@ -286,7 +331,7 @@ def test_the_verdict_goes_with_what_asking_costs() -> None:
     )
     assert dear.targets[0].verdict is Verdict.BETTER
     assert dear.logged[0] == pytest.approx(
-        np.mean([net(one) for one in log]) + PRICES.of(3, 14) - PRICES.call * 3 - 0.05 * 14
+        np.mean([net(one) for one in log]) + PRICES.of(4, 18) - PRICES.call * 4 - 0.05 * 18
     )
 
 

@@ -141,6 +141,36 @@ def test_places_by_another_ranker() -> None:
     assert [places[id] for id in ("dense", "late", "both")] == [1, 2, 3]
 
 
+def filled(page: DecisionRecord, *ids: str) -> DecisionRecord:
+    """The page, filled with these documents by lexical.bm25."""
+    nothing = np.zeros(len(ids), np.float32)
+    return replace(
+        page,
+        document_ids=(*page.document_ids, *ids),
+        types=(*page.types, *("film" for _ in ids)),
+        scores=np.concatenate([page.scores, nothing]),
+        ranks=np.concatenate([page.ranks, np.zeros((len(ids), len(page.answered)), np.int16)]),
+        filled=tuple((BM25, i + 1) for i in range(len(ids))),
+        fillers=(LoggedStrategy(BM25, 10, 1.0, Status.OK, len(ids), 0.0),),
+    )
+
+
+@pytest.mark.parametrize(("page", "place"), [(PAGE, 7), ({}, 2)])
+def test_what_filled_the_page_stays_below_what_was_decided(page: dict[str, tuple[int, int]], place: int) -> None:
+    wanted = {"more": 1 / math.log2(1 + place)}
+    shown = filled(record(page), "some", "more")
+    assert shown.document_ids.index("more") + 1 == place
+    assert places_by_ranker(shown, wanted, RANKERS["fusion"], MODEL) == {"more": place}
+    assert places_by_allocation(shown, wanted, {BM25: 2}, RANKERS["fusion"], MODEL) == {"more": place}
+
+
+def test_the_ranker_that_ranked_the_log_earns_what_filled_pages_earned() -> None:
+    shown = filled(record(PAGE), "some", "more")
+    told = estimate_ranker([(shown, {"more": 1 / math.log2(8)}), (shown, {})], Fusion(), MODEL, Prices(0.0, 0.0))
+    assert told.estimate.value == pytest.approx(1 / math.log2(8) / 2)
+    assert told.estimate.gain == pytest.approx(0.0)
+
+
 def test_the_ranker_that_ranked_the_log_earns_what_it_earned() -> None:
     prices = Prices(0.01, 0.001)
     page = record(PAGE)

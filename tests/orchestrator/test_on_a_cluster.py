@@ -6,7 +6,7 @@ from tests.orchestrator.conftest import Opened
 from tests.orchestrator.decision_records import decision_record
 
 from honeyguide.api.retrieval.v1 import indexing_pb2
-from honeyguide_orchestrator.catalog_facts import NumericAttribute
+from honeyguide_orchestrator.catalog_facts import NumericAttribute, SeenNumeric
 from honeyguide_orchestrator.catalog_store import CatalogStore
 from honeyguide_orchestrator.decision_log import DecisionLog
 from honeyguide_orchestrator.event_stream import Event, EventStream
@@ -39,7 +39,7 @@ async def test_everything_is_kept_on_a_cluster(cluster_url: str, opened_redis: O
         ours, theirs = (Lease(store, KEYS.lease, 5.0) for _ in range(2))
         assert [await ours.hold(), await ours.hold(), await theirs.hold()] == [True, True, False]
         snapshots = SnapshotStore(store, KEYS)
-        assert await snapshots.publish({"a": 1}, ours.token, 7.0) == 1
+        assert await snapshots.publish({"a": 1}, ours.token, 7.0, 0) == 1
         newest = await snapshots.fetch()
         assert newest is not None
         assert newest.content == {"a": 1}
@@ -50,6 +50,6 @@ async def test_everything_is_kept_on_a_cluster(cluster_url: str, opened_redis: O
         year = indexing_pb2.CatalogConfiguration(attributes=[indexing_pb2.AttributeConfiguration(name="year")])
         await catalog.set_configuration(year)
         assert await catalog.configuration() == year
-        await catalog.widen_numeric({"year": NumericAttribute("year", False, 1990.0, 2000.0, 2)})
-        await catalog.widen_numeric({"year": NumericAttribute("year", False, 1980.5, 1995.0, 3)})
-        assert await catalog.numeric() == {"year": NumericAttribute("year", False, 1980.5, 2000.0, 5)}
+        await catalog.widen_numeric(SeenNumeric({"year": NumericAttribute("year", False, 1990.0, 2000.0, 2)}, 2))
+        await catalog.widen_numeric(SeenNumeric({"year": NumericAttribute("year", False, 1980.5, 1995.0, 3)}, 4))
+        assert await catalog.numeric() == SeenNumeric({"year": NumericAttribute("year", False, 1980.5, 2000.0, 5)}, 6)

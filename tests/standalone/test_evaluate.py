@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.api.search.v1 import feedback_pb2, learning_pb2
-from honeyguide.documents import Document
+from honeyguide.documents import Document, time_to_proto
 from honeyguide.errors import InvalidArgument
 from honeyguide_standalone.api import new_event_id
 from honeyguide_standalone.command import app
 from honeyguide_standalone.engine import Engine
 
 Ask = Callable[..., Awaitable[tuple[int, str, str]]]
+BEGIN_S = 1_600_000_000.0
 COMPLETE = learning_pb2.DECISION_FORMAT_COMPLETE
 
 
@@ -113,27 +115,37 @@ async def test_a_complete_export_without_its_first_line_is_told(served: Engine, 
 
 async def test_what_an_engine_exports_can_be_evaluated(tmp_path: Path, redis_url: str, key_prefix: str) -> None:
     documents = [Document(f"d{i}", "film", f"lamp number {i}", "a film of lamps", popularity=i) for i in range(1, 9)]
+
+    async def search(time_s: float, clicked: bool) -> None:
+        context = document_pb2.Context(time=time_to_proto(time_s))
+        response = await engine.api.search("lamp", context=context, policy="full_depth", ranker="fusion", explain=True)
+        event = feedback_pb2.FeedbackEvent(
+            event_id=new_event_id(),
+            decision_id=response.decision_id,
+            document_id=response.results[1].document.id,
+            action=feedback_pb2.ACTION_TYPE_CLICK,
+            time=time_to_proto(time_s + 1.0),
+        )
+        if clicked:
+            await engine.api.feedback([event])
+
     async with Engine(tmp_path / "data", redis_url, key_prefix) as engine:
         await engine.api.index(documents)
         await asyncio.sleep(1.0)
-        for _ in range(12):
-            response = await engine.api.search("lamp", policy="full_depth", ranker="fusion", explain=True)
-            wanted = response.results[1].document.id
-            event = feedback_pb2.FeedbackEvent(
-                event_id=new_event_id(),
-                decision_id=response.decision_id,
-                document_id=wanted,
-                action=feedback_pb2.ACTION_TYPE_CLICK,
-            )
-            await engine.api.feedback([event])
-        await engine.api.search("lamp")
+        for i in range(16):
+            await search(BEGIN_S + i, clicked=i % 4 > 0)
+        # Hours later two more, whose windows are open: one is credited at once, the other may be yet.
+        for clicked in (True, False):
+            await search(BEGIN_S + 9_999.0, clicked)
         for _ in range(100):
+            plain = [json.loads(line) async for line in engine.api.decisions()]
             lines = [line async for line in engine.api.decisions(format=COMPLETE)]
-            settled = [line for line in lines[1:] if json.loads(line)["rewards"]]
-            if len(settled) == 12:
+            settled = [line for line in lines[1:] if json.loads(line)["rewards"] is not None]
+            if plain[16]["reward"] and len(settled) == 16:
                 break
             await asyncio.sleep(0.2)
-        assert len(lines) == 14
+        assert [one["reward"] is None for one in plain] == [False] * 17 + [True]
+        assert len(lines) == 19
         newest = [line async for line in engine.api.decisions(format=COMPLETE, limit=3, newest=True)]
         assert [json.loads(line)["id"] for line in newest[1:]] == [json.loads(line)["id"] for line in lines[-3:]]
         later = [line async for line in engine.api.decisions(format=COMPLETE, since_s=4e9)]
@@ -141,8 +153,8 @@ async def test_what_an_engine_exports_can_be_evaluated(tmp_path: Path, redis_url
     path = tmp_path / "export.jsonl"
     path.write_text("\n".join(lines) + "\n")
     told = evaluated("--log", str(path), "--policy", "full_depth", "--policy", "safe", "--ranker", "fusion")
-    assert told["rounds"] == 12
-    assert told["left_out"] == {"not settled yet": 1}
+    assert told["rounds"] == 16
+    assert told["left_out"] == {"not settled yet": 2}
     by_name = {one["name"]: one for one in told["targets"]}
     logged = told["logged"][0]
     for name in ("full_depth", "fusion"):

@@ -216,7 +216,7 @@ def test_actions_go_to_a_result_of_the_last_search(call: Call) -> None:
     assert err.startswith("honeyguide: result: 77 was not shown")
 
 
-def test_suggest_stats_policy_and_decisions(call: Call) -> None:
+def test_suggest_stats_policy_and_decisions(call: Call, tmp_path: Path) -> None:
     code, out, _ = call("suggest", "jur")
     assert code == 0
     assert "Jurassic Park" in out
@@ -230,9 +230,16 @@ def test_suggest_stats_policy_and_decisions(call: Call) -> None:
         lines = [json.loads(line) for line in out.splitlines()]
         assert code == 0
         assert lines
+    code, _, err = call("evaluate")
+    assert code == 2
+    assert "are not settled yet" in err
+    past = tmp_path / "past.jsonl"
+    line = '{"time": "2020-01-01T%s:00Z", "query": "park", "document_id": "f1"}\n'
+    past.write_text(line % "10:00" + line % "11:00", encoding="utf-8")
+    assert call("replay", str(past))[0] == 0
     end = time.monotonic() + 10
     code, out, err = call("evaluate", "--policy", "safe", "--ranker", "fusion", "--json")
-    while code and time.monotonic() < end:  # what was clicked is settled with the next snapshot
+    while code and time.monotonic() < end:  # what the second search closed is settled with the next snapshot
         time.sleep(0.1)
         code, out, err = call("evaluate", "--policy", "safe", "--ranker", "fusion", "--json")
     assert code == 0, err

@@ -101,6 +101,15 @@ class RedisStore:
                 raise _translate(reply)
         return replies
 
+    async def run_in_order(self, commands: Sequence[Command]) -> list[Any]:
+        """As `run`, but each is carried out only after those before it were: on a cluster in a round trip of its own.
+
+        Raises what `run` raises; what comes after a command that failed is not sent on a cluster.
+        """
+        if self._transport.keeps_order:
+            return await self.run(commands)
+        return [await self.ask(*command) for command in commands]
+
     async def ask(self, *command: Any) -> Any:
         """The reply to one command. Raises what `run` raises."""
         (reply,) = await self.run([command])

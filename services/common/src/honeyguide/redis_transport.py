@@ -39,7 +39,12 @@ T = TypeVar("T")
 
 
 class Transport(Protocol):
-    """Sends commands in one round trip. Replies come as Redis gives them, errors among them as exceptions."""
+    """Sends commands in one round trip. Replies come as Redis gives them, errors among them as exceptions.
+
+    keeps_order: whether a command is carried out only after those before it.
+    """
+
+    keeps_order: bool
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """Replies in the order of the commands. Commands may be sent again, so they must be idempotent."""
@@ -85,6 +90,8 @@ class ServerTransport:
     Raises:
         ValueError: the address is none.
     """
+
+    keeps_order = True
 
     def __init__(self, url: str, connections_max: int, timeout_s: float) -> None:
         # No timeouts of its own: they cost a task each, and `send` has one over all.
@@ -153,6 +160,8 @@ class ClusterTransport:
     Raises:
         ValueError: the address is none.
     """
+
+    keeps_order = False
 
     def __init__(self, url: str, connections_max: int, timeout_s: float) -> None:
         self._client: Any = redis.RedisCluster.from_url(

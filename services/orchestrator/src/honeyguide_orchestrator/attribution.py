@@ -107,17 +107,21 @@ class Attribution:
     log of years ago may be replayed beside searches of today. So one that is of another time (`ERA_S`) does not close
     it, but many of them do. An event in time for its decision may arrive when that is
     closed already, and is credited all the same: what was credited before is then to be had from the decision log.
+    Where more than `open_max` are open, the oldest close before their time is over.
 
     watermark_s: when the decision was made that came last. apart: when those were made that are credited, but not open:
     closed already, or not taken in yet. closing: those that are due, still open until `close` tells of them.
+    closed_early: how many closed before their time was over.
     """
 
     window_s: float
+    open_max: int = 50_000
     watermark_s: float = -math.inf
     open: OrderedDict[str, _Open] = field(default_factory=OrderedDict)
     credited: dict[str, dict[str, float]] = field(default_factory=dict)
     apart: dict[str, float] = field(default_factory=dict)
-    closing: list[str] = field(default_factory=list)
+    closing: dict[str, None] = field(default_factory=dict)
+    closed_early: int = 0
     _oldest: dict[int, list[tuple[float, int, str]]] = field(default_factory=dict)
 
     def opened(self, record: DecisionRecord, position: str, ordinal: int) -> None:
@@ -127,12 +131,21 @@ class Attribution:
         for other, oldest in list(self._oldest.items()):
             near = era - 1 <= other <= era
             while oldest and (oldest[0][0] + self.window_s < time_s if near else oldest[0][1] + FURTHER <= ordinal):
-                self.closing.append(heappop(oldest)[2])
+                self._due(heappop(oldest)[2])
+            while oldest and oldest[0][2] not in self.open:  # it closed early
+                heappop(oldest)
             if not oldest:
                 del self._oldest[other]
         heappush(self._oldest.setdefault(era, []), (time_s, ordinal, record.id))
         self.open[record.id] = _Open(record, position, ordinal)
         self.apart.pop(record.id, None)
+        if len(self.open) - len(self.closing) > self.open_max:
+            self._due(next(id for id in self.open if id not in self.closing))
+            self.closed_early += 1
+
+    def _due(self, id: str) -> None:
+        if id in self.open:
+            self.closing[id] = None
 
     def record(self, decision_id: str) -> DecisionRecord | None:
         """The record of an open decision."""
@@ -185,7 +198,7 @@ class Attribution:
         for id in [id for id, time_s in self.apart.items() if time_s + self.window_s < self.watermark_s]:
             del self.apart[id]
             self.credited.pop(id, None)
-        due, self.closing = self.closing, []
+        due, self.closing = self.closing, {}
         for id in due:
             yield self.open.pop(id).record, self.credited.pop(id, {})
 
@@ -198,7 +211,7 @@ class Attribution:
             "apart": self.apart,
             "open": len(self.open),
             "ordinal": oldest.ordinal if oldest else 0,
-            "closing": self.closing,
+            "closing": list(self.closing),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -209,7 +222,7 @@ class Attribution:
         for id in self.closing:
             if id not in still:  # it was closed when it had become due
                 del self.open[id]
-        self.closing = [id for id in self.closing if id in still]
+        self.closing = {id: None for id in self.closing if id in still}
         self.credited = {id: dict(rewards) for id, rewards in state["credited"].items()}
         apart = state.get("apart", {})
         # One that was open and is gone from the log's stream will not close.

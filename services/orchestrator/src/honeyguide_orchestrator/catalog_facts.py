@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from honeyguide.api.retrieval.v1 import indexing_pb2 as pb
@@ -40,6 +40,28 @@ class NumericAttribute:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenNumeric:
+    """The numeric attributes by name that some documents carried, and how many documents those were.
+
+    One that was indexed ten times is ten documents here, and ten in the counts of its attributes.
+    """
+
+    attributes: Mapping[str, NumericAttribute]
+    documents: int
+
+    def within(self, document_count: int) -> dict[str, NumericAttribute]:
+        """The attributes as so many documents carry them, 0 = not known."""
+        if not document_count:
+            return dict(self.attributes)
+        # What was counted before documents were is measured by what is carried most.
+        counted = max(self.documents, document_count, *(one.count for one in self.attributes.values()))
+        return {
+            name: replace(attribute, count=math.ceil(attribute.count * document_count / counted))
+            for name, attribute in self.attributes.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class CatalogFacts:
     """The numeric attributes understood in queries (at most 64, most used first), and how large the catalogue is.
 
@@ -50,10 +72,12 @@ class CatalogFacts:
     document_count: int = 0
 
 
-def observe_numeric(documents: Iterable[Document]) -> dict[str, NumericAttribute]:
+def observe_numeric(documents: Iterable[Document]) -> SeenNumeric:
     """The numeric attributes of some documents, with the ranges of their values."""
     seen: dict[str, NumericAttribute] = {}
+    count = 0
     for document in documents:
+        count += 1
         for name, values in document.attributes.items():
             numbers = [n for n in map(comparable, values) if isinstance(n, float)]
             if not numbers:
@@ -61,22 +85,20 @@ def observe_numeric(documents: Iterable[Document]) -> dict[str, NumericAttribute
             is_time = isinstance(values[0], datetime)
             here = NumericAttribute(name, is_time, min(numbers), max(numbers), 1)
             seen[name] = seen[name].widened(here) if name in seen else here
-    return seen
+    return SeenNumeric(seen, count)
 
 
-def gather_facts(
-    configuration: pb.CatalogConfiguration, seen: Mapping[str, NumericAttribute], document_count: int
-) -> CatalogFacts:
+def gather_facts(configuration: pb.CatalogConfiguration, seen: SeenNumeric, document_count: int) -> CatalogFacts:
     """Puts together what the configuration says and what documents showed; the configuration has the last word.
 
     Numeric attributes that it calls recognized are the only ones; where it calls none so, all are.
     """
-    numeric = dict(seen)
+    numeric = seen.within(document_count)
     recognized: set[str] = set()
     for attribute in configuration.attributes:
         if attribute.kind in (pb.ATTRIBUTE_KIND_NUMBER, pb.ATTRIBUTE_KIND_TIME):
             is_time = attribute.kind == pb.ATTRIBUTE_KIND_TIME
-            known = seen.get(attribute.name)
+            known = numeric.get(attribute.name)
             if known is None or known.is_time != is_time:
                 known = NumericAttribute(attribute.name, is_time)
             numeric[attribute.name] = known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,7 +176,8 @@ class DecisionLog:
         if record.tracked:
             at_most = STREAM_SLACK * self._decisions_max
             commands.append(("XADD", self._keys.decisions, "MAXLEN", "~", at_most, "*", "id", record.id))
-        await self._redis.run(commands)
+        # Whoever reads an id from the stream looks for its record at once, and only once.
+        await self._redis.run_in_order(commands)
 
     async def forget(self) -> int:
         """Forgets the oldest decisions that are more than `decisions_max`, and their rewards; returns how many.
@@ -227,8 +228,12 @@ class DecisionLog:
                 log.warning("a decision of another version is left out", decision=id, error=str(error))
         return records
 
-    async def settle(self, rewards: Mapping[str, Mapping[str, float]]) -> None:
+    async def settle(self, rewards: Mapping[str, Mapping[str, float]], open: Set[str] = frozenset()) -> None:
         """Keeps what was credited to decisions: by decision id, the reward in [0, 1] of each document acted on.
+
+        Args:
+            rewards: all that was credited to these decisions.
+            open: those of them whose window is open: more may be credited.
 
         Raises:
             Unavailable: if Redis does not answer.
@@ -236,19 +241,31 @@ class DecisionLog:
         keep_s = int(self._keep_s) + 1
         await self._redis.run(
             [
-                ("SET", self._keys.rewards(id), msgspec.json.encode(credited), "EX", keep_s)
+                (
+                    "SET",
+                    self._keys.rewards(id),
+                    msgspec.json.encode(_Credited(dict(credited), id not in open)),
+                    "EX",
+                    keep_s,
+                )
                 for id, credited in rewards.items()
             ]
         )
 
-    async def rewards(self, decision_ids: Sequence[str]) -> dict[str, dict[str, float]]:
+    async def rewards(self, decision_ids: Sequence[str], closed_only: bool = False) -> dict[str, dict[str, float]]:
         """What was credited to those decisions that are settled: rewarded, or closed without (then empty).
+
+        Args:
+            decision_ids: those wanted.
+            closed_only: leave out what is rewarded but open. Of open decisions those that nobody acted on are not
+                settled, so that the others by themselves look better than all.
 
         Raises:
             Unavailable: if Redis does not answer.
         """
         found = await self._get([self._keys.rewards(decision_id) for decision_id in decision_ids])
-        return {id: _rewards.decode(raw) for id, raw in zip(decision_ids, found, strict=True) if raw is not None}
+        credited = {id: _credited(raw) for id, raw in zip(decision_ids, found, strict=True) if raw is not None}
+        return {id: one.rewards for id, one in credited.items() if one.closed or not closed_only}
 
     async def _get(self, keys: Sequence[str]) -> list[bytes | None]:
         return await self._redis.run([("GET", key) for key in keys])
@@ -375,8 +392,21 @@ class _Packed(msgspec.Struct, frozen=True):
     fillers: tuple[LoggedStrategy, ...] = ()
 
 
+class _Credited(msgspec.Struct, frozen=True, array_like=True):
+    """What was credited to a decision, and whether its window has closed."""
+
+    rewards: dict[str, float]
+    closed: bool
+
+
 _unpacker = Unpacker(_Packed)
-_rewards = msgspec.json.Decoder(dict[str, float])
+_rewards = msgspec.json.Decoder(_Credited | dict[str, float])
+
+
+def _credited(raw: bytes) -> _Credited:
+    kept = _rewards.decode(raw)
+    # Earlier versions kept the rewards alone.
+    return kept if isinstance(kept, _Credited) else _Credited(kept, closed=True)
 
 
 def decode(raw: bytes) -> DecisionRecord:

@@ -228,12 +228,14 @@ def interpret(parts: Sequence[Part], words: QueryWords, log_odds: LogOdds) -> tu
 def explained(understanding: Understanding, interpretation: Interpretation) -> tuple[tuple[str, str], ...]:
     """The (signature, span) of every reading that went into an interpretation; the span of a quantity is ""."""
     query_words = understanding.corrected_query.split(" ")
+    left = list(understanding.spans)
     readings = []
     for signature in interpretation.signature.split("+"):
         text = ""
-        for span in understanding.spans:
+        for span in left:
             if any(signature_of(r) == signature and _is_in(r, interpretation) for r in span.readings):
                 text = " ".join(query_words[span.begin : span.end])
+                left.remove(span)  # another reading of this signature is of another span
                 break
         readings.append((signature, text))
     return tuple(readings)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import structlog
 from honeyguide.api.lexical.v1 import lexical_pb2
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import Document, document_from_proto
-from honeyguide.errors import HoneyguideError
+from honeyguide.errors import HoneyguideError, ResourceExhausted
 from honeyguide.retriever import Strategy
 from honeyguide_orchestrator.allocation_learner import seed_of
 from honeyguide_orchestrator.attribution import Attribution, Credit, Judged, Rewards, Verdict, asked_depths
@@ -40,7 +40,7 @@ from honeyguide_orchestrator.prices import Prices
 from honeyguide_orchestrator.progress import Progress
 from honeyguide_orchestrator.refit import Refits
 from honeyguide_orchestrator.remembering import Remembering
-from honeyguide_orchestrator.snapshot import SnapshotStore
+from honeyguide_orchestrator.snapshot import NO_SNAPSHOT, SnapshotStore
 
 BATCH = 250
 """Decisions, and events of each partition, taken at a time: reading them takes a millisecond, the rest makes way."""
@@ -48,8 +48,8 @@ BATCH = 250
 PREDICTED_AT_ONCE = 20
 """Actions for which the trees are asked at once: about a millisecond of work."""
 
-FETCHED_AT_ONCE = 500
-"""Documents asked for at once; full text gives 1,000 at most."""
+FETCHED_AT_ONCE = 100
+"""Documents asked for at once: with a text of a page or two they fit into one message, fewer are asked for if not."""
 
 CALL_TIMEOUT_S = 10.0
 RETRY_S = 1.0
@@ -65,11 +65,12 @@ log = structlog.get_logger("honeyguide.learner")
 
 @dataclass(frozen=True, slots=True)
 class LearnerOptions:
-    """Times in seconds; costs in reward."""
+    """Times in seconds; costs in reward. At most `open_max` decisions are held that may still earn."""
 
     depths: tuple[int, ...]
     rewards: Rewards
     window_s: float
+    open_max: int
     call_cost: float
     candidate_cost: float
     learn_interval_s: float
@@ -113,9 +114,11 @@ class Learner:
         self._options = options
         self._clock = clock
         self._make_way = make_way
+        self._version = 0
         self._decisions_at = "0"
         self._events_at: dict[int, str] = {}
-        self._attribution = Attribution(options.window_s)
+        self._told_of_early = False
+        self._attribution = Attribution(options.window_s, options.open_max)
         self._refits = Refits(decision_log)
         self._begin({})
 
@@ -237,8 +240,13 @@ class Learner:
                     record, self._options.prices.of(record.calls, record.candidates_fetched)
                 )
                 self._attribution.opened(record, position, ordinal)
+                if credited := self._attribution.rewards(id):
+                    self._unsettled[id] = credited  # until it was taken in, it may have been kept as a closed one
             self._decisions_at = position
         self._decisions_left = len(entries) == BATCH
+        if self._attribution.closed_early and not self._told_of_early:
+            self._told_of_early = True
+            log.warning("searches are closed before their time for feedback is over", held=self._options.open_max)
         return [records.get(id) for _, id in entries]
 
     async def _new_events(self) -> list[tuple[int, str, Event]]:
@@ -298,17 +306,16 @@ class Learner:
         self._progress.credited(credit)
 
     async def _close(self) -> dict[str, Mapping[str, float]]:
-        """Learns from the decisions whose window has closed; returns the rewards of those nobody acted on: none."""
-        unrewarded: dict[str, Mapping[str, float]] = {}
+        """Learns from the decisions whose window has closed; returns what was credited to them."""
+        closed: dict[str, Mapping[str, float]] = {}
         for record, rewards in () if self._events_behind else self._attribution.close():
             await self._make_way()
-            if not rewards:
-                unrewarded[record.id] = {}
+            closed[record.id] = rewards
             try:
                 self._learn_closed(record, rewards)
             except Exception:  # nor must one decision
                 log.exception("nothing learned from a decision that closed", decision=record.id)
-        return unrewarded
+        return closed
 
     def _learn_closed(self, record: DecisionRecord, rewards: Mapping[str, float]) -> None:
         self._comparisons.closed(record, rewards, self._options.prices)
@@ -317,10 +324,14 @@ class Learner:
             self._allocation.learn(record.x, asked_depths(record), {}, None, seed_of(record.id))
 
     async def _meet(self, document_ids: Sequence[str]) -> None:
-        """Learns what documents are called that were shown or acted on for the first time."""
-        for message in await self._fetched(self._language.unmet(document_ids)):
-            await self._make_way()
-            self._language.meet(document_from_proto(message))
+        """Learns what documents are called that were shown or acted on for the first time; if they cannot be had now,
+        another time."""
+        try:
+            async for message in self._fetched(self._language.unmet(document_ids)):
+                await self._make_way()
+                self._language.meet(document_from_proto(message))
+        except HoneyguideError as error:
+            log.warning("documents not met", error=error.message)
 
     async def _documents(self, credits: Sequence[Credit]) -> dict[str, Document]:
         """The documents acted on, where it matters to query understanding what they are, and what it asks of them."""
@@ -330,23 +341,34 @@ class Learner:
                 attributes = asked.setdefault(credit.document_id, set())
                 attributes.update(condition.attribute for condition in interpretation.conditions)
         documents: dict[str, Document] = {}
-        for message in await self._fetched(sorted(asked)):
+        async for message in self._fetched(sorted(asked)):
             await self._make_way()
             documents[message.id] = _only(message, asked[message.id])
         return documents
 
-    async def _fetched(self, document_ids: Sequence[str]) -> list[document_pb2.Document]:
-        found: list[document_pb2.Document] = []
-        for begin in range(0, len(document_ids), FETCHED_AT_ONCE):
-            request = lexical_pb2.FetchDocumentsRequest(document_ids=document_ids[begin : begin + FETCHED_AT_ONCE])
-            response = await self._lexical.FetchDocuments(request, timeout=CALL_TIMEOUT_S)
-            found += [one.document for one in response.documents]
-        return found
+    async def _fetched(self, document_ids: Sequence[str]) -> AsyncIterator[document_pb2.Document]:
+        """Those documents that there are; of long ones, so many at once as fit into a message."""
+        left, at_once = list(document_ids), FETCHED_AT_ONCE
+        while left:
+            some = left[:at_once]
+            request = lexical_pb2.FetchDocumentsRequest(document_ids=some)
+            try:
+                response = await self._lexical.FetchDocuments(request, timeout=CALL_TIMEOUT_S)
+            except ResourceExhausted as error:
+                if len(some) > 1:
+                    at_once = len(some) // 2
+                    continue
+                log.warning("a document is too large to be fetched", document=some[0], error=error.message)
+            else:
+                for one in response.documents:
+                    yield one.document
+            left = left[len(some) :]
+            at_once = min(2 * at_once, FETCHED_AT_ONCE)
 
     async def restore(self) -> None:
         """Begins where the newest snapshot ends."""
-        snapshot = await self._snapshots.fetch()
-        content: Mapping[str, Any] = snapshot.content if snapshot else {}
+        snapshot = await self._snapshots.fetch() or NO_SNAPSHOT
+        self._version, content = snapshot.version, snapshot.content
         self._begin(content)
         if content:
             await self._reopen(content["attribution"], content["positions"]["open_after"])
@@ -365,7 +387,7 @@ class Learner:
         self._events_at = {int(partition): at for partition, at in positions["events"].items()}
         self._decisions_at = str(positions["decisions"])
         self._decisions_left = self._events_behind = False
-        self._attribution = Attribution(self._options.window_s)
+        self._attribution = Attribution(self._options.window_s, self._options.open_max)
         self._unsettled: dict[str, Mapping[str, float]] = dict(content.get("unsettled", {}))
         self._refits.begin(self.ranker, self._decisions_at)
 
@@ -385,7 +407,7 @@ class Learner:
         self._attribution.restore(state)
 
     async def publish(self) -> bool:
-        """Publishes what was learned; False if the lease is another's.
+        """Publishes what was learned; False if the lease is another's, or was and another has published.
 
         Only then the decision log is told what decisions earned: a successor that begins at the snapshot before must
         not find there what it is to learn yet.
@@ -405,15 +427,16 @@ class Learner:
         ):
             await self._make_way()
             content[name] = state()
-        version = await self._snapshots.publish(content, self._lease.token, self._clock())
+        version = await self._snapshots.publish(content, self._lease.token, self._clock(), self._version)
         if version < 0:
-            log.warning("another learner holds the lease; what was learned since its snapshot is left to it")
+            log.warning("another learner holds the lease, or did; what was learned since its snapshot is left to it")
             return False
+        self._version = version
         await self._settle()
         return True
 
     async def _settle(self) -> None:
-        await self._decision_log.settle(self._unsettled)
+        await self._decision_log.settle(self._unsettled, self._unsettled.keys() & self._attribution.open.keys())
         self._unsettled = {}
 
     def _positions(self) -> dict[str, Any]:

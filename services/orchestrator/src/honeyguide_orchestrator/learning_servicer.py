@@ -69,7 +69,8 @@ class LearningServicer(learning_pb2_grpc.LearningServiceServicer):
             raise InvalidArgument("format", f"{request.format} is not one of {', '.join(pb.DecisionFormat.keys())}")
         since_s = time_from_proto("since", request.since) if request.HasField("since") else float("-inf")
         head = self._log_head()
-        if request.format == pb.DECISION_FORMAT_COMPLETE:
+        complete = request.format == pb.DECISION_FORMAT_COMPLETE
+        if complete:
             # In a thread, as all that follows: searches are answered meanwhile.
             yield pb.ExportDecisionsResponse(lines=[await asyncio.to_thread(head_line, head)])
         left = request.limit or 2**63
@@ -81,7 +82,8 @@ class LearningServicer(learning_pb2_grpc.LearningServiceServicer):
             after = entries[-1][0]
             ids = [id for _, id in entries]
             encoded = await self._decision_log.fetch_encoded(ids)
-            rewards = await self._decision_log.rewards(ids)
+            # What is evaluated must not be selected by what people did.
+            rewards = await self._decision_log.rewards(ids, closed_only=complete)
             lines = await asyncio.to_thread(_lines, request.format, head.depths, encoded, rewards, since_s)
             lines = lines[:left]
             left -= len(lines)

@@ -292,6 +292,7 @@ def _learner(
             depths=settings.depths,
             rewards=Rewards(settings.rewards, settings.play_full_s),
             window_s=settings.attribution_window_s,
+            open_max=settings.open_decisions_max,
             call_cost=settings.call_cost,
             candidate_cost=settings.candidate_cost,
             learn_interval_s=settings.learn_interval_s,

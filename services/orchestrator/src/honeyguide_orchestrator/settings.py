@@ -79,7 +79,12 @@ class OrchestratorSettings(ServerSettings):
     )
     epsilon: Rate = Field(0.1, description="exploration of the epsilon-greedy policy")
     swap_share: Rate = Field(0.05, description="share of first pages on which one adjacent pair is swapped, and logged")
-    seed: int = Field(0, ge=0, description="of all random draws; 0 = different in every process")
+    seed: int = Field(
+        0,
+        ge=0,
+        description="of the random draws of searches; 0 = different in every process. Ids of decisions are not "
+        "covered, nor what is drawn by them when learning",
+    )
 
     understand_timeout_s: float = Field(0.1, gt=0, le=60, description="to understand a query; without it if late")
     retrieve_timeout_s: float = Field(0.5, gt=0, le=60, description="for all strategies; late ones are done without")
@@ -95,6 +100,11 @@ class OrchestratorSettings(ServerSettings):
     play_full_s: float = Field(30.0, gt=0, description="a play of this many seconds earns 1, a shorter one its share")
     feedback_stream_s: float = Field(600.0, gt=0, description="after which a feedback stream ends, to spread load")
     attribution_window_s: float = Field(1_800.0, gt=0, description="after a decision, in which its events count")
+    open_decisions_max: int = Field(
+        50_000,
+        ge=100,
+        description="decisions that the learner holds for that long at most, 20 to 40 kB each; the oldest close early",
+    )
     decision_keep_s: float = Field(7 * 86_400.0, gt=0, description="how long decisions are kept")
     decisions_max: int = Field(
         100_000,

@@ -20,10 +20,11 @@ FORMAT = 6
 """Format of a snapshot's content; raise it when that changes. Of another one nothing is read: what it had learned is
 learned again from the streams, as far as they reach back."""
 
-# KEYS: snapshot, lease. ARGV: token, content, time, format. Only who holds the lease may publish: who lost it
-# while it was learning must not overwrite what its successor learned.
+# KEYS: snapshot, lease. ARGV: token, content, time, format, version gone on from. Only who holds the lease may publish:
+# who lost it while it was learning must not overwrite what its successor learned, nor when that has let go of it since.
 PUBLISH = Script.of("""
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return -1 end
+if tonumber(redis.call('HGET', KEYS[1], 'version') or 0) > tonumber(ARGV[5]) then return -1 end
 local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
 redis.call('HSET', KEYS[1], 'content', ARGV[2], 'time', ARGV[3], 'format', ARGV[4])
 return version
@@ -49,15 +50,18 @@ class SnapshotStore:
         self._redis = redis
         self._keys = keys
 
-    async def publish(self, content: Mapping[str, Any], lease_token: str, time_s: float) -> int:
-        """Publishes; returns the version, or -1 if the lease is another's.
+    async def publish(self, content: Mapping[str, Any], lease_token: str, time_s: float, after_version: int) -> int:
+        """Publishes what goes on from `after_version`; returns the new version, or -1 if the lease is another's or a
+        newer version was published.
+
+        A lower version does not matter: Redis has lost what it knew, and is to have it again.
 
         Raises:
             Unavailable: if Redis does not answer.
         """
         body = await asyncio.to_thread(packed, content)  # so that searches in this process get on
         keys = [self._keys.snapshot, self._keys.lease]
-        version: int = await self._redis.ask(*PUBLISH.on(keys, lease_token, body, time_s, FORMAT))
+        version: int = await self._redis.ask(*PUBLISH.on(keys, lease_token, body, time_s, FORMAT, after_version))
         return version
 
     async def fetch(self, known_version: int = 0) -> Snapshot | None:

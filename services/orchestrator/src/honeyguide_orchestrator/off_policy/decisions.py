@@ -33,6 +33,7 @@ from honeyguide_orchestrator.learned import Learned
 from honeyguide_orchestrator.off_policy import reward_model, support
 from honeyguide_orchestrator.off_policy.replay import (
     Examination,
+    documents_within,
     judge,
     places_by_allocation,
 )
@@ -144,7 +145,7 @@ class DecisionSample:
             options = self._canonical_of(aimed.allocations)
             told = self._predicted(case, np.concatenate([case.rungs[None, :], options]))
             taken[i], target[i] = told[0], aimed.probabilities @ told[1:]
-            asked, fetched = self._asked(options)
+            asked, fetched = self._asked(case, options)
             calls += float(aimed.probabilities @ asked)
             candidates += float(aimed.probabilities @ fetched)
             contained, known = self._weights(case, options, aimed.probabilities)
@@ -236,9 +237,9 @@ class DecisionSample:
         case = self._cases[i]
         if (option == case.rungs).all():
             return case.net
-        fillers = case.record.fillers
-        cost = float(self._prices.of(*self._asked_of(case, option)))
-        cost += self._prices.of(len(fillers), sum(filler.returned for filler in fillers))  # the page is filled again
+        calls, fetched = self._asked_of(case, option)
+        fillers, filling = self._filling(case, option[None, :])
+        cost = self._prices.of(calls + int(fillers[0]), fetched + int(filling[0]))
         if not case.rewards:
             return -cost
         key = (i, option.tobytes())
@@ -253,14 +254,31 @@ class DecisionSample:
     def _predicted(self, case: _Case, options: Rungs) -> Doubles:
         """Of every option [K]: a constant, the chain's reward, and that less the cost: [K, 3]."""
         rewards = self._chain.net_rewards(case.situation.x, options.astype(np.int64), case.order, self._free)
-        calls, fetched = self._asked(options)
+        calls, fetched = self._asked(case, options)
         cost = self._prices.call * calls + self._prices.candidate * fetched
         return np.stack([np.ones(len(options)), rewards, rewards - cost], axis=1)
 
-    def _asked(self, options: Rungs) -> tuple[Doubles, Doubles]:
-        """Calls, and candidates as lists are usually filled, of every option."""
-        depths = np.minimum(self._ladder[options], self._deepest)
-        return (options > 0).sum(axis=1).astype(np.float64), depths @ self._filled
+    def _asked(self, case: _Case, options: Rungs) -> tuple[Doubles, Doubles]:
+        """Calls, and candidates as lists are usually filled, of every option, with those that fill the page."""
+        fillers, filling = self._filling(case, options)
+        return (options > 0).sum(axis=1) + fillers, self._depths(options) @ self._filled + filling
+
+    def _filling(self, case: _Case, options: Rungs) -> tuple[Doubles, Doubles]:
+        """Calls and candidates of every option [K] that it takes to fill the page, where it finds too little for it.
+
+        They are those of the log, or where it had enough: the first of those that fill is asked for a page. What is
+        found by more than was logged is what lists usually hold, as if they did not overlap.
+        """
+        record, depths, logged = case.record, self._depths(options), self._depths(case.rungs)
+        columns = [one.name for one in record.strategies]
+        known = documents_within(record, depths[:, [columns.index(name) for name in record.answered]])
+        whole = case.returned < logged
+        more = np.where(whole, 0, np.maximum(depths - logged, 0)) @ self._filled
+        short = (np.rint(known + more) < record.page_size).astype(np.float64)
+        if record.fillers:
+            return len(record.fillers) * short, sum(one.returned for one in record.fillers) * short
+        short[(options == case.rungs).all(axis=1)] = 0.0  # what was logged is known to have asked nobody
+        return short, record.page_size * short
 
     def _asked_of(self, case: _Case, option: Rungs) -> tuple[int, int]:
         """Calls and candidates of an option that the decision's allocation contains."""

@@ -2,7 +2,7 @@
 
 The first line is a JSON object with what targets decide and rank by: depth ladder, costs, the policies' options,
 strategies, and the newest snapshot. Each further line holds one decision exactly as it was logged (compressed, in
-base64: features are most of it), and what was credited to it, null while its window is open.
+base64: features are most of it), and what was credited to it, null while its window is open, acted on or not.
 """
 
 from __future__ import annotations

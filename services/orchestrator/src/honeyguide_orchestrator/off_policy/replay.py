@@ -92,14 +92,25 @@ def judge(
     return best
 
 
+def documents_within(record: DecisionRecord, depths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How many documents are found by lists that are cut to each row of `depths` [K, A], in the order of `answered`."""
+    found = (record.ranks > 0) & (record.ranks <= depths[:, None, :])
+    counts: npt.NDArray[np.int64] = found.any(axis=2).sum(axis=1)
+    return counts
+
+
 def places_by_ranker(
     record: DecisionRecord, rewards: Mapping[str, float], ranker: Ranker, model: RankerModel
 ) -> dict[str, int]:
-    """Where another ranker would have put the documents acted on, among the candidates whose features are logged."""
-    if not len(record.features):
-        return {}
+    """Where another ranker would have put the documents acted on, among the candidates whose features are logged.
+
+    What filled the page stays where it was, below them.
+    """
+    rows = len(record.features)
+    if not rows:
+        return _filled(record, rewards)
     scores = ranker.scores(record.features, record.answered, model)
-    return _places(record, rewards, scores, record.ranks[: len(record.features)] > 0)
+    return _places(record, rewards, scores, record.ranks[:rows] > 0) | _filled(record, rewards)
 
 
 def places_by_allocation(
@@ -109,18 +120,24 @@ def places_by_allocation(
     ranker: Ranker,
     model: RankerModel,
 ) -> dict[str, int]:
-    """Where the documents acted on would have stood with lists cut to `kept` candidates a strategy (missing = none)."""
+    """Where the documents acted on would have stood with lists cut to `kept` candidates a strategy (missing = none).
+
+    With what filled the page it is filled again.
+    """
     rows = len(record.features)
     if not rows:
-        return {}
+        return _filled(record, rewards)
     depths = np.array([kept.get(name, 0) for name in record.answered], np.int64)
     found = (record.ranks[:rows] > 0) & (record.ranks[:rows] <= depths)
     features = _cut(record, found, depths > 0)
     moved = ranker.scores(features, record.answered, model) - ranker.scores(record.features, record.answered, model)
-    # With what filled the page it is filled again.
-    drawn = len(record.document_ids) - len(record.filled)
-    filled = {id: drawn + i for i, id in enumerate(record.document_ids[drawn:], 1) if id in rewards}
-    return _places(record, rewards, record.scores[:rows] + moved, found) | filled
+    return _places(record, rewards, record.scores[:rows] + moved, found) | _filled(record, rewards)
+
+
+def _filled(record: DecisionRecord, rewards: Mapping[str, float]) -> dict[str, int]:
+    """Places of those documents acted on with which the page was filled."""
+    decided = len(record.document_ids) - len(record.filled)
+    return {id: place for place, id in enumerate(record.document_ids[decided:], decided + 1) if id in rewards}
 
 
 def _places(
