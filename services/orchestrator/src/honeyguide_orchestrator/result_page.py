@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from honeyguide_orchestrator.decision_log import DecisionLog, DecisionRecord
 from honeyguide_orchestrator.learned import Learned
 from honeyguide_orchestrator.page_filler import PageFiller
 from honeyguide_orchestrator.page_token import PageToken, PageTokens, scope_of
-from honeyguide_orchestrator.ranker import RANKERS
+from honeyguide_orchestrator.ranker import RANKERS, Floats
 from honeyguide_orchestrator.search_query import SearchQuery
 
 CONTRIBUTIONS_MAX = 12
@@ -81,13 +81,14 @@ class ResultPages:
         """The page of a decision's results that begins after `offset` of them."""
         rows = range(offset, min(offset + query.page_size, len(record.document_ids)))
         fetched, unfetched = await self._fetch(query, record, rows)
+        contributions = _contributions(record, rows, learned) if query.full else {}
         hits = tuple(
             Hit(
                 fetched[record.document_ids[row]].document,
                 fetched[record.document_ids[row]].snippet,
                 row,
                 _provenance(record, row) if query.full else (),
-                _contributions(record, row, learned) if query.full else (),
+                contributions.get(row, ()),
             )
             for row in rows
             if record.document_ids[row] in fetched
@@ -146,13 +147,21 @@ def _bare(record: DecisionRecord, rows: range) -> dict[str, lexical_pb2.FetchedD
     }
 
 
-def _contributions(record: DecisionRecord, row: int, learned: Learned) -> tuple[tuple[str, float, float], ...]:
-    if row >= len(record.features) or not record.has_todays_features:
-        return ()
-    values = record.features[row]
-    parts = RANKERS[record.ranker].contributions(record.features[row : row + 1], record.answered, learned.ranker)[0]
-    largest = np.argsort(-np.abs(parts), kind="stable")[:CONTRIBUTIONS_MAX]
+def _contributions(
+    record: DecisionRecord, rows: range, learned: Learned
+) -> dict[int, tuple[tuple[str, float, float], ...]]:
+    """See `Hit`; by row, of those whose features are kept."""
+    explained = rows[: max(len(record.features) - rows.start, 0)]
+    if not explained or not record.has_todays_features:
+        return {}
+    # Of all candidates, as the scores are: the gate goes by all of them.
+    parts = RANKERS[record.ranker].contributions(record.features, record.answered, learned.ranker)
     names = feature_names(record.answered)
+    return {row: _largest(names, record.features[row], parts[row]) for row in explained}
+
+
+def _largest(names: Sequence[str], values: Floats, parts: Floats) -> tuple[tuple[str, float, float], ...]:
+    largest = np.argsort(-np.abs(parts), kind="stable")[:CONTRIBUTIONS_MAX]
     return tuple((names[i], float(values[i]), float(parts[i])) for i in largest if parts[i])
 
 
