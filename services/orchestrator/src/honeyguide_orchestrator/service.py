@@ -235,13 +235,7 @@ async def _open_retrievers(
     path = settings.retrievers_file
     if path and connect:
         _run(stack, lambda: watch_file(path, retrievers, frozenset(connections), connect))
-
-    async def refresh() -> None:
-        while True:
-            await asyncio.sleep(REFRESH_S)
-            await retrievers.refresh()
-
-    _run(stack, refresh)
+    _run(stack, retrievers.keep_listed)
     return retrievers
 
 
