@@ -12,6 +12,7 @@ from honeyguide.api.lexical.v1 import lexical_pb2
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import Context, Filter
 from honeyguide_orchestrator.candidate_features import feature_names
+from honeyguide_orchestrator.deadline import Deadline
 from honeyguide_orchestrator.learned import LearnedModels
 from honeyguide_orchestrator.page_token import PageTokens
 from honeyguide_orchestrator.ranker import RankerModel
@@ -45,5 +46,7 @@ async def test_a_page_is_explained_by_the_ranker_that_ranked_it() -> None:
     features[0, names.index("q2e_actions")] = 0.0
     serves = RankerEvidence(linear_over_prior=Advantage(ahead=True))
     model = RankerModel(dict.fromkeys(names, 0.0) | {"best_rank": 7.0}, evidence=GateEvidence(known=serves))
-    page = await pages().page(QUERY, decision_record(features=features), 0, replace(LEARNED, ranker=model))
+    page = await pages().page(
+        QUERY, decision_record(features=features), 0, replace(LEARNED, ranker=model), Deadline(None)
+    )
     assert [hit.contributions for hit in page.hits] == [(("best_rank", 1.0, 7.0),)] * 2

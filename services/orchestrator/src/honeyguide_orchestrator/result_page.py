@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,9 +12,10 @@ import structlog
 
 from honeyguide.api.lexical.v1 import lexical_pb2
 from honeyguide.api.retrieval.v1 import document_pb2
-from honeyguide.errors import HoneyguideError, InvalidArgument
+from honeyguide.errors import HoneyguideError, InvalidArgument, Unavailable
 from honeyguide.query import RetrievalQuery
 from honeyguide_orchestrator.candidate_features import feature_names
+from honeyguide_orchestrator.deadline import Deadline
 from honeyguide_orchestrator.decision_log import DecisionLog, DecisionRecord
 from honeyguide_orchestrator.learned import Learned
 from honeyguide_orchestrator.page_filler import PageFiller
@@ -58,8 +60,8 @@ class SearchPage:
 
 
 class ResultPages:
-    """Makes pages. `lexical` hands documents out, within `fetch_s` seconds; `decision_log` has earlier decisions;
-    `filler` finds what pages hold beyond what was decided, `fill_s` seconds a strategy."""
+    """Makes pages. `lexical` hands documents out, and `decision_log` has earlier decisions, each within `fetch_s`
+    seconds; `filler` finds what pages hold beyond what was decided, within `fill_s`."""
 
     def __init__(
         self,
@@ -77,10 +79,12 @@ class ResultPages:
         self._fetch_s = fetch_s
         self._fill_s = fill_s
 
-    async def page(self, query: SearchQuery, record: DecisionRecord, offset: int, learned: Learned) -> SearchPage:
+    async def page(
+        self, query: SearchQuery, record: DecisionRecord, offset: int, learned: Learned, deadline: Deadline
+    ) -> SearchPage:
         """The page of a decision's results that begins after `offset` of them."""
         rows = range(offset, min(offset + query.page_size, len(record.document_ids)))
-        fetched, unfetched = await self._fetch(query, record, rows)
+        fetched, unfetched = await self._fetch(query, record, rows, deadline.to_show(self._fetch_s))
         contributions = _contributions(record, rows, learned) if query.full else {}
         hits = tuple(
             Hit(
@@ -97,7 +101,7 @@ class ResultPages:
         return SearchPage(record, hits, token, unfetched=unfetched)
 
     async def _fetch(
-        self, query: SearchQuery, record: DecisionRecord, rows: range
+        self, query: SearchQuery, record: DecisionRecord, rows: range, limit_s: float
     ) -> tuple[dict[str, lexical_pb2.FetchedDocument], str]:
         """The documents of a page by id, without those deleted; bare ones if no more is asked, or, with the reason, if
         they cannot be had."""
@@ -106,29 +110,38 @@ class ResultPages:
             return _bare(record, rows), ""
         request = lexical_pb2.FetchDocumentsRequest(document_ids=ids, query=query.text)
         try:
-            response = await self._lexical.FetchDocuments(request, timeout=self._fetch_s)
+            response = await self._lexical.FetchDocuments(request, timeout=limit_s)
         except HoneyguideError as error:
             log.warning("documents not fetched", error=error.message)
             return _bare(record, rows), f"documents not fetched: {error.message}"[:500]
         return {one.document.id: one for one in response.documents}, ""
 
-    async def next_page(self, query: SearchQuery, learned: Learned) -> SearchPage:
+    async def next_page(self, query: SearchQuery, learned: Learned, deadline: Deadline) -> SearchPage:
         """The page that `query.page_token` asks for.
 
         Raises:
             InvalidArgument: the token is wrong, stale or of another search.
-            Unavailable: the decision log does not answer.
+            Unavailable: the decision log does not answer, or not in time.
         """
+        try:
+            async with asyncio.timeout(deadline.to_find(self._fetch_s)):
+                token, record = await self._decided(query)
+        except TimeoutError:
+            raise Unavailable("the decision log does not answer in time") from None
+        asked = RetrievalQuery(query.text, record.understanding, record.context, query.filter)
+        limit_s = deadline.to_find(self._fill_s)
+        record = await self._filler.filled(record, asked, token.offset + query.page_size, limit_s)
+        return await self.page(query, record, token.offset, learned, deadline)
+
+    async def _decided(self, query: SearchQuery) -> tuple[PageToken, DecisionRecord]:
+        """What the search's page token says, and the decision that it goes on with."""
         token = await self._page_tokens.read(query.page_token)
         if token.scope != scope_of(query.text, query.filter):
             raise InvalidArgument("page_token", "belongs to another query or filter")
         found = await self._decision_log.fetch([token.decision_id])
         if token.decision_id not in found:
             raise InvalidArgument("page_token", "is stale: its decision is no longer kept; search again")
-        record = found[token.decision_id]
-        asked = RetrievalQuery(query.text, record.understanding, record.context, query.filter)
-        record = await self._filler.filled(record, asked, token.offset + query.page_size, self._fill_s)
-        return await self.page(query, record, token.offset, learned)
+        return token, found[token.decision_id]
 
     def _token_after(self, record: DecisionRecord, offset: int) -> str:
         # Behind a page that is full there may be more: whoever turns to it finds out.
