@@ -120,6 +120,24 @@ async def test_a_known_query_still_fills_a_page_and_has_further_ones(api: Api, u
     assert sorted(shown) == sorted(document.id for document in DOCUMENTS)
 
 
+async def test_a_click_on_what_fills_a_later_page_counts(api: Api, until: Until) -> None:
+    page = await api.search("kiosk", page_size=4, policy="greedy")
+    decisions = len(await exported(api))
+    await until(api.policy, lambda policy: policy.decisions >= decisions)  # the learner knows the first page only
+    results = list(page.results)
+    while page.next_page_token:
+        page = await api.search("kiosk", page_token=page.next_page_token, page_size=4)
+        results += page.results
+    assert len(results) == len(DOCUMENTS)
+    await send(api, click(page, results[-1].document.id))
+
+    async def reward() -> float | None:
+        earned: dict[str, float | None] = {line["decision_id"]: line["reward"] for line in await exported(api)}
+        return earned[page.decision_id]
+
+    assert await until(reward, bool) == pytest.approx(1 / math.log2(1 + len(DOCUMENTS)), abs=1e-3)
+
+
 async def test_an_empty_query_browses_what_passes_the_filter(api: Api) -> None:
     found = await api.search("", untracked=True, page_size=50)
     assert sorted(ids_of(found)) == sorted(document.id for document in DOCUMENTS)

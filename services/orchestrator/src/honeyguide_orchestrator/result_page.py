@@ -128,9 +128,7 @@ class ResultPages:
                 token, record = await self._decided(query)
         except TimeoutError:
             raise Unavailable("the decision log does not answer in time") from None
-        asked = RetrievalQuery(query.text, record.understanding, record.context, query.filter)
-        limit_s = deadline.to_find(self._fill_s)
-        record = await self._filler.filled(record, asked, token.offset + query.page_size, limit_s)
+        record = await self._filled(query, record, token.offset + query.page_size, deadline)
         return await self.page(query, record, token.offset, learned, deadline)
 
     async def _decided(self, query: SearchQuery) -> tuple[PageToken, DecisionRecord]:
@@ -142,6 +140,25 @@ class ResultPages:
         if token.decision_id not in found:
             raise InvalidArgument("page_token", "is stale: its decision is no longer kept; search again")
         return token, found[token.decision_id]
+
+    async def _filled(
+        self, query: SearchQuery, record: DecisionRecord, wanted: int, deadline: Deadline
+    ) -> DecisionRecord:
+        """The record with `wanted` documents, or as many as there are. What is added is logged before it is shown:
+        actions on it count, and later pages go on behind it, whoever is asked for them."""
+        asked = RetrievalQuery(query.text, record.understanding, record.context, query.filter)
+        longer = await self._filler.filled(record, asked, wanted, deadline.to_find(self._fill_s))
+        if len(longer.document_ids) == len(record.document_ids):
+            return longer
+        try:
+            async with asyncio.timeout(deadline.to_find(self._fetch_s)):
+                logged = await self._decision_log.lengthen(record, longer)
+        except (HoneyguideError, TimeoutError) as error:
+            log.error("what fills a page is not logged", decision=record.id, error=str(error) or "late")
+            return longer
+        if logged is longer:
+            return longer
+        return await self._filled(query, logged, wanted, deadline)  # another came first, maybe with less
 
     def _token_after(self, record: DecisionRecord, offset: int) -> str:
         # Behind a page that is full there may be more: whoever turns to it finds out.
