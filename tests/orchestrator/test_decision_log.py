@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -51,6 +52,28 @@ async def test_untracked_decisions_are_kept_for_paging_only(store: RedisStore, k
     assert list(await log.fetch(["unseen"])) == ["unseen"]
     assert 0 < await store.ask("TTL", keys.decision("unseen")) <= UNTRACKED_KEEP_S + 1
     assert await log.read("0", 10) == []
+
+
+async def test_the_first_to_lengthen_a_decision_is_whom_others_follow(store: RedisStore, key_prefix: str) -> None:
+    keys = Keys(key_prefix)
+    log = DecisionLog(store, keys, DAY_S, decisions_max=100)
+    await log.append(decision_record("d"))
+    await store.ask("EXPIRE", keys.decision("d"), 60)
+    short = (await log.fetch(["d"]))["d"]
+    first, second = (decision_record("d", document_ids=("x", "y", id)) for id in "ab")
+    longer = await asyncio.gather(log.lengthen(short, first), log.lengthen(short, second))
+    kept = (await log.fetch(["d"]))["d"].document_ids
+    assert kept in (first.document_ids, second.document_ids)
+    assert [one.document_ids for one in longer] == [kept, kept]
+    assert (await log.lengthen(short, first)).document_ids == kept
+    assert 0 < await store.ask("TTL", keys.decision("d")) <= 60
+
+
+async def test_a_decision_that_is_gone_is_not_logged_again(store: RedisStore, key_prefix: str) -> None:
+    log = DecisionLog(store, Keys(key_prefix), DAY_S, decisions_max=100)
+    longer = decision_record("d", document_ids=("x", "y", "z"))
+    assert await log.lengthen(decision_record("d"), longer) is longer
+    assert await log.fetch(["d"]) == {}
 
 
 class Cluster:

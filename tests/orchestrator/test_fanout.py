@@ -2,20 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 import pytest
 
 from honeyguide.candidates import Candidates
-from honeyguide.client import Connection, LocalConnection, RemoteConnection
+from honeyguide.client import Connection, LocalConnection, RemoteConnection, in_process
 from honeyguide.config import CommonSettings, ServerSettings
 from honeyguide.documents import Context
 from honeyguide.query import RetrievalQuery, Understanding
 from honeyguide.retriever import Answer, Need, Strategy, ask_each
 from honeyguide.server import Server
 from honeyguide.servicers import register_retriever
+from honeyguide_orchestrator import fanout
 from honeyguide_orchestrator.fanout import Retrievers, Status
 
 QUERY = RetrievalQuery("halo", Understanding("halo", "halo"), Context(1_000.0))
@@ -62,6 +64,45 @@ async def connected(retriever: Shop | Snail, remote: bool) -> AsyncIterator[Conn
     finally:
         await connection.close()
         await server.stop()
+
+
+class Restarting:
+    """A connection that stays when what is behind it is started anew with other strategies."""
+
+    def __init__(self, retriever: Shop | Snail) -> None:
+        self.start(retriever)
+
+    def start(self, retriever: Shop | Snail) -> None:
+        self.servicer = in_process(register_retriever(retriever).servicer)
+        self.listed = 0
+
+    def stub(self, stub_type: Any) -> Any:
+        return self
+
+    async def ListStrategies(self, request: Any, timeout: float) -> Any:
+        self.listed += 1
+        return await self.servicer.ListStrategies(request, timeout=timeout)
+
+    async def Retrieve(self, request: Any, timeout: float) -> Any:
+        return await self.servicer.Retrieve(request, timeout=timeout)
+
+
+@asynccontextmanager
+async def kept_listed(connection: Any) -> AsyncIterator[Retrievers]:
+    retrievers = Retrievers()
+    await retrievers.connect("shop", connection)
+    task = asyncio.create_task(retrievers.keep_listed())
+    yield retrievers
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(check: Callable[[], bool]) -> None:
+    for _ in range(1_000):
+        if check():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it did not come to pass")
 
 
 @pytest.mark.parametrize("remote", [False, True], ids=["in process", "grpc"])
@@ -112,3 +153,25 @@ async def test_a_retriever_removed_while_it_is_asked_fails_alone() -> None:
         afterwards = retrievers.retrieve(QUERY, {strategy.name: 3}, 20.0)
         for outcomes in await asyncio.gather(asking, at_once, afterwards):
             assert outcomes[strategy.name].status is Status.FAILED
+
+
+async def test_strategies_of_a_retriever_that_was_started_anew_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "LIST_S", 0.001)
+    monkeypatch.setattr(fanout, "LIST_PAUSE_S", 0.001)
+    connection = Restarting(Shop())
+    async with kept_listed(connection) as retrievers:
+        before = retrievers.strategies
+        await until(lambda: connection.listed > 2)
+        assert retrievers.strategies is before
+        connection.start(Snail())
+        await until(lambda: [strategy.name for strategy in retrievers.strategies] == ["snail.slow"])
+
+
+async def test_a_retriever_that_refuses_is_listed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "LIST_S", 60.0)
+    connection = Restarting(Shop())
+    async with kept_listed(connection) as retrievers:
+        connection.start(Snail())
+        outcomes = await retrievers.retrieve(QUERY, {"shop.good": 2}, 2.0)
+        assert outcomes["shop.good"].status is Status.FAILED
+        await until(lambda: [strategy.name for strategy in retrievers.strategies] == ["snail.slow"])

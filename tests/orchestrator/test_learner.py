@@ -163,6 +163,19 @@ async def test_memory_is_told_of_every_event_and_models_of_each_document_once() 
     assert set(streams.settled["d1"]) == {"x", "y"}
 
 
+async def test_a_click_on_what_filled_a_later_page_is_credited() -> None:
+    streams = Streams([record("d1", 100.0)], [])
+    learner = learner_of(streams)
+    await learner.step()
+    streams.decisions["d1"] = record("d1", 100.0, document_ids=("x", "y", "z"))
+    streams.events += [click("e1", "d1", "z"), click("e2", "d1", "nowhere")]
+    await learner.step()
+    await learner.publish()
+    assert set(streams.settled["d1"]) == {"z"}
+    assert [action.position for action in streams.remembered] == [3, 0]
+    assert learner._progress.events == {"attributed": 1, "not_shown": 1}
+
+
 async def test_memory_is_told_once_of_every_page_shown() -> None:
     times_s = {f"d{i}": 100.0 + i for i in range(TOLD_AT_ONCE + 5)}
     streams = Streams([decision_record(id, context=Context(time_s)) for id, time_s in times_s.items()], [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -92,6 +93,21 @@ async def test_who_told_all_already_is_not_asked_again_and_who_fails_is_done_wit
     assert [(one.name, one.status) for one in record.fillers] == [("lexical.bm25", Status.LATE)]
     cut = (LoggedStrategy("vector.dense", 2, 1.0, Status.OK, 2, 0.0),)
     assert (await filled(lists, known(strategies=cut), 5)).document_ids == ("x", "y", "a", "b")
+
+
+async def test_those_that_are_silent_take_no_longer_together_than_one_may() -> None:
+    class Silent(Lists):
+        async def retrieve(self, query: RetrievalQuery, depths: Mapping[str, int], timeout_s: float) -> Any:
+            await asyncio.sleep(timeout_s)
+            return await super().retrieve(query, depths, timeout_s)
+
+    lists: Any = Silent()
+    async with asyncio.timeout(0.19):
+        record = await PageFiller(lists).filled(known(), QUERY, 5, 0.1)
+    assert [(one.name, one.status) for one in record.fillers] == [
+        ("lexical.bm25", Status.LATE),
+        ("vector.dense", Status.LATE),
+    ]
 
 
 @pytest.mark.parametrize("wanted", [3, 5, 9, 12])

@@ -152,6 +152,11 @@ class Attribution:
         known = self.open.get(decision_id)
         return known.record if known else None
 
+    def lengthened(self, record: DecisionRecord) -> None:
+        """Takes in the record of an open decision to which documents were added, for a later page."""
+        if record.id in self.open:
+            self.open[record.id].record = record
+
     def attribute(self, event: Event, weight: float, record: DecisionRecord | None) -> tuple[Verdict, Credit | None]:
         """Joins an event that earns `weight` to its decision."""
         if record is None:

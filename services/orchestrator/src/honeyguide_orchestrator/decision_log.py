@@ -16,7 +16,7 @@ import structlog
 from honeyguide.api.retrieval.v1 import document_pb2
 from honeyguide.documents import Context
 from honeyguide.query import Understanding, understanding_from_proto, understanding_to_proto
-from honeyguide.redis_store import RedisStore
+from honeyguide.redis_store import RedisStore, Script
 from honeyguide.redis_transport import Command
 from honeyguide_orchestrator import packing
 from honeyguide_orchestrator.candidate_features import feature_names
@@ -38,6 +38,14 @@ BROKEN = (KeyError, TypeError, ValueError, *packing.BROKEN)
 
 READ_STEP = 10_000
 """Positions read at once when looking back."""
+
+# Puts a longer record in the place of the one it goes on from; returns what stands there if that is another by now.
+LENGTHEN = Script.of("""
+local kept = redis.call('GET', KEYS[1])
+if kept ~= ARGV[1] then return kept end
+redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+return false
+""")
 
 FORGOTTEN_AT_ONCE = 500
 STREAM_SLACK = 2
@@ -179,6 +187,28 @@ class DecisionLog:
         # Whoever reads an id from the stream looks for its record at once, and only once.
         await self._redis.run_in_order(commands)
 
+    async def lengthen(self, record: DecisionRecord, longer: DecisionRecord) -> DecisionRecord:
+        """Logs a decision with more documents than it had; the first to do so is whom all others follow.
+
+        Args:
+            record: the decision as it was fetched.
+            longer: begins with the same documents.
+
+        Returns:
+            What is logged now: `longer`, or what another made of `record` before. Of a decision that is gone, `longer`.
+
+        Raises:
+            Unavailable: if Redis does not answer.
+        """
+        encoded = (await self.fetch_encoded([record.id])).get(record.id)
+        kept = _decoded(record.id, encoded) if encoded else None
+        if kept is None:
+            return longer
+        if len(kept.document_ids) > len(record.document_ids):
+            return kept
+        other = await self._redis.ask(*LENGTHEN.on([self._keys.decision(record.id)], encoded, encode(longer)))
+        return (_decoded(record.id, other) if other else None) or longer
+
     async def forget(self) -> int:
         """Forgets the oldest decisions that are more than `decisions_max`, and their rewards; returns how many.
 
@@ -222,10 +252,9 @@ class DecisionLog:
         for id, raw in (await self.fetch_encoded(decision_ids)).items():
             if pause is not None:
                 await pause()
-            try:
-                records[id] = decode(raw)
-            except BROKEN as error:
-                log.warning("a decision of another version is left out", decision=id, error=str(error))
+            record = _decoded(id, raw)
+            if record is not None:
+                records[id] = record
         return records
 
     async def settle(self, rewards: Mapping[str, Mapping[str, float]], open: Set[str] = frozenset()) -> None:
@@ -450,6 +479,14 @@ def decode(raw: bytes) -> DecisionRecord:
         filled=packed.filled,
         fillers=packed.fillers,
     )
+
+
+def _decoded(decision_id: str, raw: bytes) -> DecisionRecord | None:
+    try:
+        return decode(raw)
+    except BROKEN as error:
+        log.warning("a decision of another version is left out", decision=decision_id, error=str(error))
+        return None
 
 
 def _plain_strategy(strategy: LoggedStrategy) -> list[Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from itertools import count
 from typing import Any
 
 import structlog
@@ -15,11 +17,20 @@ from honeyguide.api.retrieval.v1 import retriever_pb2 as pb
 from honeyguide.api.retrieval.v1 import retriever_pb2_grpc
 from honeyguide.candidates import NO_CANDIDATES, Candidates, candidates_from_proto
 from honeyguide.client import Connection
-from honeyguide.errors import DeadlineExceeded, HoneyguideError
+from honeyguide.errors import DeadlineExceeded, HoneyguideError, InvalidArgument
 from honeyguide.query import RetrievalQuery, query_to_proto
 from honeyguide.retriever import Kind, Need, Strategy
 
 LIST_TIMEOUT_S = 2.0
+
+LIST_S = 1.0
+"""Between two looks for the strategies of retrievers that did not tell them yet."""
+
+LIST_ALL_TURNS = 5
+"""Every so many looks, all retrievers are asked."""
+
+LIST_PAUSE_S = 0.1
+"""At least between two looks, however often retrievers refuse."""
 
 log = structlog.get_logger("honeyguide.fanout")
 
@@ -49,26 +60,39 @@ class Retrievers:
     def __init__(self) -> None:
         self._stubs: dict[str, Any] = {}
         self._strategies: dict[str, tuple[Strategy, ...]] = {}
+        self._unlisted: set[str] = set()
+        self._refused = asyncio.Event()
         self._owners: dict[str, str] = {}
         self.strategies: tuple[Strategy, ...] = ()
 
     async def connect(self, service: str, connection: Connection) -> None:
         """Adds a retriever, or replaces the one of that name, and lists its strategies.
 
-        One that does not answer now is asked again by `refresh`.
+        One that does not answer now is asked again by `keep_listed`.
         """
         self._stubs[service] = connection.stub(retriever_pb2_grpc.RetrieverServiceStub)
+        self._unlisted.add(service)
         await self._list(service)
 
     def disconnect(self, service: str) -> None:
         """Removes a retriever."""
         self._stubs.pop(service, None)
         self._strategies.pop(service, None)
+        self._unlisted.discard(service)
         self._rebuild()
 
-    async def refresh(self) -> None:
-        """Asks again those that did not tell their strategies yet."""
-        await asyncio.gather(*(self._list(service) for service in self._stubs if service not in self._strategies))
+    async def keep_listed(self) -> None:
+        """Lists strategies again, until cancelled: of retrievers that did not tell them yet, of one that refuses to be
+        asked at once, and of all now and then, as they may have been started anew with others."""
+        for turn in count(1):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LIST_S):
+                    await self._refused.wait()
+            self._refused.clear()
+            if turn % LIST_ALL_TURNS == 0:
+                self._unlisted.update(self._stubs)
+            await asyncio.gather(*map(self._list, self._unlisted))
+            await asyncio.sleep(LIST_PAUSE_S)
 
     async def retrieve(self, query: RetrievalQuery, depths: Mapping[str, int], timeout_s: float) -> dict[str, Outcome]:
         """Asks strategies (by name, depth 1 or more), one call a service, all at once; an outcome for each."""
@@ -95,6 +119,9 @@ class Retrievers:
         try:
             response = await stub.Retrieve(request, timeout=timeout_s)
         except HoneyguideError as error:
+            if isinstance(error, InvalidArgument):  # it may serve other strategies by now
+                self._unlisted.add(service)
+                self._refused.set()
             status = Status.LATE if isinstance(error, DeadlineExceeded) else Status.FAILED
             failed = Outcome(status, NO_CANDIDATES, time.perf_counter() - begin, f"{service}: {error.message}"[:500])
             return {one.strategy: failed for one in asked}
@@ -110,8 +137,11 @@ class Retrievers:
             return
         if self._stubs.get(service) is not stub:  # removed or replaced meanwhile
             return
-        self._strategies[service] = tuple(_strategy(message) for message in response.strategies)
-        self._rebuild()
+        self._unlisted.discard(service)
+        strategies = tuple(map(_strategy, response.strategies))
+        if strategies != self._strategies.get(service):
+            self._strategies[service] = strategies
+            self._rebuild()
 
     def _rebuild(self) -> None:
         self._owners = {}

@@ -265,9 +265,14 @@ class Learner:
         return events
 
     async def _records(self, events: Sequence[Event]) -> dict[str, DecisionRecord]:
+        """The decisions that events belong to. An open one is fetched again where it did not show a document that was
+        acted on: that may stand on a later page, which was filled since."""
         found = {event.decision_id: self._attribution.record(event.decision_id) for event in events}
         elsewhere = [id for id, record in found.items() if id and record is None]
-        fetched = await self._decision_log.fetch(elsewhere, self._make_way)
+        longer = {event.decision_id for event in events if _beyond(event, found[event.decision_id])}
+        fetched = await self._decision_log.fetch([*elsewhere, *longer], self._make_way)
+        for id in longer & fetched.keys():
+            self._attribution.lengthened(fetched[id])
         return {id: record for id, record in {**found, **fetched}.items() if record is not None}
 
     def _attribute(self, event: Event, records: Mapping[str, DecisionRecord]) -> tuple[Verdict, Credit | None]:
@@ -460,6 +465,11 @@ def _only(message: document_pb2.Document, attributes: Set[str]) -> Document:
 
 def _key(credit: Credit) -> _Key:
     return credit.record.id, credit.document_id, credit.earlier
+
+
+def _beyond(event: Event, record: DecisionRecord | None) -> bool:
+    """Whether an event is about none of the documents of its decision."""
+    return record is not None and event.document_id not in record.document_ids
 
 
 def _not_after(position: str, last: str) -> bool:

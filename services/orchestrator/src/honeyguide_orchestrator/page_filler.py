@@ -8,6 +8,7 @@ cost.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from honeyguide.query import RetrievalQuery
 from honeyguide.retriever import Strategy
+from honeyguide_orchestrator.deadline import STAGE_MIN_S
 from honeyguide_orchestrator.decision_log import DecisionRecord, LoggedStrategy
 from honeyguide_orchestrator.fanout import Retrievers, Status
 
@@ -39,16 +41,18 @@ class PageFiller:
             record: the decision.
             query: what it was about.
             wanted: documents in all.
-            limit_s: seconds that each strategy gets.
+            limit_s: seconds that they get together, but `STAGE_MIN_S` each in any case.
         """
         if len(record.document_ids) >= wanted:  # as of most searches
             return record
+        begin = time.perf_counter()
         for strategy in self._fillers(record):
             missing = wanted - len(record.document_ids)
             if missing <= 0:
                 break
             depth = min(wanted, strategy.depth_max)
-            outcome = (await self._retrievers.retrieve(query, {strategy.name: depth}, limit_s))[strategy.name]
+            left_s = max(limit_s - (time.perf_counter() - begin), STAGE_MIN_S)
+            outcome = (await self._retrievers.retrieve(query, {strategy.name: depth}, left_s))[strategy.name]
             found = outcome.candidates
             known = set(record.document_ids)
             new = [i for i, id in enumerate(found.document_ids) if id not in known][:missing]

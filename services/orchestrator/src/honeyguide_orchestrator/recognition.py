@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -69,8 +70,11 @@ class Recognizer:
         self._resume_at_s = 0.0
         self._logged_at_s: float | None = None
 
-    async def recognize(self, normalized_query: str) -> Recognition | None:
-        """What is recognised in a normalised query; None = the lexical service failed, was late or is left alone."""
+    async def recognize(self, normalized_query: str, limit_s: float = math.inf) -> Recognition | None:
+        """What is recognised in a normalised query; None = the lexical service failed, was late or is left alone.
+
+        limit_s: seconds that this search waits, where that is less than others do.
+        """
         now_s = self._clock()
         cached = self._cache.get(normalized_query)
         if cached is not None and 0 <= now_s - cached[0] < self._cache_ttl_s:
@@ -80,7 +84,7 @@ class Recognizer:
             return None
         try:
             response = await self._lexical.RecognizeSpans(
-                pb.RecognizeSpansRequest(normalized_query=normalized_query), timeout=self._timeout_s
+                pb.RecognizeSpansRequest(normalized_query=normalized_query), timeout=min(self._timeout_s, limit_s)
             )
         except HoneyguideError as error:
             self._failed(error.message)

@@ -22,6 +22,7 @@ from honeyguide.retriever import Kind, Need, Strategy
 from honeyguide.text import normalize
 from honeyguide_orchestrator.allocation_model import Depths, Floats
 from honeyguide_orchestrator.candidate_features import candidate_features
+from honeyguide_orchestrator.deadline import STAGE_MIN_S, Deadline
 from honeyguide_orchestrator.decision_log import (
     FEATURE_ROWS_MAX,
     DecisionLog,
@@ -50,13 +51,6 @@ from honeyguide_orchestrator.understanding import Understander
 RANKED_MAX = 500
 """Ranked candidates kept for paging."""
 
-PATIENCE_SHARE = 0.8
-"""Share of the time that who searches would wait, which strategies may take at most; the rest is for ranking and the
-page."""
-
-RETRIEVE_MIN_S = 0.01
-"""Time that strategies get in any case."""
-
 OF_THE_QUERY = "memory.query"
 KNOWN_ACTIONS = 2.0
 """Actions on a query from which on what memory knows of it can be depended on."""
@@ -66,18 +60,12 @@ log = structlog.get_logger("honeyguide.search")
 
 @dataclass(frozen=True, slots=True)
 class SearchLimits:
-    """Times that the stages get, in seconds, and how often neighbours are swapped."""
+    """Times that the stages get at most, in seconds, and how often neighbours are swapped."""
 
     understand_s: float
     retrieve_s: float
     log_s: float
     swap_share: float
-
-    def of_retrieval(self, patience_s: float | None, spent_s: float) -> float:
-        """Seconds that strategies get in a search for which somebody waits so long and that took so long already."""
-        if patience_s is None:
-            return self.retrieve_s
-        return min(self.retrieve_s, max(PATIENCE_SHARE * patience_s - spent_s, RETRIEVE_MIN_S))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,22 +147,25 @@ class Searcher:
             InvalidArgument: unknown policy or ranker, or a page token that is wrong, stale or of another search.
             Unavailable: no retriever is connected, or a page token cannot be looked up.
         """
+        deadline = Deadline(query.patience_s)
         if query.page_token:
-            return await self._pages.next_page(query, self._models.current(self.strategies()))
+            return await self._pages.next_page(query, self._models.current(self.strategies()), deadline)
         timer = _Timer()
         arms = self._arms(query)
         if not self._retrievers.strategies:
             raise Unavailable("no retriever answers")
         learned = self._models.current(self.strategies())
 
-        understanding, recollection = await self._understand(query, learned)
+        understanding, recollection = await self._understand(
+            query, learned, deadline.to_find(self._limits.understand_s)
+        )
         timer.lap("understand")
 
         decided = self._decide(arms, query, understanding, recollection, learned)
         timer.lap("decide")
 
         asked = RetrievalQuery(query.text, understanding, query.context, query.filter, recollection.taste)
-        limit_s = self._limits.of_retrieval(query.patience_s, spent_s=sum(timer.laps.values()))
+        limit_s = deadline.to_find(self._limits.retrieve_s)
         outcomes = await self._retrieve(asked, decided.draw.rungs, recollection.answers, limit_s, learned)
         timer.lap("retrieve")
 
@@ -184,12 +175,15 @@ class Searcher:
         record = self._rank(query, asked, arms, decided, outcomes, merged, learned)
         timer.lap("rank")
 
-        limit_s = self._limits.of_retrieval(query.patience_s, spent_s=sum(timer.laps.values()))
+        limit_s = deadline.to_find(self._limits.retrieve_s)
         record = await self._filler.filled(record, asked, query.page_size, limit_s)
         timer.lap("fill")
 
         # The page is made while Redis takes the decision in.
-        _, page = await asyncio.gather(self._log(record), self._pages.page(query, record, 0, learned))
+        _, page = await asyncio.gather(
+            self._log(record, deadline.to_show(self._limits.log_s)),
+            self._pages.page(query, record, 0, learned, deadline),
+        )
         timer.lap("fetch")
         return replace(page, timings_s=timer.laps)
 
@@ -224,14 +218,17 @@ class Searcher:
         check_available(ranker.name)
         return _Arm(policy, ranker)
 
-    async def _understand(self, query: SearchQuery, learned: Learned) -> tuple[Understanding, Recollection]:
+    async def _understand(
+        self, query: SearchQuery, learned: Learned, limit_s: float
+    ) -> tuple[Understanding, Recollection]:
+        context = query.context
         understanding, recollection = await asyncio.gather(
-            self._understander.understand(query.text, learned.likelihoods, query.context.locale, query.context.time_s),
-            self._recall(query, learned),
+            self._understander.understand(query.text, learned.likelihoods, context.locale, context.time_s, limit_s),
+            self._recall(query, learned, limit_s),
         )
         return understanding, recollection
 
-    async def _recall(self, query: SearchQuery, learned: Learned) -> Recollection:
+    async def _recall(self, query: SearchQuery, learned: Learned, limit_s: float) -> Recollection:
         depth = _recalled_depth(learned)
         request = memory_pb2.RecallRequest(
             normalized_query=normalize(query.text),
@@ -240,7 +237,7 @@ class Searcher:
             depth=depth,
         )
         try:
-            known = await self._memory.Recall(request, timeout=self._limits.understand_s)
+            known = await self._memory.Recall(request, timeout=limit_s)
         except HoneyguideError as error:
             log.warning("memory does not answer", error=error.message)
             return Recollection()
@@ -331,7 +328,7 @@ class Searcher:
         outcomes = ready | await self._retrievers.retrieve(query, to_ask, limit_s)
         if related_depth:
             found = merge(_answers(outcomes))
-            left_s = max(limit_s - (time.perf_counter() - begin), RETRIEVE_MIN_S)
+            left_s = max(limit_s - (time.perf_counter() - begin), STAGE_MIN_S)
             outcomes[RELATED.name] = await self._related.expand(found, query.filter, related_depth, left_s)
         return outcomes
 
@@ -417,9 +414,9 @@ class Searcher:
         swapped[[upper, upper + 1]] = order[[upper + 1, upper]]
         return swapped, upper + 1
 
-    async def _log(self, record: DecisionRecord) -> None:
+    async def _log(self, record: DecisionRecord, limit_s: float) -> None:
         try:
-            async with asyncio.timeout(self._limits.log_s):
+            async with asyncio.timeout(limit_s):
                 await self._decision_log.append(record)
         except (HoneyguideError, TimeoutError) as error:
             # The results are still good; what is lost is what could have been learned from them.

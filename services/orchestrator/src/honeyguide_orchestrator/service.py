@@ -27,7 +27,7 @@ from honeyguide_orchestrator.catalog import Catalog
 from honeyguide_orchestrator.catalog_servicer import register_catalog
 from honeyguide_orchestrator.catalog_store import WIDEN, CatalogStore
 from honeyguide_orchestrator.catalog_watch import CatalogWatch
-from honeyguide_orchestrator.decision_log import DecisionLog
+from honeyguide_orchestrator.decision_log import LENGTHEN, DecisionLog
 from honeyguide_orchestrator.event_stream import APPEND, EventStream
 from honeyguide_orchestrator.fanout import Retrievers
 from honeyguide_orchestrator.feedback import FeedbackIntake
@@ -61,7 +61,7 @@ from honeyguide_orchestrator.understanding import Understander
 CORE = ("lexical", "vector", "memory")
 """Services that hold the catalogue."""
 
-SCRIPTS = (APPEND, PUBLISH, RELEASE, RENEW, WIDEN)
+SCRIPTS = (APPEND, LENGTHEN, PUBLISH, RELEASE, RENEW, WIDEN)
 """What the orchestrator runs in Redis."""
 
 REFRESH_S = 1.0
@@ -235,13 +235,7 @@ async def _open_retrievers(
     path = settings.retrievers_file
     if path and connect:
         _run(stack, lambda: watch_file(path, retrievers, frozenset(connections), connect))
-
-    async def refresh() -> None:
-        while True:
-            await asyncio.sleep(REFRESH_S)
-            await retrievers.refresh()
-
-    _run(stack, refresh)
+    _run(stack, retrievers.keep_listed)
     return retrievers
 
 

@@ -91,7 +91,9 @@ class OrchestratorSettings(ServerSettings):
     log_timeout_s: float = Field(
         1.0, gt=0, le=60, description="to log a decision; the search is answered without, and nothing learned from it"
     )
-    fetch_timeout_s: float = Field(1.0, gt=0, le=60, description="for the documents of a page")
+    fetch_timeout_s: float = Field(
+        1.0, gt=0, le=60, description="for the documents of a page; for the decision of a later one"
+    )
 
     rewards: dict[str, float] = Field(
         {"click": 1.0, "like": 1.0, "favourite": 1.0, "purchase": 1.0, "skip": 0.0, "dislike": -1.0, "impression": 0.0},

@@ -33,7 +33,12 @@ class Understander:
         self._clock = clock
 
     async def understand(
-        self, query: str, likelihoods: Likelihoods, locale: str = "", time_s: float | None = None
+        self,
+        query: str,
+        likelihoods: Likelihoods,
+        locale: str = "",
+        time_s: float | None = None,
+        limit_s: float = math.inf,
     ) -> Understanding:
         """What was understood of a query.
 
@@ -42,6 +47,7 @@ class Understander:
             likelihoods: learned so far.
             locale: BCP 47 tag of whoever asks, may be empty.
             time_s: when the search happens, seconds since 1970-01-01; None = now.
+            limit_s: seconds that it may take, where that is less than the recognizer waits.
 
         When the lexical service is down or late, all that is known is the normalised query and its language.
         """
@@ -49,7 +55,7 @@ class Understander:
         typed = tuple(normalized.split())
         if not typed:
             return Understanding(language=language(query, locale))
-        recognition = await self._recognizer.recognize(" ".join(typed[:WORDS_MAX]))
+        recognition = await self._recognizer.recognize(" ".join(typed[:WORDS_MAX]), limit_s)
         if recognition is None:
             return Understanding(normalized, normalized, language(query, locale))
         corrected = _known_words(typed, recognition)
