@@ -124,7 +124,7 @@ async def test_where_a_filter_leaves_memory_nothing_the_others_are_asked(api: Ap
     wanted = (await looked(api, "tree"))[0]
     await search_and_click(api, "tree", wanted, times=12)
     await until(lambda: looked(api, "tree"), lambda ids: ids[0] == wanted)
-    others = document_pb2.Filter(excluded_document_ids=[wanted])
+    others = document_pb2.Filter(types=["series"])
     found = await api.search("tree", filter=others, explain=True, untracked=True, policy="greedy")
     asked = {one.strategy: one.depth for one in found.explanation.strategies}
     assert not asked["memory.query"]
