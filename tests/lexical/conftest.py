@@ -80,8 +80,8 @@ class Client:
         request = lexical_pb2.CompleteTitlesRequest(prefix=prefix, limit=limit, filter=filter)
         return [c.title for c in (await self.lexical.CompleteTitles(request)).completions]
 
-    async def fetch(self, *ids: str, query: str = "") -> list[lexical_pb2.FetchedDocument]:
-        request = lexical_pb2.FetchDocumentsRequest(document_ids=ids, query=query)
+    async def fetch(self, *ids: str, query: str = "", text_bytes_max: int = 0) -> list[lexical_pb2.FetchedDocument]:
+        request = lexical_pb2.FetchDocumentsRequest(document_ids=ids, query=query, text_bytes_max=text_bytes_max)
         return list((await self.lexical.FetchDocuments(request)).documents)
 
 

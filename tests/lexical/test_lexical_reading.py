@@ -16,6 +16,15 @@ async def test_documents_come_in_the_order_asked_and_unknown_ones_are_left_out(c
     assert [f.document.id for f in await client.fetch("t1", "nope", "f1", "p2")] == ["t1", "f1", "p2"]
 
 
+async def test_long_texts_are_cut_between_characters_and_that_is_told(client) -> None:
+    await client.put(Document("x", "film", "X", "äbc" * 10 + " rebel"), Document("y", "film", "Y", "short"))
+    [x, y] = await client.fetch("x", "y", query="rebel", text_bytes_max=9)
+    assert (x.document.text, x.text_cut, x.snippet.endswith("<b>rebel</b>")) == ("äbcäbc", True, True)
+    assert (y.document.text, y.text_cut) == ("short", False)
+    [x] = await client.fetch("x")
+    assert (len(x.document.text), x.text_cut) == (36, False)
+
+
 async def test_snippets_mark_stems_and_escape_html(client) -> None:
     await client.put(Document("x", "film", "X", 'He said <script>alert("rebel")</script> & the rebels\' rebellion.'))
     [fetched] = await client.fetch("x", query="REBEL script")

@@ -13,6 +13,7 @@ from tests.orchestrator.test_page_filler import Lists
 
 from honeyguide.api.lexical.v1 import lexical_pb2
 from honeyguide.api.retrieval.v1 import document_pb2
+from honeyguide.config import CommonSettings
 from honeyguide.documents import Context, Filter
 from honeyguide.errors import Unavailable
 from honeyguide_orchestrator.candidate_features import feature_names
@@ -35,7 +36,11 @@ LEARNED = LearnedModels((5, 10, 20)).current(())
 class Lexical:
     """Has every document."""
 
+    def __init__(self) -> None:
+        self.text_bytes_max = 0
+
     async def FetchDocuments(self, request: Any, timeout: float) -> lexical_pb2.FetchDocumentsResponse:
+        self.text_bytes_max = request.text_bytes_max
         return lexical_pb2.FetchDocumentsResponse(
             documents=[
                 lexical_pb2.FetchedDocument(document=document_pb2.Document(id=id)) for id in request.document_ids
@@ -119,3 +124,12 @@ async def test_a_page_is_shown_though_what_fills_it_is_not_logged() -> None:
     with capture_logs() as logs:
         assert await turned(log, Lists(vector_dense="abcdef"), 2) == ["a", "b"]
     assert [entry["event"] for entry in logs] == ["what fills a page is not logged"]
+
+
+async def test_all_texts_of_a_page_fit_into_one_message() -> None:
+    lexical, count = Lexical(), 100
+    record = decision_record(document_ids=tuple(f"d{i}" for i in range(count)))
+    making: Any = ResultPages(lexical, None, TOKENS, PageFiller(None), 1.0, 1.0)  # type: ignore[arg-type]
+    page = await making.page(replace(QUERY, page_size=count, full=False), record, 0, LEARNED, Deadline(None))
+    assert len(page.hits) == count
+    assert 0.5 < count * lexical.text_bytes_max / CommonSettings().message_bytes_max < 0.9

@@ -27,6 +27,9 @@ PREFIX_CHARS_MAX = 200
 QUICK_BYTES_MAX = 2**19
 """Documents in memory up to this size, all in all, go out without a thread: that would cost more than they do."""
 
+BYTES_A_CHAR_MAX = 4
+"""In UTF-8."""
+
 COMMON_SHARE = 0.5
 """Share of the catalogue from which on a word is too common to be worth a mark ("the", and "film" among films)."""
 
@@ -52,12 +55,12 @@ class LexicalServicer(lexical_pb2_grpc.LexicalServiceServicer):
         if len(request.document_ids) > FETCHED_MAX:
             raise InvalidArgument("document_ids", f"{len(request.document_ids):,}; at most {FETCHED_MAX:,} are allowed")
         check_text("query", request.query, QUERY_CHARS_MAX)
-        ids, snippets = list(request.document_ids), self._current_snippets()
+        ids, snippets, limit = list(request.document_ids), self._current_snippets(), request.text_bytes_max
         shelved = self._store.shelf.kept(ids)
         if len(shelved) == len(ids) and _is_quick(shelved.values(), snippets, request.query):
-            return _fetched(ids, shelved, snippets, self._marked(snippets, request.query))
+            return _fetched(ids, shelved, snippets, self._marked(snippets, request.query), limit)
         marked = self._marked(snippets, request.query)
-        return await self._searching.run(lambda: _fetched(ids, self._store.shelf.fetch(ids), snippets, marked))
+        return await self._searching.run(lambda: _fetched(ids, self._store.shelf.fetch(ids), snippets, marked, limit))
 
     async def RecognizeSpans(
         self, request: lexical_pb2.RecognizeSpansRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -116,7 +119,11 @@ def _is_quick(documents: Iterable[Shelved], snippets: Snippets, query: str) -> b
 
 
 def _fetched(
-    ids: Sequence[str], documents: Mapping[str, Shelved], snippets: Snippets, terms: frozenset[str]
+    ids: Sequence[str],
+    documents: Mapping[str, Shelved],
+    snippets: Snippets,
+    terms: frozenset[str],
+    text_bytes_max: int,
 ) -> lexical_pb2.FetchDocumentsResponse:
     response = lexical_pb2.FetchDocumentsResponse()
     codes = codes_of(terms)
@@ -124,5 +131,14 @@ def _fetched(
         shelved = documents.get(id)
         if shelved is not None:
             snippet = snippets.snippet(shelved.text(snippets), codes) if terms else ""
-            response.documents.add(document=shelved.document, snippet=snippet)
+            fetched = response.documents.add(document=shelved.document, snippet=snippet)
+            if text_bytes_max and len(fetched.document.text) * BYTES_A_CHAR_MAX > text_bytes_max:
+                _cut_text(fetched, text_bytes_max)
     return response
+
+
+def _cut_text(fetched: lexical_pb2.FetchedDocument, bytes_max: int) -> None:
+    text = fetched.document.text.encode()
+    if len(text) > bytes_max:
+        fetched.document.text = text[:bytes_max].decode(errors="ignore")
+        fetched.text_cut = True

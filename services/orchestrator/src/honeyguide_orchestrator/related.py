@@ -22,6 +22,8 @@ from honeyguide_orchestrator.merge import Merged
 
 SEEDS_MAX = 10
 RELATED_PER_SEED_MAX = 20
+TEXT_BYTES_MAX = 2**14
+"""Nothing is asked of texts, and up to 200 documents come in one message."""
 
 RELATED = Strategy(
     name="related.entities",
@@ -76,7 +78,7 @@ class RelatedEntities:
     async def _fetch(self, document_ids: list[str], timeout_s: float) -> list[document_pb2.Document]:
         if not document_ids:
             return []
-        request = lexical_pb2.FetchDocumentsRequest(document_ids=document_ids)
+        request = lexical_pb2.FetchDocumentsRequest(document_ids=document_ids, text_bytes_max=TEXT_BYTES_MAX)
         response = await self._lexical.FetchDocuments(request, timeout=timeout_s)
         return [fetched.document for fetched in response.documents]
 

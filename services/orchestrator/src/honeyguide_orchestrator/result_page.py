@@ -26,6 +26,8 @@ from honeyguide_orchestrator.search_query import SearchQuery
 CONTRIBUTIONS_MAX = 12
 REACHED_MAX = 500
 """Results that can be paged through."""
+TEXT_BYTES_MAX = 3 * 2**20
+"""Of all texts of a page, which is one message: each gets the same part of it at most."""
 
 log = structlog.get_logger("honeyguide.result_page")
 
@@ -34,12 +36,13 @@ log = structlog.get_logger("honeyguide.result_page")
 class Hit:
     """One result: `row` is its place among the decision's ranked candidates, from 0.
 
-    provenance: strategy, rank and raw score, best rank first. contributions: feature, value and value times weight,
-    largest first. Both only for a full view.
+    text_cut: whether the document's text was too long for the page. provenance: strategy, rank and raw score, best rank
+    first. contributions: feature, value and value times weight, largest first. Both only for a full view.
     """
 
     document: document_pb2.Document
     snippet: str
+    text_cut: bool
     row: int
     provenance: tuple[tuple[str, int, float], ...] = ()
     contributions: tuple[tuple[str, float, float], ...] = ()
@@ -90,6 +93,7 @@ class ResultPages:
             Hit(
                 fetched[record.document_ids[row]].document,
                 fetched[record.document_ids[row]].snippet,
+                fetched[record.document_ids[row]].text_cut,
                 row,
                 _provenance(record, row) if query.full else (),
                 contributions.get(row, ()),
@@ -108,7 +112,9 @@ class ResultPages:
         ids = [record.document_ids[row] for row in rows]
         if query.ids_only or not ids:
             return _bare(record, rows), ""
-        request = lexical_pb2.FetchDocumentsRequest(document_ids=ids, query=query.text)
+        request = lexical_pb2.FetchDocumentsRequest(
+            document_ids=ids, query=query.text, text_bytes_max=TEXT_BYTES_MAX // len(ids)
+        )
         try:
             response = await self._lexical.FetchDocuments(request, timeout=limit_s)
         except HoneyguideError as error:

@@ -121,7 +121,11 @@ def _response(page: SearchPage, full: bool) -> pb.SearchResponse:
 
 def _result(hit: Hit, record: DecisionRecord, full: bool) -> pb.SearchResult:
     result = pb.SearchResult(
-        document=hit.document, position=hit.row + 1, score=float(record.scores[hit.row]), snippet=hit.snippet
+        document=hit.document,
+        position=hit.row + 1,
+        score=float(record.scores[hit.row]),
+        snippet=hit.snippet,
+        text_cut=hit.text_cut,
     )
     if full:
         for strategy, rank, score in hit.provenance:

@@ -127,7 +127,9 @@ def export(
         Format, typer.Option(help="JSON Lines, Vowpal Wabbit's DSJSON, or complete, for evaluate.")
     ] = Format.JSON,
     since: Annotated[str | None, typer.Option(help="Only from this ISO 8601 time on.")] = None,
-    limit: Annotated[int, typer.Option(min=0, max=LIMIT_MAX, help="Most decisions wanted, the oldest first; 0 = all.")] = 0,
+    limit: Annotated[
+        int, typer.Option(min=0, max=LIMIT_MAX, help="Most decisions wanted, the oldest first; 0 = all.")
+    ] = 0,
     output: Annotated[Path | None, typer.Option("--output", help="File to write; without it, standard output.")] = None,
     target: TargetOption = None,
     data_dir: DataDirOption = None,

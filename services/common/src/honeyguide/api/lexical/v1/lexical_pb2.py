@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from honeyguide.api.retrieval.v1 import document_pb2 as honeyguide_dot_api_dot_retrieval_dot_v1_dot_document__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'honeyguide/api/lexical/v1/lexical.proto\x12\x15honeyguide.lexical.v1\x1a*honeyguide/api/retrieval/v1/document.proto\"<\n\x15\x46\x65tchDocumentsRequest\x12\x14\n\x0c\x64ocument_ids\x18\x01 \x03(\t\x12\r\n\x05query\x18\x02 \x01(\t\"W\n\x0f\x46\x65tchedDocument\x12\x33\n\x08\x64ocument\x18\x01 \x01(\x0b\x32!.honeyguide.retrieval.v1.Document\x12\x0f\n\x07snippet\x18\x02 \x01(\t\"S\n\x16\x46\x65tchDocumentsResponse\x12\x39\n\tdocuments\x18\x01 \x03(\x0b\x32&.honeyguide.lexical.v1.FetchedDocument\"1\n\x15RecognizeSpansRequest\x12\x18\n\x10normalized_query\x18\x01 \x01(\t\"m\n\x16RecognizeSpansResponse\x12,\n\x05spans\x18\x01 \x03(\x0b\x32\x1d.honeyguide.retrieval.v1.Span\x12\x17\n\x0f\x63orrected_words\x18\x02 \x03(\t\x12\x0c\n\x04idfs\x18\x03 \x03(\x01\"g\n\x15\x43ompleteTitlesRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12/\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1f.honeyguide.retrieval.v1.Filter\x12\r\n\x05limit\x18\x03 \x01(\r\"R\n\x0fTitleCompletion\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\r\n\x05score\x18\x04 \x01(\x01\"U\n\x16\x43ompleteTitlesResponse\x12;\n\x0b\x63ompletions\x18\x01 \x03(\x0b\x32&.honeyguide.lexical.v1.TitleCompletion2\xdd\x02\n\x0eLexicalService\x12m\n\x0e\x46\x65tchDocuments\x12,.honeyguide.lexical.v1.FetchDocumentsRequest\x1a-.honeyguide.lexical.v1.FetchDocumentsResponse\x12m\n\x0eRecognizeSpans\x12,.honeyguide.lexical.v1.RecognizeSpansRequest\x1a-.honeyguide.lexical.v1.RecognizeSpansResponse\x12m\n\x0e\x43ompleteTitles\x12,.honeyguide.lexical.v1.CompleteTitlesRequest\x1a-.honeyguide.lexical.v1.CompleteTitlesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'honeyguide/api/lexical/v1/lexical.proto\x12\x15honeyguide.lexical.v1\x1a*honeyguide/api/retrieval/v1/document.proto\"T\n\x15\x46\x65tchDocumentsRequest\x12\x14\n\x0c\x64ocument_ids\x18\x01 \x03(\t\x12\r\n\x05query\x18\x02 \x01(\t\x12\x16\n\x0etext_bytes_max\x18\x03 \x01(\r\"i\n\x0f\x46\x65tchedDocument\x12\x33\n\x08\x64ocument\x18\x01 \x01(\x0b\x32!.honeyguide.retrieval.v1.Document\x12\x0f\n\x07snippet\x18\x02 \x01(\t\x12\x10\n\x08text_cut\x18\x03 \x01(\x08\"S\n\x16\x46\x65tchDocumentsResponse\x12\x39\n\tdocuments\x18\x01 \x03(\x0b\x32&.honeyguide.lexical.v1.FetchedDocument\"1\n\x15RecognizeSpansRequest\x12\x18\n\x10normalized_query\x18\x01 \x01(\t\"m\n\x16RecognizeSpansResponse\x12,\n\x05spans\x18\x01 \x03(\x0b\x32\x1d.honeyguide.retrieval.v1.Span\x12\x17\n\x0f\x63orrected_words\x18\x02 \x03(\t\x12\x0c\n\x04idfs\x18\x03 \x03(\x01\"g\n\x15\x43ompleteTitlesRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12/\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1f.honeyguide.retrieval.v1.Filter\x12\r\n\x05limit\x18\x03 \x01(\r\"R\n\x0fTitleCompletion\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\r\n\x05score\x18\x04 \x01(\x01\"U\n\x16\x43ompleteTitlesResponse\x12;\n\x0b\x63ompletions\x18\x01 \x03(\x0b\x32&.honeyguide.lexical.v1.TitleCompletion2\xdd\x02\n\x0eLexicalService\x12m\n\x0e\x46\x65tchDocuments\x12,.honeyguide.lexical.v1.FetchDocumentsRequest\x1a-.honeyguide.lexical.v1.FetchDocumentsResponse\x12m\n\x0eRecognizeSpans\x12,.honeyguide.lexical.v1.RecognizeSpansRequest\x1a-.honeyguide.lexical.v1.RecognizeSpansResponse\x12m\n\x0e\x43ompleteTitles\x12,.honeyguide.lexical.v1.CompleteTitlesRequest\x1a-.honeyguide.lexical.v1.CompleteTitlesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,21 +33,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'honeyguide.api.lexical.v1.l
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FETCHDOCUMENTSREQUEST']._serialized_start=110
-  _globals['_FETCHDOCUMENTSREQUEST']._serialized_end=170
-  _globals['_FETCHEDDOCUMENT']._serialized_start=172
-  _globals['_FETCHEDDOCUMENT']._serialized_end=259
-  _globals['_FETCHDOCUMENTSRESPONSE']._serialized_start=261
-  _globals['_FETCHDOCUMENTSRESPONSE']._serialized_end=344
-  _globals['_RECOGNIZESPANSREQUEST']._serialized_start=346
-  _globals['_RECOGNIZESPANSREQUEST']._serialized_end=395
-  _globals['_RECOGNIZESPANSRESPONSE']._serialized_start=397
-  _globals['_RECOGNIZESPANSRESPONSE']._serialized_end=506
-  _globals['_COMPLETETITLESREQUEST']._serialized_start=508
-  _globals['_COMPLETETITLESREQUEST']._serialized_end=611
-  _globals['_TITLECOMPLETION']._serialized_start=613
-  _globals['_TITLECOMPLETION']._serialized_end=695
-  _globals['_COMPLETETITLESRESPONSE']._serialized_start=697
-  _globals['_COMPLETETITLESRESPONSE']._serialized_end=782
-  _globals['_LEXICALSERVICE']._serialized_start=785
-  _globals['_LEXICALSERVICE']._serialized_end=1134
+  _globals['_FETCHDOCUMENTSREQUEST']._serialized_end=194
+  _globals['_FETCHEDDOCUMENT']._serialized_start=196
+  _globals['_FETCHEDDOCUMENT']._serialized_end=301
+  _globals['_FETCHDOCUMENTSRESPONSE']._serialized_start=303
+  _globals['_FETCHDOCUMENTSRESPONSE']._serialized_end=386
+  _globals['_RECOGNIZESPANSREQUEST']._serialized_start=388
+  _globals['_RECOGNIZESPANSREQUEST']._serialized_end=437
+  _globals['_RECOGNIZESPANSRESPONSE']._serialized_start=439
+  _globals['_RECOGNIZESPANSRESPONSE']._serialized_end=548
+  _globals['_COMPLETETITLESREQUEST']._serialized_start=550
+  _globals['_COMPLETETITLESREQUEST']._serialized_end=653
+  _globals['_TITLECOMPLETION']._serialized_start=655
+  _globals['_TITLECOMPLETION']._serialized_end=737
+  _globals['_COMPLETETITLESRESPONSE']._serialized_start=739
+  _globals['_COMPLETETITLESRESPONSE']._serialized_end=824
+  _globals['_LEXICALSERVICE']._serialized_start=827
+  _globals['_LEXICALSERVICE']._serialized_end=1176
 # @@protoc_insertion_point(module_scope)

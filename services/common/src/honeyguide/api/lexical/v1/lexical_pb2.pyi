@@ -27,8 +27,11 @@ class FetchDocumentsRequest(_message.Message):
 
     DOCUMENT_IDS_FIELD_NUMBER: _builtins.int
     QUERY_FIELD_NUMBER: _builtins.int
+    TEXT_BYTES_MAX_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """Query to highlight; empty = no snippets."""
+    text_bytes_max: _builtins.int
+    """Texts of more bytes (UTF-8) are cut to so many; 0 = none is."""
     @_builtins.property
     def document_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """At most 1,000."""
@@ -38,10 +41,11 @@ class FetchDocumentsRequest(_message.Message):
         *,
         document_ids: _abc.Iterable[_builtins.str] | None = ...,
         query: _builtins.str = ...,
+        text_bytes_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_ids", b"document_ids", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_ids", b"document_ids", "query", b"query", "text_bytes_max", b"text_bytes_max"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -55,8 +59,11 @@ class FetchedDocument(_message.Message):
 
     DOCUMENT_FIELD_NUMBER: _builtins.int
     SNIPPET_FIELD_NUMBER: _builtins.int
+    TEXT_CUT_FIELD_NUMBER: _builtins.int
     snippet: _builtins.str
     """HTML-escaped extract of the text with the query's words in <b>...</b>; empty if nothing matches."""
+    text_cut: _builtins.bool
+    """True where the text is cut."""
     @_builtins.property
     def document(self) -> _document_pb2.Document:
         """The document, without its embedding."""
@@ -66,10 +73,11 @@ class FetchedDocument(_message.Message):
         *,
         document: _document_pb2.Document | None = ...,
         snippet: _builtins.str = ...,
+        text_cut: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "snippet", b"snippet"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "snippet", b"snippet", "text_cut", b"text_cut"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

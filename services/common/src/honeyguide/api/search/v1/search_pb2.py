@@ -27,7 +27,7 @@ from honeyguide.api.retrieval.v1 import document_pb2 as honeyguide_dot_api_dot_r
 from honeyguide.api.retrieval.v1 import retriever_pb2 as honeyguide_dot_api_dot_retrieval_dot_v1_dot_retriever__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%honeyguide/api/search/v1/search.proto\x12\x14honeyguide.search.v1\x1a\x1egoogle/protobuf/duration.proto\x1a*honeyguide/api/retrieval/v1/document.proto\x1a+honeyguide/api/retrieval/v1/retriever.proto\"\x8c\x02\n\rSearchRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x31\n\x07\x63ontext\x18\x02 \x01(\x0b\x32 .honeyguide.retrieval.v1.Context\x12/\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1f.honeyguide.retrieval.v1.Filter\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x12\n\npage_token\x18\x05 \x01(\t\x12.\n\x04view\x18\x06 \x01(\x0e\x32 .honeyguide.search.v1.SearchView\x12\x0e\n\x06policy\x18\x07 \x01(\t\x12\x0e\n\x06ranker\x18\x08 \x01(\t\x12\x11\n\tuntracked\x18\t \x01(\x08\"\xc1\x02\n\x0eSearchResponse\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x33\n\x07results\x18\x02 \x03(\x0b\x32\".honeyguide.search.v1.SearchResult\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12\x17\n\x0f\x63\x61ndidate_count\x18\x04 \x01(\r\x12\x37\n\x08\x66\x61ilures\x18\x05 \x03(\x0b\x32%.honeyguide.search.v1.StrategyOutcome\x12\x42\n\runderstanding\x18\x06 \x01(\x0b\x32+.honeyguide.retrieval.v1.QueryUnderstanding\x12\x36\n\x0b\x65xplanation\x18\x07 \x01(\x0b\x32!.honeyguide.search.v1.Explanation\"\xe6\x01\n\x0cSearchResult\x12\x33\n\x08\x64ocument\x18\x01 \x01(\x0b\x32!.honeyguide.retrieval.v1.Document\x12\x10\n\x08position\x18\x02 \x01(\r\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x0f\n\x07snippet\x18\x04 \x01(\t\x12\x34\n\nprovenance\x18\x05 \x03(\x0b\x32 .honeyguide.search.v1.Provenance\x12\x39\n\rcontributions\x18\x06 \x03(\x0b\x32\".honeyguide.search.v1.Contribution\";\n\nProvenance\x12\x10\n\x08strategy\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\r\x12\r\n\x05score\x18\x03 \x01(\x01\"D\n\x0c\x43ontribution\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x01\"\xce\x01\n\x0fStrategyOutcome\x12\x10\n\x08strategy\x18\x01 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\r\x12\x12\n\npropensity\x18\x03 \x01(\x01\x12\x37\n\x06status\x18\x04 \x01(\x0e\x32\'.honeyguide.retrieval.v1.StrategyStatus\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x10\n\x08returned\x18\x06 \x01(\r\x12*\n\x07\x65lapsed\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x96\x04\n\x0b\x45xplanation\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x18\n\x10snapshot_version\x18\x02 \x01(\x04\x12\x0e\n\x06ranker\x18\x03 \x01(\t\x12\x12\n\npropensity\x18\x04 \x01(\x01\x12\x1c\n\x14propensity_estimated\x18\x05 \x01(\x08\x12\x39\n\nstrategies\x18\x06 \x03(\x0b\x32%.honeyguide.search.v1.StrategyOutcome\x12P\n\x10\x63ontext_features\x18\x07 \x03(\x0b\x32\x36.honeyguide.search.v1.Explanation.ContextFeaturesEntry\x12?\n\x07timings\x18\x08 \x03(\x0b\x32..honeyguide.search.v1.Explanation.TimingsEntry\x12\x12\n\nswapped_at\x18\t \x01(\r\x12\x36\n\x07\x66illers\x18\n \x03(\x0b\x32%.honeyguide.search.v1.StrategyOutcome\x1a\x36\n\x14\x43ontextFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1aI\n\x0cTimingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration:\x02\x38\x01\"\x93\x01\n\x0eSuggestRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x31\n\x07\x63ontext\x18\x02 \x01(\x0b\x32 .honeyguide.retrieval.v1.Context\x12/\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1f.honeyguide.retrieval.v1.Filter\x12\r\n\x05limit\x18\x04 \x01(\r\"L\n\nSuggestion\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\r\n\x05score\x18\x04 \x01(\x01\"H\n\x0fSuggestResponse\x12\x35\n\x0bsuggestions\x18\x01 \x03(\x0b\x32 .honeyguide.search.v1.Suggestion*k\n\nSearchView\x12\x1b\n\x17SEARCH_VIEW_UNSPECIFIED\x10\x00\x12\x15\n\x11SEARCH_VIEW_BASIC\x10\x01\x12\x14\n\x10SEARCH_VIEW_FULL\x10\x02\x12\x13\n\x0fSEARCH_VIEW_IDS\x10\x03\x32\xbc\x01\n\rSearchService\x12S\n\x06Search\x12#.honeyguide.search.v1.SearchRequest\x1a$.honeyguide.search.v1.SearchResponse\x12V\n\x07Suggest\x12$.honeyguide.search.v1.SuggestRequest\x1a%.honeyguide.search.v1.SuggestResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%honeyguide/api/search/v1/search.proto\x12\x14honeyguide.search.v1\x1a\x1egoogle/protobuf/duration.proto\x1a*honeyguide/api/retrieval/v1/document.proto\x1a+honeyguide/api/retrieval/v1/retriever.proto\"\x8c\x02\n\rSearchRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x31\n\x07\x63ontext\x18\x02 \x01(\x0b\x32 .honeyguide.retrieval.v1.Context\x12/\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1f.honeyguide.retrieval.v1.Filter\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x12\n\npage_token\x18\x05 \x01(\t\x12.\n\x04view\x18\x06 \x01(\x0e\x32 .honeyguide.search.v1.SearchView\x12\x0e\n\x06policy\x18\x07 \x01(\t\x12\x0e\n\x06ranker\x18\x08 \x01(\t\x12\x11\n\tuntracked\x18\t \x01(\x08\"\xc1\x02\n\x0eSearchResponse\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x33\n\x07results\x18\x02 \x03(\x0b\x32\".honeyguide.search.v1.SearchResult\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\x12\x17\n\x0f\x63\x61ndidate_count\x18\x04 \x01(\r\x12\x37\n\x08\x66\x61ilures\x18\x05 \x03(\x0b\x32%.honeyguide.search.v1.StrategyOutcome\x12\x42\n\runderstanding\x18\x06 \x01(\x0b\x32+.honeyguide.retrieval.v1.QueryUnderstanding\x12\x36\n\x0b\x65xplanation\x18\x07 \x01(\x0b\x32!.honeyguide.search.v1.Explanation\"\xf8\x01\n\x0cSearchResult\x12\x33\n\x08\x64ocument\x18\x01 \x01(\x0b\x32!.honeyguide.retrieval.v1.Document\x12\x10\n\x08position\x18\x02 \x01(\r\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x0f\n\x07snippet\x18\x04 \x01(\t\x12\x34\n\nprovenance\x18\x05 \x03(\x0b\x32 .honeyguide.search.v1.Provenance\x12\x39\n\rcontributions\x18\x06 \x03(\x0b\x32\".honeyguide.search.v1.Contribution\x12\x10\n\x08text_cut\x18\x07 \x01(\x08\";\n\nProvenance\x12\x10\n\x08strategy\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\r\x12\r\n\x05score\x18\x03 \x01(\x01\"D\n\x0c\x43ontribution\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x01\"\xce\x01\n\x0fStrategyOutcome\x12\x10\n\x08strategy\x18\x01 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\r\x12\x12\n\npropensity\x18\x03 \x01(\x01\x12\x37\n\x06status\x18\x04 \x01(\x0e\x32\'.honeyguide.retrieval.v1.StrategyStatus\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x10\n\x08returned\x18\x06 \x01(\r\x12*\n\x07\x65lapsed\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x96\x04\n\x0b\x45xplanation\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x18\n\x10snapshot_version\x18\x02 \x01(\x04\x12\x0e\n\x06ranker\x18\x03 \x01(\t\x12\x12\n\npropensity\x18\x04 \x01(\x01\x12\x1c\n\x14propensity_estimated\x18\x05 \x01(\x08\x12\x39\n\nstrategies\x18\x06 \x03(\x0b\x32%.honeyguide.search.v1.StrategyOutcome\x12P\n\x10\x63ontext_features\x18\x07 \x03(\x0b\x32\x36.honeyguide.search.v1.Explanation.ContextFeaturesEntry\x12?\n\x07timings\x18\x08 \x03(\x0b\x32..honeyguide.search.v1.Explanation.TimingsEntry\x12\x12\n\nswapped_at\x18\t \x01(\r\x12\x36\n\x07\x66illers\x18\n \x03(\x0b\x32%.honeyguide.search.v1.StrategyOutcome\x1a\x36\n\x14\x43ontextFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1aI\n\x0cTimingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration:\x02\x38\x01\"\x93\x01\n\x0eSuggestRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x31\n\x07\x63ontext\x18\x02 \x01(\x0b\x32 .honeyguide.retrieval.v1.Context\x12/\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1f.honeyguide.retrieval.v1.Filter\x12\r\n\x05limit\x18\x04 \x01(\r\"L\n\nSuggestion\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\r\n\x05score\x18\x04 \x01(\x01\"H\n\x0fSuggestResponse\x12\x35\n\x0bsuggestions\x18\x01 \x03(\x0b\x32 .honeyguide.search.v1.Suggestion*k\n\nSearchView\x12\x1b\n\x17SEARCH_VIEW_UNSPECIFIED\x10\x00\x12\x15\n\x11SEARCH_VIEW_BASIC\x10\x01\x12\x14\n\x10SEARCH_VIEW_FULL\x10\x02\x12\x13\n\x0fSEARCH_VIEW_IDS\x10\x03\x32\xbc\x01\n\rSearchService\x12S\n\x06Search\x12#.honeyguide.search.v1.SearchRequest\x1a$.honeyguide.search.v1.SearchResponse\x12V\n\x07Suggest\x12$.honeyguide.search.v1.SuggestRequest\x1a%.honeyguide.search.v1.SuggestResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,32 +38,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPLANATION_CONTEXTFEATURESENTRY']._serialized_options = b'8\001'
   _globals['_EXPLANATION_TIMINGSENTRY']._loaded_options = None
   _globals['_EXPLANATION_TIMINGSENTRY']._serialized_options = b'8\001'
-  _globals['_SEARCHVIEW']._serialized_start=2191
-  _globals['_SEARCHVIEW']._serialized_end=2298
+  _globals['_SEARCHVIEW']._serialized_start=2209
+  _globals['_SEARCHVIEW']._serialized_end=2316
   _globals['_SEARCHREQUEST']._serialized_start=185
   _globals['_SEARCHREQUEST']._serialized_end=453
   _globals['_SEARCHRESPONSE']._serialized_start=456
   _globals['_SEARCHRESPONSE']._serialized_end=777
   _globals['_SEARCHRESULT']._serialized_start=780
-  _globals['_SEARCHRESULT']._serialized_end=1010
-  _globals['_PROVENANCE']._serialized_start=1012
-  _globals['_PROVENANCE']._serialized_end=1071
-  _globals['_CONTRIBUTION']._serialized_start=1073
-  _globals['_CONTRIBUTION']._serialized_end=1141
-  _globals['_STRATEGYOUTCOME']._serialized_start=1144
-  _globals['_STRATEGYOUTCOME']._serialized_end=1350
-  _globals['_EXPLANATION']._serialized_start=1353
-  _globals['_EXPLANATION']._serialized_end=1887
-  _globals['_EXPLANATION_CONTEXTFEATURESENTRY']._serialized_start=1758
-  _globals['_EXPLANATION_CONTEXTFEATURESENTRY']._serialized_end=1812
-  _globals['_EXPLANATION_TIMINGSENTRY']._serialized_start=1814
-  _globals['_EXPLANATION_TIMINGSENTRY']._serialized_end=1887
-  _globals['_SUGGESTREQUEST']._serialized_start=1890
-  _globals['_SUGGESTREQUEST']._serialized_end=2037
-  _globals['_SUGGESTION']._serialized_start=2039
-  _globals['_SUGGESTION']._serialized_end=2115
-  _globals['_SUGGESTRESPONSE']._serialized_start=2117
-  _globals['_SUGGESTRESPONSE']._serialized_end=2189
-  _globals['_SEARCHSERVICE']._serialized_start=2301
-  _globals['_SEARCHSERVICE']._serialized_end=2489
+  _globals['_SEARCHRESULT']._serialized_end=1028
+  _globals['_PROVENANCE']._serialized_start=1030
+  _globals['_PROVENANCE']._serialized_end=1089
+  _globals['_CONTRIBUTION']._serialized_start=1091
+  _globals['_CONTRIBUTION']._serialized_end=1159
+  _globals['_STRATEGYOUTCOME']._serialized_start=1162
+  _globals['_STRATEGYOUTCOME']._serialized_end=1368
+  _globals['_EXPLANATION']._serialized_start=1371
+  _globals['_EXPLANATION']._serialized_end=1905
+  _globals['_EXPLANATION_CONTEXTFEATURESENTRY']._serialized_start=1776
+  _globals['_EXPLANATION_CONTEXTFEATURESENTRY']._serialized_end=1830
+  _globals['_EXPLANATION_TIMINGSENTRY']._serialized_start=1832
+  _globals['_EXPLANATION_TIMINGSENTRY']._serialized_end=1905
+  _globals['_SUGGESTREQUEST']._serialized_start=1908
+  _globals['_SUGGESTREQUEST']._serialized_end=2055
+  _globals['_SUGGESTION']._serialized_start=2057
+  _globals['_SUGGESTION']._serialized_end=2133
+  _globals['_SUGGESTRESPONSE']._serialized_start=2135
+  _globals['_SUGGESTRESPONSE']._serialized_end=2207
+  _globals['_SEARCHSERVICE']._serialized_start=2319
+  _globals['_SEARCHSERVICE']._serialized_end=2507
 # @@protoc_insertion_point(module_scope)

@@ -182,12 +182,15 @@ class SearchResult(_message.Message):
     SNIPPET_FIELD_NUMBER: _builtins.int
     PROVENANCE_FIELD_NUMBER: _builtins.int
     CONTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    TEXT_CUT_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Position over all pages, from 1."""
     score: _builtins.float
     """The ranker's score; higher is better, comparable within one response only."""
     snippet: _builtins.str
     """HTML-escaped extract with the query's words in <b>...</b>; may be empty."""
+    text_cut: _builtins.bool
+    """True where the text is too long for the page, and cut. CatalogService.GetDocuments has all of it."""
     @_builtins.property
     def document(self) -> _document_pb2.Document:
         """The document, without its embedding."""
@@ -209,10 +212,11 @@ class SearchResult(_message.Message):
         snippet: _builtins.str = ...,
         provenance: _abc.Iterable[Global___Provenance] | None = ...,
         contributions: _abc.Iterable[Global___Contribution] | None = ...,
+        text_cut: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contributions", b"contributions", "document", b"document", "position", b"position", "provenance", b"provenance", "score", b"score", "snippet", b"snippet"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contributions", b"contributions", "document", b"document", "position", b"position", "provenance", b"provenance", "score", b"score", "snippet", b"snippet", "text_cut", b"text_cut"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
