@@ -43,7 +43,7 @@ class OrchestratorSettings(ServerSettings):
     )
     retrievers_file: Path | None = Field(
         None,
-        description="YAML file: service name -> gRPC target; reread when it changes, but for lexical, vector and memory",
+        description="YAML file: service name -> gRPC target; reread when it changes, but not lexical, vector, memory",
     )
     learner: bool = Field(True, description="true: this process also runs the learner (if it gets the lease)")
 
