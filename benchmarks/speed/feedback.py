@@ -173,6 +173,8 @@ async def _remembered(bench: Bench) -> list[Row]:
 class NotedCommands:
     """A transport that sends nothing: what would have been sent is in `batches`."""
 
+    keeps_order = True
+
     def __init__(self) -> None:
         self.batches: list[Sequence[Command]] = []
 
