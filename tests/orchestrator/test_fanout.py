@@ -175,3 +175,18 @@ async def test_a_retriever_that_refuses_is_listed_at_once(monkeypatch: pytest.Mo
         outcomes = await retrievers.retrieve(QUERY, {"shop.good": 2}, 2.0)
         assert outcomes["shop.good"].status is Status.FAILED
         await until(lambda: [strategy.name for strategy in retrievers.strategies] == ["snail.slow"])
+
+
+async def test_a_retriever_removed_while_it_refuses_does_not_end_the_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "LIST_S", 0.001)
+    monkeypatch.setattr(fanout, "LIST_PAUSE_S", 0.001)
+    connection = Restarting(Shop())
+    async with kept_listed(connection) as retrievers:
+        await retrievers.connect("removed", Restarting(Snail()))
+        retrievers._stubs["removed"].start(Shop())
+        asking = asyncio.create_task(retrievers.retrieve(QUERY, {"snail.slow": 2}, 2.0))
+        await asyncio.sleep(0)  # far enough to know whom to ask
+        retrievers.disconnect("removed")
+        await asking
+        listed = connection.listed
+        await until(lambda: connection.listed > listed + 2)

@@ -129,7 +129,10 @@ class Retrievers:
         return {one.strategy: outcome_of(answers.get(one.strategy), one.depth) for one in asked}
 
     async def _list(self, service: str) -> None:
-        stub = self._stubs[service]
+        stub = self._stubs.get(service)
+        if stub is None:  # removed while it was asked for candidates, and refused
+            self._unlisted.discard(service)
+            return
         try:
             response = await stub.ListStrategies(pb.ListStrategiesRequest(), timeout=LIST_TIMEOUT_S)
         except HoneyguideError as error:
