@@ -148,6 +148,11 @@ class DecisionRecord:
     fillers: tuple[LoggedStrategy, ...] = ()
 
     @property
+    def decided(self) -> int:
+        """How many of its documents the decision found: the first ones, above those with which a page was filled."""
+        return len(self.document_ids) - len(self.filled)
+
+    @property
     def candidates_fetched(self) -> int:
         """Candidates returned, over all strategies, those that filled the page among them."""
         return sum(strategy.returned for strategy in (*self.strategies, *self.fillers))

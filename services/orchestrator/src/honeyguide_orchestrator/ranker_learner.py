@@ -273,8 +273,7 @@ class RankerLearner:
         """
         if record.trial is not None and record.trial.teams:
             return
-        decided = len(record.document_ids) - len(record.filled)
-        page = record.document_ids[: min(record.page_size, decided)]
+        page = record.document_ids[: min(record.page_size, record.decided)]
         positions = [position for position, document_id in enumerate(page, 1) if document_id in acted_on]
         self.examination.closed(record.scores[: len(page)], record.swapped_at, positions)
 

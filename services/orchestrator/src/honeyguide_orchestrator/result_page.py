@@ -202,9 +202,8 @@ def _largest(names: Sequence[str], values: Floats, parts: Floats) -> tuple[tuple
 
 
 def _provenance(record: DecisionRecord, row: int) -> tuple[tuple[str, int, float], ...]:
-    drawn = len(record.document_ids) - len(record.filled)
-    if row >= drawn:
-        return ((*record.filled[row - drawn], 0.0),)
+    if row >= record.decided:
+        return ((*record.filled[row - record.decided], 0.0),)
     ranks = record.ranks[row].tolist()
     scores = record.strategy_scores[row].tolist() if row < len(record.strategy_scores) else [0.0] * len(ranks)
     found = [one for one in zip(record.answered, ranks, scores, strict=True) if one[1]]

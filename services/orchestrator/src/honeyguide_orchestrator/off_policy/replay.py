@@ -136,8 +136,8 @@ def places_by_allocation(
 
 def _filled(record: DecisionRecord, rewards: Mapping[str, float]) -> dict[str, int]:
     """Places of those documents acted on with which the page was filled."""
-    decided = len(record.document_ids) - len(record.filled)
-    return {id: place for place, id in enumerate(record.document_ids[decided:], decided + 1) if id in rewards}
+    last = record.document_ids[record.decided :]
+    return {id: place for place, id in enumerate(last, record.decided + 1) if id in rewards}
 
 
 def _places(
